@@ -43,7 +43,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """An empty home; what is started in it runs until the last test is done."""
+    """An empty home. Its servers run until the last test is done."""
     with LocalStack(tmp_path_factory.mktemp("stack")) as stack:
         yield stack
         stack.supervisor.stop()
@@ -85,7 +85,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def start_dev(home: Path) -> Iterator[StartDev]:
-    """Starts `teamaccess dev` in the home; what still runs at the end is ended."""
+    """Starts `teamaccess dev` in the home, and ends it after the test."""
     with ExitStack() as started:
 
         def start(*options: str) -> Dev:
@@ -99,7 +99,7 @@ def start_dev(home: Path) -> Iterator[StartDev]:
 
 @pytest.fixture(autouse=True)
 def log_as_before() -> Iterator[None]:
-    """A command says where the log goes: in its own process elsewhere, and here for everybody."""
+    """Restore the log's configuration, which a command changes for the whole process."""
     before = structlog.get_config()
     yield
     structlog.configure(**before)

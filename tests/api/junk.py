@@ -32,7 +32,7 @@ LISTS: list[Any] = [
 ]
 NUMBERED = {"expires_in_hours", "expires_in_days", "overlap_hours"}
 OPTIONAL = {"reason", "expires_at", "description", *NUMBERED}
-"""What may be left out; all but the numbers may be null, too."""
+"""Fields that may be left out. All but the numbers may also be null."""
 WHOLE = [
     *(b"", b" ", b"null", b"[]", b"0", b'"x"', b"true", b"NaN", b"{", b"}", b"{]", b"{}"),
     *(

@@ -1,4 +1,4 @@
-"""A good request for every route of the application, and what it takes to be allowed to send it."""
+"""A valid request for every route of the application, and the permission it needs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,9 +22,9 @@ ANYBODY = "anybody"
 SIGNED_IN = "signed in"
 MEMBER = "member"
 ASKER = "asker"
-"""Whoever asked for something: nobody else, whatever they may."""
+"""Only the requester, whatever permissions others have."""
 FOUNDER = "founder"
-"""Whoever the catalog lets create organizations."""
+"""Users who may create organizations according to the catalog."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +48,12 @@ class Ask:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
-    """Who or what is acted on: an active or a suspended member, an invitation, a role, an object."""
+    """The target: an active or a suspended member, an invitation, a role, a resource."""
     list: bool = False
     operators: bool = False
     """Whether an operator may, too."""
     hidden: str = ""
-    """The code of the 404 for members who lack what it needs, where it is not a missing permission."""
+    """The code of the 404 for members without the permission, if it is not `missing_permission`."""
     silent: bool = False
     """Whether it changes nothing that SpiceDB knows of."""
 
@@ -67,7 +67,7 @@ ACTION = {"fintoc": "refunds_create", "finicom": "sources_create"}
 """An action that is asked for."""
 
 OBJECTS = {"fintoc": ("webhook", "edit"), "finicom": ("source", "manage")}
-"""A type of objects, and what can be done to one."""
+"""A type of resources, and an action on one."""
 VIEWED = {"fintoc": "links", "finicom": "sources"}
 """A resource with something to view."""
 
@@ -276,14 +276,14 @@ def routes() -> Iterator[Route]:
 
 @dataclass
 class RequestTargets:
-    """Everything that the requests name: an organization, somebody to act on, an invitation."""
+    """Everything that the requests name: an organization, members, an invitation, and so on."""
 
     organization: Organization
     names: dict[str, str]
 
     @classmethod
     async def set(cls, organization: Organization) -> "RequestTargets":
-        """Make a member to act on, who is in a team, a suspended one, and one of everything else."""
+        """Create a member in a team, a suspended one, and one of everything else."""
         catalog = organization.deployment.service.catalog.name
         role, (type, verb) = ROLES[catalog], OBJECTS[catalog]
         await add_resources(organization, f"{type}:registered")
@@ -355,7 +355,7 @@ class RequestTargets:
         return f"{place.position}-{place.hash.hex()}@{service.catalog.version}"
 
     async def ask(self, route: Route, by: Person | None, **more: Any) -> httpx.Response:
-        """Send the good request, as somebody or as nobody."""
+        """Send the valid request as a caller, or anonymously."""
         sent: dict[str, Any] = {"json": self.body(route)} if ASKS[route].body else {}
         filled = _filled(dict(ASKS[route].headers), {**self.names, "state": await self.state()})
         sent["headers"] = {**filled, **more.pop("headers", {})}

@@ -9,12 +9,14 @@ from teamaccess.storage import Base
 from tests.support.organization import Organization
 
 PASSING = {"events", "event_heads", "activity", "ledger_notes"}
-"""What a refusal may leave a trace in."""
+"""Tables in which a refusal may leave a trace."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The rows of every table, where the ledger stands, and what SpiceDB holds of an organization."""
+    """The rows of every table, the position of the ledger, and SpiceDB's content of an
+    organization.
+    """
 
     tables: dict[str, str]
     ledger: list[list[str]]

@@ -1,4 +1,4 @@
-"""What answers look like to whoever comes by for the first time."""
+"""Answers to a new client."""
 
 from sqlalchemy import select
 

@@ -37,7 +37,7 @@ NAMES = [
     *("user:ana", "..;", "%252e"),
 ]
 NUMERALS = ["٣", "1_0", "%2b1"]
-"""Ways to write a number that nobody would forbid, and no ids."""
+"""Odd but valid ways to write a number, none of which is an id."""
 
 LIMITS = [
     "0",
@@ -111,7 +111,7 @@ TAKES_BESIDES = {
     Route("GET", "/v1/organizations/{organization}/audit/matrix"): WHEN,
     Route("DELETE", "/v1/organizations/{organization}/roles/{role}"): ["reassign"],
 }
-"""What routes take that list nothing."""
+"""Query parameters of routes that list nothing."""
 TAKES = {
     "/v1/organizations": ["limit", "cursor", "all"],
     "/v1/organizations/{organization}/members": [
@@ -137,7 +137,7 @@ NAMED_BY_THE_CALLER = (
     Route("PUT", "/v1/organizations/{organization}/resources/{type}/{resource}"),
     "{resource}",
 )
-"""What nothing has that name yet, gets it."""
+"""Replace each id by one that does not exist."""
 
 
 @pytest.fixture(scope="module")

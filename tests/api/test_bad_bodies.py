@@ -27,7 +27,7 @@ CODES = {
     *("unknown_organization", "unknown_user", "invalid_resource", "nobody_to_check"),
 }
 OPTIONAL_TOO = {"accept": {"name"}, "approve": {"role", "duration_hours"}}
-"""What else may be left out, by the end of the path."""
+"""Further optional fields, by the end of the path."""
 OTHERS = [
     *("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"),
     *("application/xml", "application/msgpack", "application/jsonx", "json", "", "é", "a/b;c=d"),
@@ -39,13 +39,13 @@ CHECK = Route("POST", "/v1/check")
 
 
 def _asked_twice(targets: RequestTargets) -> bytes:
-    """The same question twice, which is no mistake."""
+    """The same question twice, which is valid."""
     good = targets.body(CHECK)
     return json.dumps({"checks": good["checks"] * 2}).encode()
 
 
 async def caller(targets: RequestTargets, route: Route) -> Person | None:
-    """Somebody who may."""
+    """A caller with the permission."""
     if route.path == "/v1/invitations/accept":
         return None
     if ASKS[route].operators:

@@ -19,7 +19,7 @@ OTHERS = Keys.from_secret("another secret")
 
 
 def claims(organization: Organization, **instead: Any) -> dict[str, Any]:
-    """What a good token of the administrator says, with something else in it."""
+    """The claims of a valid token of the administrator, with changes."""
     good = {
         "aud": Audience.USER,
         "sub": organization.administrator.id,

@@ -1,4 +1,4 @@
-"""Every route times every kind of caller: what the catalog's guards say, and what is answered."""
+"""Every route and every kind of caller: the answers follow the guards of the catalog."""
 
 from typing import NamedTuple
 
@@ -93,7 +93,10 @@ async def cast(targets: RequestTargets, outsider: Person) -> dict[str, Person | 
 
 @pytest.fixture(scope="module")
 async def standing(fintoc: Deployment, finicom: Deployment) -> dict[str, Scene]:
-    """In each world a scene that nobody changes; the outsider is an administrator elsewhere."""
+    """In each deployment, targets that nobody changes.
+
+    The outsider is an administrator elsewhere.
+    """
     return {
         deployment.service.catalog.name: await scene(
             deployment, (await deployment.create_organization("other")).administrator
@@ -103,7 +106,10 @@ async def standing(fintoc: Deployment, finicom: Deployment) -> dict[str, Scene]:
 
 
 async def check(deployment: Deployment, route: Route, standing: Scene) -> None:
-    """Have every kind of caller send the good request: who may change something, on a new scene."""
+    """Let every kind of caller send the valid request.
+
+    Requests that change something get new targets.
+    """
     catalog = deployment.service.catalog
     outsider = standing.people["outsider"]
     assert outsider is not None

@@ -17,7 +17,7 @@ from tests.support.responses import refused
 async def invite(
     organization: Organization, name: str, key: str | bytes, by: Person | None = None
 ) -> httpx.Response:
-    """Invite somebody, with a key."""
+    """Invite a person, with a key."""
     return await (by or organization.administrator).ask(
         "POST",
         f"{organization.path}/invitations",

@@ -1,4 +1,4 @@
-"""People keep the login that they have: tokens of a real OpenID provider, and of whoever plays it."""
+"""Users sign in with their own provider: tokens of a real OpenID provider, and of a simulated one."""
 
 import asyncio
 import base64
@@ -49,14 +49,14 @@ async def organization(deployment: Deployment) -> Organization:
 
 @dataclass
 class Login:
-    """Somebody who has a login at the provider, by whatever token."""
+    """A user with a login at the provider."""
 
     provider: Provider
     deployment: Deployment
     name: str
 
     def claims(self, **instead: Any) -> dict[str, Any]:
-        """What a good token says, with something else in it."""
+        """The claims of a valid token, with changes."""
         now = int(time.time())
         good = {
             "iss": self.provider.issuer,
@@ -72,7 +72,7 @@ class Login:
         return {name: value for name, value in {**good, **instead}.items() if value is not ...}
 
     async def me(self, token: str | None = None) -> httpx.Response:
-        """Ask who one is."""
+        """Request the caller's own profile."""
         bearer = token if token is not None else self.provider.sign(self.claims())
         headers = {"Authorization": f"Bearer {bearer}"}
         return await self.deployment.http.get("/v1/me", headers=headers)
@@ -80,7 +80,7 @@ class Login:
 
 @pytest.fixture
 def eve(provider: Provider, deployment: Deployment, organization: Organization) -> Login:
-    """Eve, of whom nobody has heard."""
+    """Eve, who is unknown here."""
     return Login(provider, deployment, f"eve~{organization.id}.example")
 
 
@@ -112,7 +112,7 @@ async def test_the_first_sign_in_finds_the_user_with_the_address(
     organization: Organization, eve: Login
 ) -> None:
     known = (await organization.add_members({"eve": ["support"]}))["eve"]
-    await asyncio.sleep(1.1)  # a token says to the second when it was issued
+    await asyncio.sleep(1.1)  # tokens have the time of issue in whole seconds
     me = (await eve.me(await sign_in(eve.provider.issuer, eve.name, API))).json()
     assert (me["id"], me["external_id"]) == (known.id, eve.name)
     refused(await known.ask("GET", "/v1/me"), 401, "invalid_token")  # its session ended by that
@@ -255,7 +255,7 @@ async def test_signing_out_ends_tokens_of_the_provider(eve: Login) -> None:
     person = Person(eve.deployment, me["id"], "", token)
     assert (await person.ask("POST", "/v1/me/sign-out")).status_code == 204
     refused(await eve.me(token), 401, "invalid_token")
-    await asyncio.sleep(1.1)  # a token says to the second when it was issued
+    await asyncio.sleep(1.1)  # tokens have the time of issue in whole seconds
     again = await sign_in(eve.provider.issuer, eve.name, API)
     assert (await eve.me(again)).json()["id"] == me["id"]
 
@@ -328,7 +328,7 @@ def signed(login: Login, claims: dict[str, Any]) -> str:
 
 
 def hmac_of(alg: str, key: bytes, kid: str, claims: dict[str, Any]) -> bytes:
-    """A signature with a public key as if it were a secret."""
+    """A signature that uses a public key as a secret."""
     algorithm = jwt.get_algorithm_by_name(alg)
     signature: bytes = algorithm.sign(_input({"alg": alg, "kid": kid}, claims), key)
     return signature

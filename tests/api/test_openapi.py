@@ -23,7 +23,7 @@ from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer
 
 UNDESCRIBED = {"/metrics", "/invitations/accept"}
-"""What does not speak JSON."""
+"""Routes that do not answer in JSON."""
 DESCRIBED = sorted((route for route in routes() if route.path not in UNDESCRIBED), key=str)
 ENDING = Route("DELETE", "/v1/organizations/{organization}")
 CHECKS = [

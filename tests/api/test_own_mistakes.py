@@ -1,4 +1,4 @@
-"""When something goes wrong here: told as what it is, without a word of what the request carried."""
+"""Internal errors: the answer names the kind of error, and nothing of the request is revealed."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""ETag and If-Match: nobody overwrites roles that they have not seen."""
+"""ETag and If-Match: roles that have changed since they were read are not overwritten."""
 
 import pytest
 
@@ -13,7 +13,7 @@ async def bob(acme: Organization) -> Person:
 
 
 async def tag(organization: Organization, target: Person) -> str:
-    """The ETag of somebody's roles."""
+    """The ETag of a member's roles."""
     shown = await organization.administrator.ask("GET", f"{organization.path}/members/{target.id}")
     return str(shown.headers["ETag"])
 

@@ -18,7 +18,7 @@ READABLE = re.compile(
     r"|plan|put|reactivate|register|remove|rename|replace|request|resend|revoke|rotate|sign|suspend"
     r"|withdraw)(_[a-z]+)+"
 )
-"""A verb and what it is done to."""
+"""A verb and its noun."""
 
 
 class Operation(NamedTuple):

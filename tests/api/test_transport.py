@@ -40,7 +40,7 @@ RAW = {
 
 
 async def answered(http_server: HttpServer, raw: bytes) -> bytes:
-    """The first line of what the server answers."""
+    """The first line of the server's answer."""
     reader, writer = await asyncio.open_connection(http_server.host, http_server.port)
     try:
         writer.write(raw)

@@ -1,4 +1,4 @@
-"""What one stranger, or one tenant, may use up: never somebody else's share, and never without end."""
+"""The limits of one stranger and of one tenant. They never use up the share of others."""
 
 import asyncio
 import re
@@ -154,7 +154,7 @@ async def test_a_second_account_of_the_same_mailbox_is_the_same_person(
 
 
 async def signed_up(organization: Organization, address: str) -> Person:
-    """Accept the newest invitation to an address as somebody new."""
+    """Accept the newest invitation to an address as a new user."""
     body = {"token": organization.deployment.invitation_token(address)}
     accepted = await organization.deployment.http.post("/v1/invitations/accept", json=body)
     assert accepted.status_code == 200, accepted.text
@@ -259,7 +259,7 @@ async def test_a_person_cannot_create_sixty_organizations_in_a_row(initech: Orga
     assert [each.status_code for each in founded[:10]] == [201] * 10
     assert int(founded[10].headers["Retry-After"]) > 0
     refused(founded[10], 429, "founded_too_often")
-    # nor all at once, and ending them is no way round it
+    # and neither concurrency nor deletion avoids the limit
     for each in founded[:10]:
         await mallory.ask("DELETE", f"/v1/organizations/{each.json()['id']}")
     answers = await asyncio.gather(*(found(mallory) for _ in range(8)))
@@ -307,7 +307,7 @@ async def test_the_creator_of_an_organization_is_recorded(initech: Organization)
         assert row.founded_by == initech.administrator.id
 
 
-# --- what an organization has ---
+# --- limits of an organization ---
 
 
 async def test_teams_and_their_members_have_a_limit(acme: Organization, limit: Limit) -> None:

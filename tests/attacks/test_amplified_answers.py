@@ -23,7 +23,7 @@ TEXT = 44_000
 """Characters of a hostile catalog, whose lines take more in a body."""
 LARGEST_ANSWER = 64 * 1024
 LONGEST_SECONDS = 10.0
-"""How long a refusal may take on a busy machine; the work before the fix took minutes."""
+"""How long a refusal may take on a busy machine. Before the fix, the work took minutes."""
 PLANS = Route("POST", "/v1/organizations/{organization}/audit/plan")
 WRITES = sorted((route for route in routes() if ASKS[route].body is not None), key=str)
 

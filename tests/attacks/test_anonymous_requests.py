@@ -1,4 +1,4 @@
-"""What anybody may ask for without signing in costs little, however often it is asked."""
+"""Requests without a token cost little, however many there are."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from tests.support.organization import Organization
 from tests.support.responses import refused
 
 MOST_MILLISECONDS = 10.0
-"""Of the event loop for one request, on a machine that is busy with other things."""
+"""Time of the event loop for one request, on a busy machine."""
 
 ANONYMOUS = [
     ("GET", "/", {}),
@@ -80,7 +80,7 @@ async def test_concurrent_scrapes_share_a_read_even_if_it_fails() -> None:
     cached = Cached(read, seconds=60)
     asking = [asyncio.create_task(cached.get()) for _ in range(10)]
     await asyncio.sleep(0)
-    asking[0].cancel()  # one who goes away takes nothing from the others
+    asking[0].cancel()  # a client that disconnects does not affect the others
     going_on.set()
     results = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(each) for each in results[1:]] == [OSError] * 9
@@ -92,7 +92,7 @@ async def test_concurrent_scrapes_share_a_read_even_if_it_fails() -> None:
 async def test_only_operators_learn_which_organizations_have_stopped(
     http_server: HttpServer, acme: Organization
 ) -> None:
-    """Only how many: a tenant's name and what it did are its own business."""
+    """Only the number: names and events of a tenant are private."""
     await stop(acme)
     operator = await acme.deployment.operator_person()
     reported = (await operator.ask("GET", "/readyz")).json()["stopped_organizations"]
@@ -120,7 +120,7 @@ async def stop(organization: Organization) -> None:
                 "update": f"TOUCH organization:{organization.id}#overlord@user:usr_x",
             },
         )
-    await organization.invite("eve", ["support"])  # brings in what is pending first
+    await organization.invite("eve", ["support"])  # delivers what is pending first
 
 
 async def test_invented_paths_and_methods_create_no_metrics(fintoc: Deployment) -> None:
@@ -134,7 +134,7 @@ async def test_invented_paths_and_methods_create_no_metrics(fintoc: Deployment) 
 
 
 async def test_an_anonymous_request_opens_no_session(fintoc: Deployment) -> None:
-    """Founding used to open a transaction before it asked who wants to found."""
+    """Creating an organization used to open a transaction before it authenticated the caller."""
     opened = fintoc.service.ledger.change
     object.__setattr__(fintoc.service.ledger, "change", None)
     try:

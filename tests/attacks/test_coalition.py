@@ -1,12 +1,11 @@
-"""A coalition of people and machines tries every route; SpiceDB says after each step who gained what.
+"""A coalition of people and service accounts tries every route.
 
-The theorem: whatever members, service accounts and backends do through the API, in whatever order, nobody
-gains what no giver of that very step held. Other tenants are neither changed nor told of, ended tokens do
-nothing, nobody authorizes what they created, and an administrator without an end remains.
-
-`make coalition` takes many steps. TEAMACCESS_COALITION=<steps> says how many, and
-TEAMACCESS_COALITION_SEED=<seed> repeats a run.
-TEAMACCESS_COALITION_SHRINK=1 looks for the fewest steps that show the same.
+SpiceDB says after each step what each of them gained. The theorem: whatever members, service
+accounts and backends do through the API, in any order, nobody gains a permission that no giver of
+that step held. Other tenants are neither changed nor revealed, ended tokens do nothing, nobody
+authorizes what they created, and an administrator without expiry remains. `make coalition` takes
+many steps. TEAMACCESS_COALITION=<steps> sets how many, and TEAMACCESS_COALITION_SEED=<seed> repeats
+a run. TEAMACCESS_COALITION_SHRINK=1 searches for the fewest steps that show the same.
 """
 
 import os

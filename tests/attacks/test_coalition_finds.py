@@ -23,7 +23,7 @@ class Sabotage:
     rule: str
     instead: Any
     found: str
-    """What the oracle says then."""
+    """The violation that is found then."""
     routes: list[str]
     honest: float = 0.3
     """How much the honest administrator does meanwhile."""

@@ -1,4 +1,4 @@
-"""The addresses of databases: passwords that are no part of an address, and hosts without TLS."""
+"""Addresses of databases: passwords with special characters, and hosts without TLS."""
 
 import asyncio
 from pathlib import Path
@@ -21,12 +21,12 @@ NEEDED = {
     "SECRET_KEY": "a secret of the deployment",
 }
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
-"""The first message of a client that wants TLS; it names nobody."""
+"""The first message of a client that wants TLS. It contains no user name."""
 
 
 @pytest.fixture(autouse=True)
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a deployment sets, and nothing that this machine has set."""
+    """The settings of a deployment, without those of this machine."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"TEAMACCESS_{name.upper()}", raising=False)
     for name in ("PGHOST", "PGPORT", "PGSSLMODE", "PGSERVICE"):
@@ -46,7 +46,7 @@ def settings_with(monkeypatch: pytest.MonkeyPatch, **more: str) -> Settings:
 
 
 def connection_arguments(settings: Settings) -> dict[str, object]:
-    """What the driver is told."""
+    """The arguments of the driver."""
     driver: Any = asyncpg_dialect
     _, reported = driver().create_connect_args(make_url(settings.sqlalchemy_url))
     return dict(reported)
@@ -128,7 +128,7 @@ def test_a_laxer_mode_from_the_environment_is_ignored(
 async def test_a_server_without_tls_gets_no_user_and_no_password(
     monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """It is on another machine, as far as the settings can see."""
+    """The settings name it as a host on another machine."""
     monkeypatch.setenv("TEAMACCESS_SPICEDB_INSECURE", "true")
     monkeypatch.setattr("teamaccess.common.urls.is_loopback", lambda host: False)
     heard: list[bytes] = []
@@ -183,13 +183,13 @@ BROKEN = [
     "[hunter2",
     "hunter2]",
 ]
-"""What somebody writes who encodes nothing."""
+"""An address whose password was not encoded."""
 ADDRESSES = ["DATABASE_URL", "OWNER_DATABASE_URL"]
 COMMANDS = [["operator", "auditors"], ["ledger", "verify"], ["worker"], ["migrate"]]
 
 
 def untold(said: str) -> None:
-    """Nothing of the password is said."""
+    """Nothing of the password is printed."""
     for part in ("hunter2", "ter2", "hun@"):
         assert part not in said, said
 

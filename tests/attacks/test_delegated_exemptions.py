@@ -1,4 +1,4 @@
-"""What people may do to themselves without further permissions, no backend does in their name."""
+"""What people may do to themselves without further permissions, no backend does on their behalf."""
 
 import ast
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.support.teams import Team
 
 @pytest.fixture
 async def lea(branch: Organization) -> Person:
-    """A lead, who is far above the backends below."""
+    """A lead, far above the backends below."""
     return (await branch.add_members({"lea": ["lead"], "nora": []}))["lea"]
 
 

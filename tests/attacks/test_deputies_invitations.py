@@ -1,6 +1,6 @@
-"""What a service account offers on a member's behalf is both's to give, also when it is accepted.
-
-The attack: a compromised backend invites its attacker and is deleted; the invitation is accepted later.
+"""An invitation by a service account on a member's behalf needs both to hold the role, also at the
+acceptance. The attack: a compromised backend invites its attacker and is deleted. The invitation is
+accepted later.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ async def inviting(organization: Organization) -> tuple[Person, Person]:
 async def invite(
     organization: Organization, by: Person, name: str, role: str, **more: Any
 ) -> httpx.Response:
-    """Invite somebody to one role."""
+    """Invite a person to one role."""
     body = {"email": organization.address(name), "roles": [role]}
     return await by.ask("POST", f"{organization.path}/invitations", json=body, **more)
 

@@ -1,4 +1,4 @@
-"""Nobody keeps another tenant or another caller waiting for long."""
+"""No caller delays another tenant or another caller for long."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ MANY = 24
 
 
 async def invite(organization: Organization, by: Person, name: str) -> httpx.Response:
-    """Invite somebody."""
+    """Invite a person."""
     body = {"email": organization.address(name), "roles": ["support"]}
     return await by.ask("POST", f"{organization.path}/invitations", json=body)
 
@@ -257,11 +257,11 @@ async def test_a_caller_who_sends_too_much_gets_retry_after(
         problem = refused(answers[-1], 429, "too_many_requests")
         assert 1 <= int(answers[-1].headers["Retry-After"]) <= 10
         assert problem["limit"] == "0.1"
-        # another token of the same person's is no way round it
+        # another token of the same person does not help
         ana.token = await second.token(ana.id)
         refused(await ana.ask("GET", "/v1/me"), 429, "too_many_requests")
         assert (await other.ask("GET", "/v1/me")).status_code == 200
-        # and who watches over the process hears that it lives
+        # and monitoring still gets an answer from the process
         assert (await second.http.get("/healthz")).status_code == 200
 
 
@@ -281,7 +281,7 @@ async def test_a_caller_with_too_many_changes_waiting_is_refused(
 
 
 async def test_a_plan_uses_the_turn_of_its_caller(acme: Organization) -> None:
-    """The rehearsal is nobody's, but its place in the queue is the caller's."""
+    """The rehearsal has no caller, but its place in the queue is the caller's."""
     eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     body = {"changes": [{"change": "suspend", "user": eve.id}]}
     ledger = acme.deployment.service.ledger

@@ -1,4 +1,6 @@
-"""Nobody floods a chain of events, which is never pruned, with refusals or changes of nothing."""
+"""No actor floods a chain of events, which is never pruned, with refusals or requests without
+effect.
+"""
 
 import asyncio
 import secrets

@@ -1,4 +1,6 @@
-"""Nobody holds another tenant's lock, and nobody waits for something else while they hold one."""
+"""No caller holds another tenant's lock, and no request waits for something else while it holds
+one.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +26,7 @@ KEY = {"Idempotency-Key": "one"}
 async def invite(
     organization: Organization, by: Person, name: str = "zoe", **more: Any
 ) -> httpx.Response:
-    """Invite somebody."""
+    """Invite a person."""
     body = {"email": organization.address(name), "roles": ["support"]}
     return await by.ask("POST", f"{organization.path}/invitations", json=body, **more)
 
@@ -35,7 +37,7 @@ async def test_a_stranger_does_not_enter_the_change_queue(
     """While the organization is locked a stranger is refused at once, and does not queue for it."""
     stranger = globex.administrator
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
-        async with asyncio.timeout(8):  # who queued would wait for ten seconds
+        async with asyncio.timeout(8):  # a request in the queue would wait for ten seconds
             for path in (acme.path, "/v1/organizations/no-such-one"):
                 answers = [
                     await stranger.ask(

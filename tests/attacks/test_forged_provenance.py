@@ -1,7 +1,7 @@
-"""Mallory has SpiceDB's key: she can write anything, and reads in Watch how our own writes look.
+"""Mallory has SpiceDB's key: she can write anything, and reads the metadata of our own writes in Watch.
 
-Whatever she says of a write, she is found within seconds. What may be written is in our database, and
-nothing that a write says of itself is believed.
+Whatever metadata she writes, she is found within seconds. The valid writes are in our database, and
+the metadata of a write alone proves nothing.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -87,7 +87,7 @@ async def _told(organization: Organization, update: str) -> bool:
 
 
 async def forge(deployment: Deployment, *updates: str, **claims: Any) -> None:
-    """Write to SpiceDB with its key; the claims are what Mallory says of the write."""
+    """Write to SpiceDB with its key and Mallory's metadata."""
     parsed: list[Update] = []
     for each in updates:
         operation, _, text = each.partition(" ")
@@ -98,7 +98,7 @@ async def forge(deployment: Deployment, *updates: str, **claims: Any) -> None:
 
 
 def promotion(organization: Organization) -> str:
-    """What makes Eve an administrator."""
+    """Relationships that make Eve an administrator."""
     return f"TOUCH organization:{organization.id}#administrator@{EVE}"
 
 

@@ -1,6 +1,6 @@
-"""A stranger cannot tell an organization that exists from one that does not.
+"""A stranger cannot distinguish an organization that exists from one that does not.
 
-Not by the answer, not by what it costs, and not by how an outage looks.
+Neither the answer, nor its cost, nor its behaviour in an outage differs.
 """
 
 import secrets
@@ -30,7 +30,7 @@ ABOUT_ONE = [route for route in routes() if "{organization}" in route.path]
 
 @contextmanager
 def cost(deployment: Deployment, proxy: SpiceDBProxy) -> Iterator[dict[str, Any]]:
-    """Count what a request costs: statements in PostgreSQL and calls to SpiceDB."""
+    """Count the cost of a request: statements in PostgreSQL and calls to SpiceDB."""
     counted: dict[str, Any] = {}
     statements: Counter[str] = Counter()
 
@@ -82,9 +82,7 @@ async def _cost_the_same(acme: Organization, globex: Organization) -> None:
         for route in ABOUT_ONE:
             reported = []
             for organization in (acme.id, f"{acme.id}-none"):
-                await _ask(
-                    targets, route, stranger, organization
-                )  # what is kept after the first time
+                await _ask(targets, route, stranger, organization)  # cached after the first time
                 with cost(second, proxy) as counted:
                     answer = await _ask(targets, route, stranger, organization)
                 body = answer.text.replace(organization, "it")
@@ -108,7 +106,7 @@ async def test_an_outage_of_spicedb_does_not_reveal_whether_an_organization_exis
 async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
     acme: Organization, globex: Organization
 ) -> None:
-    """A change waits to be brought in, which a member is told and nobody else."""
+    """A change is pending. Only members learn of it."""
     async with linked(acme.deployment, enforcement_seconds=0.2) as (second, proxy):
         targets = await RequestTargets.set(acme)
         ana, stranger = (
@@ -124,8 +122,10 @@ async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
 async def test_an_empty_spicedb_does_not_reveal_an_organization_to_strangers(
     acme: Organization, globex: Organization, spicedb_for: Callable[[str], LocalSpiceDB], kind: str
 ) -> None:
-    """SpiceDB was replaced: members are told so, and nobody else. One of another kind cannot even read
-    the tokens of the old one."""
+    """SpiceDB was replaced.
+
+    Only members learn of it. A SpiceDB of another kind cannot even read the tokens of the old one.
+    """
     targets = await RequestTargets.set(acme)
     if kind == "of the same kind":
         spicedb = spicedb_for("empty")
@@ -145,7 +145,7 @@ async def test_an_empty_spicedb_does_not_reveal_an_organization_to_strangers(
 
 
 async def _alike(targets: RequestTargets, stranger: Person) -> None:
-    """On every route a stranger is told the same of this organization as of an invented one."""
+    """Every route gives a stranger the same answer for this organization as for an invented one."""
     names = (targets.organization.id, f"{targets.organization.id}-none")
     for route in ABOUT_ONE:
         answers = [await _ask(targets, route, stranger, name) for name in names]

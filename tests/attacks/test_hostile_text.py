@@ -1,4 +1,4 @@
-"""Text that somebody chose stays text, whatever reads it: a terminal, a log, a schema, SQL, CSV, HTTP."""
+"""Text of a caller stays text, in a terminal, a log, a schema, SQL, CSV and HTTP."""
 
 import io
 import json
@@ -25,7 +25,7 @@ from tests.api.requests import ASKS, RequestTargets
 from tests.support.organization import Organization
 
 ACTED_ON = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eevil\u2066\U000e0001"
-"""What terminals act on: titles, clearing, colours, overwriting, and text that runs backwards."""
+"""Characters that terminals act on: titles, clearing, colours, overwriting, reversed text."""
 HOSTILE = [
     "a\0b",
     "a\nb",
@@ -250,7 +250,10 @@ QUALITIES = [
     "",
     "x",
 ]
-"""What stands where HTTP has a number from 0 to 1, some of it a number for Python."""
+"""Malformed values where HTTP expects a number from 0 to 1.
+
+Python accepts some of them as numbers.
+"""
 WANTED = [
     "text/csv;q={}",
     "text/csv; q={}, application/json",

@@ -1,4 +1,4 @@
-"""An auditor's questions and plans delay no other tenant, and end when nobody waits for the answer."""
+"""An auditor's questions and plans delay no other tenant, and end when the client disconnects."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +20,7 @@ from tests.support.spicedb_proxy import wait_until
 
 @pytest.fixture
 def fresh(fintoc: Deployment) -> Iterator[HttpServer]:
-    """A server whose turns nobody has taken yet."""
+    """A server whose turns are all free."""
     with serve_http(fintoc) as served:
         yield served
 
@@ -48,7 +48,7 @@ async def test_a_large_question_ends_when_its_client_goes_away(
     async def ended() -> bool:
         return turns._callers.idle
 
-    # the turn of the organization is taken by somebody else, so the question waits
+    # another caller holds the organization's turn, so the question waits
     turns._organizations._take(acme.id, "somebody else")
     try:
         async with connected(fresh) as connection:

@@ -14,7 +14,7 @@ CHUNKED = ACCEPT + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
 async def flood(connection: Connection, part: bytes) -> None:
-    """Send the same bytes until nobody takes them any more, 50 MB at most."""
+    """Send the same bytes until the server stops reading, 50 MB at most."""
     try:
         for _ in range(50 * MEGABYTE // len(part)):
             await connection.send(part)

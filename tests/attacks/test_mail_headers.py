@@ -42,7 +42,7 @@ HEADERS = [
 
 
 def encoded(text: str, charset: str = "utf-8") -> str:
-    """An RFC 2047 encoded word: what a parser of headers decodes."""
+    """An RFC 2047 encoded word, which a parser of headers decodes."""
     return f"=?{charset}?b?{base64.b64encode(text.encode(charset)).decode()}?="
 
 

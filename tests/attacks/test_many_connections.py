@@ -27,7 +27,7 @@ GET = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
 HALF = b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\n{"
 DESCRIPTORS = 256
 NEEDED_DESCRIPTORS = 32
-"""What must always be left for PostgreSQL and SpiceDB."""
+"""Descriptors that must remain for PostgreSQL and SpiceDB."""
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ async def invited(organization: Organization) -> int:
 
 
 def invite(person: Person, organization: Organization) -> Awaitable[httpx.Response]:
-    """Invite somebody."""
+    """Invite a person."""
     body = {"email": organization.address("zoe"), "roles": ["support"]}
     return person.ask("POST", f"{organization.path}/invitations", json=body)
 
@@ -159,7 +159,7 @@ async def test_a_request_whose_body_comes_after_the_sign_out_does_nothing(
     reader, writer = await asyncio.open_connection(http_server.host, http_server.port)
     writer.write(head.encode() + content[:5])
     await writer.drain()
-    async with httpx.AsyncClient() as other:  # the server has read what came before this
+    async with httpx.AsyncClient() as other:  # the server has read everything before this
         assert (await other.get(f"{http_server.url}/healthz")).status_code == 200
     assert (await ada.ask("POST", "/v1/me/sign-out")).status_code == 204
     writer.write(content[5:])
@@ -191,7 +191,7 @@ async def test_an_invitation_cannot_be_accepted_with_a_session_that_is_being_end
 
 
 async def revoked(organization: Organization, who: Person) -> None:
-    """End a machine's tokens as its administrator does."""
+    """End a service account's tokens as its administrator does."""
     tokens = f"{organization.path}/service-accounts/{who.id}/tokens"
     [token] = (await organization.administrator.ask("GET", tokens)).json()["items"]
     assert (
@@ -259,11 +259,11 @@ async def test_a_question_that_waited_is_refused_after_its_caller_was_signed_out
         assert "actions" not in each.json()
 
 
-# --- those who end their own credential ---
+# --- callers that end their own credential ---
 
 
 async def self_managing(organization: Organization) -> tuple[Person, str, str]:
-    """A machine that may manage service accounts; with its address and its token's id."""
+    """A service account that may manage service accounts, with its address and the id of its token."""
     job = await organization.create_service_account("support")
     token = await job.create_token()
     async with organization.deployment.operator(organization.id) as change:

@@ -1,7 +1,7 @@
-"""Changes are judged by one schema, the one that `schema apply` recorded.
+"""Changes are authorized by one schema, the one that `schema apply` recorded.
 
-The attacks: a process that still runs yesterday's catalog; and somebody with SpiceDB's key who swaps the
-schema for a moment, has the API make an administrator, and swaps it back.
+The attacks: a process that still runs an older catalog; and an attacker with SpiceDB's key who
+swaps the schema for a moment, creates an administrator over the API, and swaps it back.
 """
 
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ from tests.support.spicedb_proxy import running_worker, through_proxy, wait_unti
 
 
 async def foreign_schemas(deployment: Deployment) -> list[dict[str, Any]]:
-    """What was found of schemas that nobody recorded, the oldest first."""
+    """Findings about schemas that were not recorded, the oldest first."""
     async with deployment.service.reads() as session:
         rows = await session.scalars(
             select(Finding.details)
@@ -41,7 +41,7 @@ async def foreign_schemas(deployment: Deployment) -> list[dict[str, Any]]:
 
 
 async def look_through(deployment: Deployment) -> None:
-    """Resolve what was found of schemas, as an operator who has looked at it."""
+    """Resolve the findings about schemas, as an operator does."""
     async with deployment.service.ledger.change(OPERATOR) as change:
         ids = await change.session.scalars(
             select(Finding.id).where(
@@ -85,7 +85,7 @@ async def test_a_schema_swapped_for_a_moment_is_found_and_stops_changes(
         refused(await acme.invite("eve", ["support"]), 503, "foreign_schema_found")
         refused(await acme.change_roles(bob, "finance"), 503, "foreign_schema_found")
         assert await positions(acme) == before
-        # what only takes away is possible all the same
+        # changes that only take away are still possible
         assert (await acme.remove(bob)).status_code == 204
 
         await look_through(isolated)
@@ -100,7 +100,7 @@ async def _changed(organization: Organization, target: Person, role: str) -> boo
 
 
 async def watched(deployment: Deployment, organization: Organization) -> None:
-    """Wait until the worker sees what is written, by a first write past the ledger."""
+    """Wait until the worker sees writes, by a first write past the ledger."""
     probe = Touch(Relationship.parse(f"organization:{organization.id}#product@user:probe"))
     while not await _found(deployment, FindingKind.FOREIGN_WRITE):
         await deployment.service.engine.write([probe])
@@ -135,7 +135,7 @@ async def test_a_schema_applied_by_an_operator_is_not_a_finding(
         await apply_schema(service.ledger, service.engine, newer, OPERATOR)
         await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
         await service.engine.write_schema(service.catalog.schema())  # the same one again
-        # what the worker has judged by now it has judged in order
+        # the worker handles writes in order, so the earlier ones are done
         await service.engine.write_schema(opened_up(service.catalog.schema()))
         await wait_until(lambda: _any(isolated))
         assert len(await foreign_schemas(isolated)) == 1
@@ -195,7 +195,7 @@ async def test_a_process_with_a_newer_catalog_changes_nothing_before_it_is_appli
 async def test_a_schema_that_takes_too_long_to_compare_counts_as_foreign(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It must not blind the watch: what comes after it is found, too."""
+    """It must not stop the watch: later writes are found, too."""
     acme = await isolated.create_organization("acme")
     service = isolated.service
     async with running_worker(isolated):
@@ -210,7 +210,7 @@ async def test_a_schema_that_takes_too_long_to_compare_counts_as_foreign(
 async def test_a_gap_in_the_watch_stops_changes(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody knows which schemas stood meanwhile."""
+    """Nobody knows which schemas were in force meanwhile."""
     acme = await isolated.create_organization("acme")
     real, torn = isolated.service.engine.watch, False
 

@@ -1,4 +1,4 @@
-"""No session outlives what ends it: a sign-out, a removal, a linked login, other settings."""
+"""No session outlives its end: a sign-out, a removal, a linked login, other settings."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ def _know_key(deployment: Deployment) -> None:
 
 
 def login_token(who: str, email: str | None, issued_at: float, audience: str = API) -> str:
-    """What the login gives out."""
+    """A token of the login."""
     claims = {
         "iss": ISSUER,
         "sub": who,
@@ -89,7 +89,7 @@ async def until(deployment: Deployment, moment: float) -> None:
 
 
 async def test_linking_a_login_ends_earlier_sessions(organization: Organization) -> None:
-    """Mallory has used the account; now the person to whom the address belongs signs in."""
+    """Mallory has used the account. Now the owner of the address signs in."""
     deployment = organization.deployment
     mallory = (await organization.add_members({"eve": ["support"]}))["eve"]
     issued = int(await clock(deployment))
@@ -228,7 +228,7 @@ async def test_our_own_token_dated_ahead_is_treated_alike(acme: Organization) ->
 async def test_in_the_second_of_a_sign_out_only_our_own_tokens_are_valid(
     organization: Organization,
 ) -> None:
-    """Issuers write whole seconds: what was issued before and after looks alike, and is refused."""
+    """Issuers write whole seconds, so tokens of the same second are refused."""
     deployment, name = organization.deployment, f"eve-{organization.id}"
     second = int(await clock(deployment)) + 1
     await until(deployment, second + 0.2)
@@ -255,7 +255,7 @@ async def test_a_removal_ends_the_tokens_of_a_login_too(organization: Organizati
 
 
 async def test_a_session_of_a_suspended_member_is_useless_there(acme: Organization) -> None:
-    """It goes on elsewhere: a user may be a member of other tenants, whom this is no concern of."""
+    """The session continues elsewhere: the user may be a member of other tenants."""
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     assert (await acme.suspend(bob)).status_code == 204
     refused(await bob.ask("GET", acme.path), 404, "unknown_organization")

@@ -1,4 +1,4 @@
-"""Connections that keep the server waiting: silent ones, half-sent requests, and answers nobody reads."""
+"""Connections that keep the server waiting: silent ones, incomplete requests, and unread answers."""
 
 import asyncio
 import socket

@@ -1,7 +1,7 @@
-"""Mallory has the password of the application's database role, and none of the application's code.
+"""Mallory has the password of the application's database role, but none of the application's code.
 
-She is refused outright, or `teamaccess ledger verify` names what she has done. What she can still do
-unseen is in docs/decisions/0006-what-the-role-can-do.md.
+PostgreSQL refuses what she does, or `teamaccess ledger verify` names it.
+docs/decisions/0006-what-the-role-can-do.md lists what she can still do unseen.
 """
 
 from datetime import timedelta
@@ -38,7 +38,7 @@ VALUES ('{0}', 0, {3}, {4}) ON CONFLICT (organization_id) DO UPDATE SET {1} = {3
 
 
 async def verified(organization: Organization) -> list[str]:
-    """What `ledger verify` says of an organization, with the rights that it has."""
+    """The findings of `ledger verify` about an organization, with the privileges of that command."""
     async with snapshot(organization.deployment.settings.sqlalchemy_url) as connection:
         return list(map(str, (await verify_chains(connection, organization.id)).findings))
 
@@ -112,7 +112,7 @@ async def test_a_planted_token_is_refused(
 async def test_a_token_planted_with_an_event_is_visible_to_the_auditor(
     acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
-    """What the application can do its role can do; but not without saying so for ever."""
+    """The role can do what the application can do, but it leaves a permanent record."""
     account = await machine(acme)
     event = EVENT.format(acme.id, "token_created", f"user:{account}", '{"token": "planted"}')
     await run_transaction(application_connection, TOKEN.format(acme.id, account), event)

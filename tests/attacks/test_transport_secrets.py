@@ -1,4 +1,4 @@
-"""Passwords, keys and tokens: who on the way, or on this machine, could read them."""
+"""Passwords, keys and tokens: they cannot be read on the network or by others on this machine."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ NEEDED = {
 
 @pytest.fixture(autouse=True)
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a deployment sets, and nothing that this machine has set."""
+    """The settings of a deployment, without those of this machine."""
     for name in Settings.model_fields:
         monkeypatch.delenv(f"TEAMACCESS_{name.upper()}", raising=False)
     for name, value in {**NEEDED, "HOME": str(tmp_path)}.items():
@@ -67,7 +67,7 @@ MAIL = Mail(
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this machine look like another one to whoever asks whether it is this one."""
+    """Make every check for a local address answer that it is another machine."""
     monkeypatch.setattr("teamaccess.common.urls.is_loopback", lambda host: False)
 
 
@@ -204,7 +204,10 @@ PROXIES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy"
 
 
 class Spy:
-    """A server that answers as an issuer, or as a proxy that claims to be one; notes what is asked."""
+    """A server that answers as an issuer, or as a proxy that claims to be one.
+
+    It records the requests.
+    """
 
     def __init__(self, key: dict[str, str], context: ssl.SSLContext | None = None) -> None:
         self.key, self.context = key, context
@@ -294,7 +297,7 @@ def test_dev_prints_no_key(tmp_path: Path) -> None:
 
 @pytest.fixture
 def secrets_of_another_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What somebody's shell may have set, and which is nobody else's business."""
+    """Variables that a user's shell may have set, and that no child process needs."""
     monkeypatch.setenv("TEAMACCESS_SMTP_URL", "smtp://ana:hunter2@127.0.0.1:1")
     for name in NEEDED:
         monkeypatch.delenv(f"TEAMACCESS_{name}")
@@ -360,7 +363,7 @@ def test_a_refused_setting_does_not_quote_its_secret(
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:
-    """A server's side of TLS with a certificate that nobody has signed."""
+    """A server's side of TLS with a self-signed certificate."""
     from datetime import timedelta
 
     from cryptography import x509

@@ -1,6 +1,6 @@
-"""The auditor's answers on random histories are what plain sets say.
+"""The auditor's answers on random histories match plain sets.
 
-TEAMACCESS_SEED=<number> tells the same history again.
+TEAMACCESS_SEED=<number> repeats a history.
 """
 
 import os
@@ -39,7 +39,7 @@ async def test_every_answer_matches_plain_sets_and_stays_the_same_later(
 
 
 async def _same(history: RandomChanges, oracle: ExpectedAccess, **then: str) -> None:
-    """What the sets say is what is answered, now or as of then."""
+    """The answers match the sets, now or as of then."""
     organization = history.organization
     names = {person.id: name for name, person in organization.people.items()}
     matrix = await _ask(organization, "matrix", **then)

@@ -1,4 +1,4 @@
-"""What every answer to an auditor carries, and who gets one."""
+"""What every answer to an auditor contains, and which callers get one."""
 
 import csv
 import io

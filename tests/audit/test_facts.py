@@ -1,4 +1,4 @@
-"""What stands by the ledger, of everybody or of one."""
+"""Facts from the ledger, about all users or about one."""
 
 from collections.abc import Mapping
 from datetime import timedelta

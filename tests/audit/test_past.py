@@ -1,4 +1,4 @@
-"""What was so at a time: as it was decided, and as SpiceDB had it."""
+"""Questions about a past time: as it was decided, and as SpiceDB had it."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ from tests.support.spicedb_proxy import Writes, linked, through_proxy
 async def who(
     organization: Organization, action: str, at: datetime, basis: str = "decided"
 ) -> set[str]:
-    """Who could, by the API."""
+    """The holders of an action, over the API."""
     about = {"action": action, "at": at.isoformat(), "basis": basis}
     answer = await organization.administrator.ask(
         "GET", f"{organization.path}/audit/who-can", params=about

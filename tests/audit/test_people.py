@@ -1,4 +1,4 @@
-"""What people and machines are called in answers."""
+"""The names of people and service accounts in answers."""
 
 from teamaccess.audit.questions.people import Person, actor_with_names, display_names
 from teamaccess.storage import UserId

@@ -1,4 +1,4 @@
-"""Why somebody can, or why not and what would change that."""
+"""Why a user can do something, or why not and which changes would allow it."""
 
 import json
 from datetime import datetime, timedelta

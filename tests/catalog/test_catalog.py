@@ -1,4 +1,4 @@
-"""A catalog that is right: what it answers, and the schema that it becomes."""
+"""A valid catalog: its answers, and its compiled schema."""
 
 import json
 from dataclasses import asdict

@@ -35,7 +35,7 @@ def test_the_generated_pages_match_the_catalogs(
 
 
 def retold(console: str) -> str:
-    """Return the block with what its commands print now."""
+    """The block with the current output of its commands."""
     commands = [line for line in console.splitlines() if line.startswith("$ ")]
     return "".join(f"{command}\n{output(command[2:])}" for command in commands)
 

@@ -1,4 +1,4 @@
-"""The finicom catalog against what Finicom's guide says, in both directions."""
+"""Finicom's catalog and guide, compared in both directions."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_the_guide_allows_or_refuses_every_action_for_each_role(finicom: Catalog
 
 
 def below(role: str) -> frozenset[str]:
-    """Return what the guide lets the roles below this one do."""
+    """The actions that the guide gives to the roles below this one."""
     order = [says.role for says in GUIDE]
     return frozenset().union(*(says.can for says in GUIDE[order.index(role) + 1 :]))
 

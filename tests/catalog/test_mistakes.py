@@ -1,4 +1,4 @@
-"""What is wrong with a catalog: every mistake at once, each at its line."""
+"""Mistakes in a catalog: all are reported at once, each with its line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Changes at the same time: one after the other in each organization, whoever makes them."""
+"""Concurrent changes: they run one after another in each organization."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -189,7 +189,7 @@ async def test_of_two_administrators_who_remove_each_other_one_remains(
     answers = await asyncio.gather(acme.remove(other, by=ana), acme.remove(ana, by=other))
     first, second = sorted(answer.status_code for answer in answers)
     assert first == 204
-    assert second in (401, 404)  # whoever was removed is signed out, too
+    assert second in (401, 404)  # a removed member is also signed out
     assert len([each for each in await assert_agreement(acme) if "#administrator@" in each]) == 1
 
 

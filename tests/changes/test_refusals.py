@@ -1,4 +1,4 @@
-"""An entry that SpiceDB will never take stops its organization, loudly, and nobody else."""
+"""An entry that SpiceDB refuses for good stops its organization visibly, and no other one."""
 
 import re
 

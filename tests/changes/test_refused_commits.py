@@ -1,4 +1,6 @@
-"""What SpiceDB could not keep is refused before the commit, and then nothing of it is committed."""
+"""Rows that SpiceDB could not store are refused before the commit, and nothing of them is
+committed.
+"""
 
 import pytest
 from sqlalchemy import text

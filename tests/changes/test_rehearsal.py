@@ -1,4 +1,4 @@
-"""A change that is made as if: what it would come to, and nothing else."""
+"""A rehearsed change: it returns its effect, and nothing is kept."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""PostgreSQL commits and dies before it can say so, or dies before it commits: nobody can tell which."""
+"""PostgreSQL crashes before or after a commit, and the client cannot tell which."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

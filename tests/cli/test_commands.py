@@ -202,7 +202,7 @@ async def test_a_schema_that_lacks_a_role_is_detected_and_can_be_applied(
 async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
     run: Run, acme: Organization, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whoever holds the own one would count as a holder of the other, and be judged by that."""
+    """Holders of the custom role would otherwise count as holders of the catalog's role."""
     id = f"own_{acme.id.partition('-')[2]}"
     await made(acme, id, "transfers_view")
     text = find_catalog_file("fintoc").read_text()

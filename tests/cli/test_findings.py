@@ -1,4 +1,4 @@
-"""`teamaccess findings`: what an operator sees of those who go round us, and says to have looked at."""
+"""`teamaccess findings`: foreign writes, and how an operator resolves them."""
 
 import json
 import re
@@ -19,7 +19,7 @@ WHY = "ticket 4711: the key of the old importer, revoked"
 
 
 async def stranger(deployment: Deployment, about: str, **more: Any) -> int:
-    """What the watcher keeps of a write that no ledger explains; returns the finding's number."""
+    """Record a foreign write, as the watcher does. Returns the finding's number."""
     forged = f"TOUCH organization:{about}#administrator@user:eve"
     details = {"updates": [forged], "count": 1, "metadata": {}, "zed_token": "z", **more}
     async with deployment.service.reads() as session:
@@ -30,7 +30,7 @@ async def stranger(deployment: Deployment, about: str, **more: Any) -> int:
 
 
 async def resolved_events(deployment: Deployment, chain: str) -> list[tuple[Event, str]]:
-    """The events that tell of it, with their reasons."""
+    """The events of the finding, with their reasons."""
     async with deployment.service.reads() as session:
         reported = select(Event, Reason.text).join(Reason, Reason.hash == Event.reason_hash)
         mine = reported.where(Event.chain == chain, Event.kind == "finding_resolved")
@@ -48,7 +48,7 @@ async def test_a_foreign_write_is_open_until_an_operator_resolves_it(
     assert f"TOUCH organization:{acme.id}#administrator@user:eve" in listed.stdout
     assert f"Next: teamaccess findings resolve {id} --reason TEXT" in listed.stdout
 
-    await compare_one(acme, max_deletes=10)  # what it left is gone, and that it happened is not
+    await compare_one(acme, max_deletes=10)  # the write was undone, but it did happen
     assert f"{id}  " in (await run("findings", "list")).stdout
 
     resolved = await run("findings", "resolve", str(id), "--reason", WHY)
@@ -124,8 +124,8 @@ async def test_a_finding_about_a_state_closes_only_when_the_state_ends(
     assert f"The finding {id} (drift) closes when its cause is gone." in refused.stderr
     await delete_from_spicedb(acme.deployment, strange)
     await compare_one(acme)
-    told = await run("findings", "list", "--all", "--organization", acme.id)
-    assert "by a later comparison" in told.stdout
+    reported = await run("findings", "list", "--all", "--organization", acme.id)
+    assert "by a later comparison" in reported.stdout
 
 
 async def test_a_foreign_write_cannot_send_escape_sequences_to_the_terminal(

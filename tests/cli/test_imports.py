@@ -1,4 +1,4 @@
-"""`teamaccess import members`: everybody in a file, at once and again."""
+"""`teamaccess import members`: everyone in a file, at once, and repeated."""
 
 import json
 from pathlib import Path

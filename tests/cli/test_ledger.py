@@ -1,4 +1,4 @@
-"""`teamaccess ledger`, and what its exit codes say."""
+"""`teamaccess ledger` and its exit statuses."""
 
 import json
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ VERIFIED = "Verified: chains 2, entries 3, kept heads 0, reasons 1 (0 erased)."
 
 @asynccontextmanager
 async def altered(organization: Organization) -> AsyncIterator[None]:
-    """Somebody else did it first, as a superuser has it."""
+    """Alter an entry as a superuser."""
     connection = await asyncpg.connect(
         organization.deployment.owner_url.replace(OWNER, SUPERUSER, 1)
     )

@@ -1,4 +1,4 @@
-"""`teamaccess ledger status`, `retry` and `skip`: what an operator sees and does when SpiceDB refuses."""
+"""`teamaccess ledger status`, `retry` and `skip`: for entries that SpiceDB refuses."""
 
 import json
 

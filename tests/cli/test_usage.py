@@ -1,4 +1,4 @@
-"""What a command says that was called in a way that makes no sense: no stack is needed to be told."""
+"""Usage errors of commands, which need no running stack."""
 
 import json
 import socket

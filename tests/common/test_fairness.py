@@ -1,4 +1,4 @@
-"""Slots go round by party and caller, and nobody exceeds a rate."""
+"""Slots alternate between parties and callers, and no caller exceeds a rate."""
 
 import asyncio
 from collections.abc import Hashable
@@ -9,7 +9,7 @@ from teamaccess.common.fairness import FairSlots, JointSlots, RateLimit, Slot
 
 
 class Served:
-    """Notes who is served, in order; each holds the slot until the next turn of the loop."""
+    """Records the order of service. Each caller holds the slot until the next turn of the loop."""
 
     def __init__(self, slots: FairSlots) -> None:
         self.slots = slots

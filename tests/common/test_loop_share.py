@@ -18,7 +18,7 @@ from teamaccess.common.loop_share import (
 
 
 class Clock:
-    """Time that passes only where a test says so."""
+    """A clock that moves only when a test says so."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""Settings come from the environment, and from the local stack for what it leaves unset."""
+"""Settings come from the environment. The local stack provides the ones that are unset."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def stack(home: Path) -> None:
-    """What `teamaccess dev` leaves for others to find."""
+    """The file that `teamaccess dev` writes for other commands."""
     (home / "dev.json").write_text(json.dumps(STACK))
     (home / "secrets.json").write_text(json.dumps({"secret_key": "a secret of the home"}))
 

@@ -1,4 +1,4 @@
-"""Every position arrives in SpiceDB once, in its turn, whoever brings it and however often."""
+"""Every position arrives in SpiceDB once and in order, whichever process delivers it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -222,7 +222,7 @@ async def test_a_change_is_enforced_from_the_earliest_known_time(
 
 
 async def _forget(application_connection: Connection, organization: Organization) -> None:
-    """Lose every mark of what was applied, as a crash may lose the newest ones."""
+    """Delete every delivery mark. A crash can lose the newest ones."""
     await application_connection.execute(
         "UPDATE ledger_applications SET status = 'pending', zed_token = NULL, enforced_at = NULL"
         " WHERE organization_id = $1",

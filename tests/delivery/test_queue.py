@@ -1,4 +1,4 @@
-"""What is left to the workers: who gets what, and in which order."""
+"""The queue of the workers: which position goes to which worker, and in which order."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -30,7 +30,7 @@ async def connection(fintoc: Deployment) -> AsyncIterator[AsyncConnection]:
 async def _left(
     connection: AsyncConnection, organization: str, *positions: int, **more: object
 ) -> None:
-    """Leave positions of an organization to the workers, due since a second ago unless told otherwise."""
+    """Leave positions of an organization to the workers, by default due since a second ago."""
     about = {"status": "pending", "due": timedelta(seconds=-1), "positions": positions}
     await connection.execute(OPEN, {"organization": organization, **about, **more})
 

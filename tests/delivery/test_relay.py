@@ -21,7 +21,7 @@ from tests.support.spicedb_proxy import Writes, linked, through_proxy, wait_unti
 SOCKET = ".s.PGSQL.5432"
 FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
 SHUTTING_DOWN = b"E" + struct.pack("!i", len(FIELDS) + 4) + FIELDS
-"""What PostgreSQL says on each connection before it closes it."""
+"""PostgreSQL's message on each connection before it closes it."""
 LISTENING = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
 
 
@@ -37,7 +37,7 @@ async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def marks(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
-    """What the relay looks with, over the wire."""
+    """The relay's queries, as bytes on the wire."""
     others, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
     marks = create_pool(f"{others}?host={tmp_path}", transactions=False)
     yield marks
@@ -51,7 +51,9 @@ async def test_an_announced_shutdown_is_an_ordinary_outage(
     async with linked(fintoc) as (second, proxy), relaying(second, marks) as relay:
         await wait_until(lambda: _listening(acme))
         wire.send_as_server(SHUTTING_DOWN)
-        await asyncio.sleep(2 * POLL_SECONDS)  # it has looked, on what is all but closed
+        await asyncio.sleep(
+            2 * POLL_SECONDS
+        )  # it has queried, on a connection that is about to close
         await wire.disconnect()
         proxy.writes = Writes.FAIL
         late = await through_proxy(second, acme).suspend(bob)
@@ -63,7 +65,7 @@ async def test_an_announced_shutdown_is_an_ordinary_outage(
 
 @asynccontextmanager
 async def relaying(deployment: Deployment, marks: AsyncEngine) -> AsyncIterator[asyncio.Task[None]]:
-    """A relay of its own, beside the API."""
+    """A separate relay beside the API."""
     relay = asyncio.create_task(Relay(deployment.service.applier, marks).run())
     try:
         yield relay

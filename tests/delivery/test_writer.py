@@ -1,4 +1,4 @@
-"""Writes that wait at the same time travel together, and nobody suffers for another's."""
+"""Writes that wait at the same time travel together, and one failure does not affect the others."""
 
 import asyncio
 
@@ -149,5 +149,5 @@ async def test_a_refused_or_already_applied_position_does_not_hold_up_the_rest_o
 async def _append(
     application_connection: Connection, organization: Organization, update: str
 ) -> None:
-    """Write an entry by hand, as nobody's rows would."""
+    """Write an entry without rows."""
     await application_connection.execute(FORGED, organization.id, update)

@@ -13,7 +13,7 @@ BLOCK = re.compile(r"^```console audit\n\$ teamaccess (.*)\n((?:.*\n)*?)```$", r
 IN_THE_TEST = {"ana@": "ada@", "operator:tests": "operator:ines"}
 """Names that the pages have instead of the test's."""
 
-# What differs from run to run, as it stands on a page and in a real answer.
+# text that differs between runs, as it is on a page and in a real answer
 CHANGING = [
     (re.compile(r"\busr_[0-9a-f]{20}\b"), "usr_ID"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00"), "TIME"),
@@ -44,7 +44,7 @@ async def move(acme: Organization, bob: Person) -> None:
 
 
 async def prints(run: Run, acme: Organization, block: tuple[str, str]) -> None:
-    """Assert that a command prints what its page says."""
+    """Assert that a command prints what its page shows."""
     command, promised = block
     words = [word.replace("acme", acme.id) for word in command.split()]
     printed = (await run(*words)).stdout.replace(acme.id, "acme")
@@ -63,7 +63,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
 
 
 def alike(text: str) -> list[str]:
-    """Return the lines of the text, without what differs from run to run."""
+    """The lines of the text, without what differs between runs."""
     for pattern, name in CHANGING:
         text = pattern.sub(name, text)
     return text.splitlines()

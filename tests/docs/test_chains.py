@@ -1,4 +1,4 @@
-"""The page on the chains is true: its example computes what it says, and so does the product."""
+"""The example on the page about chains computes the hash it shows, and so does the product."""
 
 import doctest
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The tutorial is true: the test runs every command and compares what it prints with the page."""
+"""The tutorial is run: every command prints what the page shows."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ TUTORIAL = ROOT / "docs" / "tutorial.md"
 BLOCK = re.compile(r"```console tour\n(.*?)```", re.DOTALL)
 END = "---- end of output ----"
 
-# What differs from run to run, as it stands in the tutorial and in a real answer.
+# text that differs between runs, as it is in the tutorial and in a real answer
 CHANGING = [
     (re.compile(r"\b(inv|usr)_[0-9a-f]{20}\b"), r"\1_ID"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "TIME"),
@@ -40,14 +40,14 @@ def steps() -> list[tuple[str, str]]:
 
 
 def alike(text: str) -> str:
-    """The text without what changes from run to run."""
+    """The text without what differs between runs."""
     for pattern, name in CHANGING:
         text = pattern.sub(name, text)
     return text.replace("\r", "").strip()
 
 
 def suggested(welcome: str) -> str:
-    """What the commands answer that a start prints to be tried."""
+    """The output of the commands that a start suggests."""
     token, _, commands = welcome.partition("Set TOKEN in another terminal, and try:")
     script = f"{token[token.index('TOKEN=') :]}\n{commands.partition('Ctrl-C')[0]}"
     script = script.replace("curl ", "curl --fail-with-body -s ")

@@ -1,4 +1,4 @@
-"""The payments service as a process of its own, and a caller whom its login let in."""
+"""The payments service as a process, and a signed-in caller."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 @contextmanager
 def payments_service(spicedb_endpoint: str, preshared_key: str) -> Iterator[str]:
-    """Run the service and yield its address; it has to end well when it is told to."""
+    """Run the service and yield its address. It must end cleanly."""
     where = {"SPICEDB_ENDPOINT": spicedb_endpoint, "SPICEDB_PRESHARED_KEY": preshared_key}
     process = subprocess.Popen(
         [sys.executable, "-m", "examples.payments_service"],

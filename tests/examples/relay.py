@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, closing, suppress
 
 
 class Relay:
-    """Passes bytes on to `endpoint` from a port of its own; `cut` and `mend` as the test wants."""
+    """Forwards bytes to `endpoint` from another port. A test cuts and repairs it."""
 
     def __init__(self, endpoint: str) -> None:
         self._host, _, self._port = endpoint.partition(":")

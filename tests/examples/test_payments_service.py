@@ -1,4 +1,4 @@
-"""A service that asks SpiceDB, and nobody else, follows what administrators decide."""
+"""A service that asks only SpiceDB follows what administrators change."""
 
 import subprocess
 import sys
@@ -16,12 +16,12 @@ from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 
 SOON_SECONDS = 3.0
-"""More than enough for the engine's half-second interval, on a busy machine too."""
+"""More than enough for SpiceDB's half-second interval, also on a busy machine."""
 
 
 @pytest.fixture(scope="session")
 async def payments(fintoc: Deployment) -> AsyncIterator[Payments]:
-    """The service, asking the engine of this run."""
+    """The service, connected to this run's SpiceDB."""
     key = fintoc.settings.spicedb_preshared_key.get_secret_value()
     with payments_service(fintoc.settings.spicedb_endpoint, key) as address:
         async with grpc.aio.insecure_channel(address) as channel:

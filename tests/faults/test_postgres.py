@@ -21,7 +21,7 @@ ALTER SYSTEM SET wal_writer_delay = '10s';
 SELECT pg_reload_conf();
 CHECKPOINT;
 """
-"""Disables the background flush of the log, so that only commits write to the disk."""
+"""Delays the background flush of the log, so that only commits write to the disk."""
 OTHERS = "SELECT pg_current_xact_id();\n" * 200
 """Unrelated transactions, one after another."""
 DILIGENT = """

@@ -1,4 +1,4 @@
-"""Whoever goes round the application cannot commit a change of who may do what."""
+"""Sessions that bypass the application cannot commit a change of access."""
 
 import pytest
 from asyncpg import InsufficientPrivilegeError, IntegrityConstraintViolationError, PostgresError

@@ -1,4 +1,4 @@
-"""What is written in a chain stays, and whoever alters it nevertheless is found out."""
+"""Entries of a chain cannot be changed, and an alteration is detected."""
 
 import pytest
 from asyncpg import InsufficientPrivilegeError

@@ -1,4 +1,4 @@
-"""Connections that PostgreSQL ends: before SQLAlchemy has set them up, and while nobody uses them."""
+"""Connections that PostgreSQL ends: while SQLAlchemy sets them up, and while they are idle."""
 
 import asyncio
 from typing import Any

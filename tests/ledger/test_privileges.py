@@ -1,4 +1,4 @@
-"""What the application's role may not do, whoever has got hold of it."""
+"""What the application's database role cannot do, whoever uses it."""
 
 import pytest
 from asyncpg import (

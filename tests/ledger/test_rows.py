@@ -1,4 +1,4 @@
-"""However rows are changed, the ledger tells it and SpiceDB follows."""
+"""Every way to change rows is recorded in the ledger and reaches SpiceDB."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""What is rolled back has never happened, in the ledger least of all."""
+"""Work that is rolled back leaves nothing, also in the ledger."""
 
 import pytest
 from sqlalchemy import text

@@ -16,7 +16,7 @@ COMMAND = (sys.executable, "-m", "teamaccess", "dev", "--port", "0", "--spicedb-
 
 @dataclass
 class Dev:
-    """A running stack, and what it told of itself."""
+    """A running stack, and the JSON that it printed."""
 
     process: subprocess.Popen[str]
     reported: dict[str, Any]
@@ -44,7 +44,7 @@ class Dev:
         return self.process.wait(30)
 
     def last_words(self) -> str:
-        """What it said to whoever started it, up to its end."""
+        """The rest of its error output."""
         assert self.process.stderr
         return self.process.stderr.read()
 
@@ -60,7 +60,7 @@ StartDev = Callable[..., Dev]
 
 
 def refusal(*options: str | Path) -> str:
-    """The one line it says when it does not start."""
+    """The one line that it prints if it does not start."""
     ended = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1

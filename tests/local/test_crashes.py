@@ -1,4 +1,4 @@
-"""After kill -9 of anything the next start ends what is left, and comes up with all data."""
+"""After kill -9 of any process, the next start ends the rest and has all data."""
 
 import os
 import shutil
@@ -52,7 +52,7 @@ def supervisor_in(home: Path) -> Iterator[psutil.Popen]:
 
 @contextmanager
 def bystander() -> Iterator[psutil.Popen]:
-    """Somebody else's process."""
+    """A process that is not ours."""
     with psutil.Popen(["sleep", "600"]) as process:
         yield process
         process.kill()

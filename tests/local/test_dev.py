@@ -1,4 +1,4 @@
-"""`teamaccess dev` runs everything, says where, and loses nothing."""
+"""`teamaccess dev` runs everything, prints the addresses, and loses nothing."""
 
 import json
 import stat

@@ -1,4 +1,4 @@
-"""A server that frees nothing: it is begun anew where it has become too large."""
+"""The sandbox server never frees memory, so it is restarted when it is too large."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""SpiceDB's database as we make it: a role's teams are found beside any number of people."""
+"""SpiceDB's database with our index: the teams of a role are found among any number of people."""
 
 import time
 
@@ -67,6 +67,6 @@ def test_the_index_finds_the_teams_among_the_holders_of_a_role(
         )
     assert response.permissionship == CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
     deadline = time.monotonic() + 20
-    while int(postgres.psql(USED, DATABASE)) == before:  # what was used is told a little later
+    while int(postgres.psql(USED, DATABASE)) == before:  # the statistics are updated with a delay
         assert time.monotonic() < deadline
         time.sleep(0.2)

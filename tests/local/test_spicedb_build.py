@@ -1,7 +1,7 @@
-"""Which SpiceDB is run, and how one is made where there is none.
+"""Which SpiceDB is used, and how one is built.
 
-Compiling takes minutes, so a stand-in for `go` does here what the real one does on a good and on a
-bad day; the set-up of every fresh machine runs the real one.
+Compiling takes minutes, so a script stands in for `go`, both when it works and when it fails. The
+setup of every new machine runs the real one.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ esac
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without Go and SpiceDB; what is put into this folder is on its PATH."""
+    """A machine without Go and SpiceDB. Programs in this folder are on its PATH."""
     monkeypatch.delenv("TEAMACCESS_SPICEDB_BINARY", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(go, "find_spec", lambda name: None)

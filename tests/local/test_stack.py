@@ -1,4 +1,4 @@
-"""A stack on real processes: what it keeps, what it refuses, who stops whom."""
+"""A stack of real processes: what it stores, what it refuses, and how it ends them."""
 
 import socket
 import stat

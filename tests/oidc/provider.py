@@ -68,7 +68,7 @@ class Provider:
 
     @property
     def issuer(self) -> str:
-        """What it calls itself."""
+        """The provider's issuer."""
         issuer: str = self.reported["issuer"]
         return issuer
 
@@ -77,16 +77,16 @@ class Provider:
         return next(key for key in self.reported["keys"] if key["alg"] == algorithm)
 
     def sign(self, claims: dict[str, Any], algorithm: str = "RS256", **header: Any) -> str:
-        """A token with its signature, whatever that says."""
+        """A signed token with these claims."""
         key = self.key(algorithm)
         headers = {"kid": key["kid"], "typ": "at+jwt", **header}
         return jwt.encode(claims, jwt.PyJWK(key).key, algorithm, headers=headers)
 
 
 async def sign_in(issuer: str, login: str, resource: str) -> str:
-    """Sign in as a browser and a program behind it do: authorization code with PKCE; the access token.
+    """Sign in as a browser and its program do, with authorization code and PKCE.
 
-    What the person is asked on the way they answer with yes.
+    Returns the access token. Every consent is given.
     """
     verifier = secrets.token_urlsafe(32)
     challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=")

@@ -1,4 +1,4 @@
-"""The text form of relationships, and SpiceDB's limits on what they are made of."""
+"""The text form of relationships, and SpiceDB's limits of their parts."""
 
 import re
 from collections.abc import Callable
@@ -35,7 +35,7 @@ RELATIONSHIPS = st.builds(Relationship, OBJECTS, NAMES, SUBJECTS, st.none() | IN
 
 
 def spicedb_takes(message: type[Any], field: str, text: str) -> bool:
-    """Tell whether the rule that SpiceDB's own API declares for a field lets the text pass."""
+    """Whether the rule that SpiceDB's own API declares for a field accepts the text."""
     options = message.DESCRIPTOR.fields_by_name[field].GetOptions()
     rule = options.Extensions[validate_pb2.rules].string
     # Go's `$` is the end of the text; Python's would let one newline follow.

@@ -1,4 +1,4 @@
-"""An empty engine for every test that asks for one."""
+"""An empty SpiceDB for every test that asks for one."""
 
 from collections.abc import Iterator
 

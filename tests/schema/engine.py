@@ -1,4 +1,4 @@
-"""SpiceDB's own test server: an engine of one's own, empty, for every key that asks."""
+"""SpiceDB's test server: each key gets a separate, empty SpiceDB."""
 
 import secrets
 import subprocess
@@ -95,7 +95,7 @@ class Engine:
         }
 
     def users(self, permission: str) -> set[str]:
-        """Return every user who has a permission such as `organization:acme#webhooks_create`."""
+        """All users with a permission such as `organization:acme#webhooks_create`."""
         resource, _, name = permission.partition("#")
         found = self._permissions.LookupSubjects(
             LookupSubjectsRequest(
@@ -110,7 +110,7 @@ class Engine:
 
 
 def _accepted(write: Callable[[], None]) -> bool:
-    """Tell whether the engine took a write or refused it for what it says."""
+    """Whether SpiceDB accepted a write or refused its content."""
     try:
         write()
     except grpc.RpcError as refusal:

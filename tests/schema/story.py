@@ -1,6 +1,5 @@
-"""A file in SpiceDB's validation format, and what it expects of the engine.
-
-`schemaFile`, `relationships`, `assertions` and `validation`, as `zed validate` reads them.
+"""A file in SpiceDB's validation format: `schemaFile`, `relationships`, `assertions` and
+`validation`, as `zed validate` reads them.
 """
 
 import re
@@ -19,7 +18,7 @@ EXPECTED = re.compile(r"\[(?P<subject>[^\]]+)\] is (?P<through><[^>]+>(?:/<[^>]+
 
 @dataclass(frozen=True)
 class Expected:
-    """Who has a permission, and the relations that they have it through."""
+    """The users with a permission, and the relations that give it to them."""
 
     subject: str
     through: frozenset[str]
@@ -57,7 +56,7 @@ class Story:
         )
 
     def wrong(self, engine: Engine) -> list[str]:
-        """Tell the engine the story and return what it answers differently."""
+        """Load the story into SpiceDB. Returns the answers that differ."""
         engine.write_schema(self.schema)
         engine.write(self.relationships)
         answers = engine.holds([*self.yes, *self.no])

@@ -1,4 +1,4 @@
-"""The schemas on the real engine: accepted as they are committed, answering as the documents say."""
+"""The committed schemas in a real SpiceDB: accepted, and answering as the documents say."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def one_member_for_each_role(engine: Engine, catalog: Catalog) -> None:
 
 
 def allowed(engine: Engine, catalog: Catalog) -> set[tuple[str, str]]:
-    """Return every pair of role and permission that the engine says yes to."""
+    """All pairs of role and permission to which SpiceDB says yes."""
     pairs = product(catalog.roles, (action.permission for action in catalog.actions.values()))
     asked = {f"organization:acme#{action}@user:{role}": (role, action) for role, action in pairs}
     return {asked[question] for question, yes in engine.holds(asked).items() if yes}

@@ -1,4 +1,4 @@
-"""The stories beside the schema, told to the real engine."""
+"""The stories beside the schema, checked in a real SpiceDB."""
 
 from pathlib import Path
 

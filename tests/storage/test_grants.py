@@ -1,4 +1,4 @@
-"""What PostgreSQL's own catalog says of triggers, rights and owners."""
+"""Triggers, privileges and owners, read from PostgreSQL's own catalog."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What each row stands for, and that no two rows stand for the same."""
+"""The relationships of each row. No two rows have the same one."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -125,7 +125,7 @@ held = {
     "custom": st.booleans(),
     "expires_at": ends,
 }
-"""The columns of a role that somebody holds."""
+"""The columns of a role assignment."""
 allowed = st.sampled_from([each.id for each in FINTOC.actions.values() if not each.reserved])
 verbs = st.sampled_from(
     [(each.id, verb) for each in FINTOC.types.values() for verb in each.actions]

@@ -1,4 +1,4 @@
-"""Steps of stories about roles that an organization makes itself."""
+"""Custom roles over the API."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def all_of(resource: str, level: str) -> Part:
 async def make(
     organization: Organization, id: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
-    """Make a role through the API."""
+    """Create a custom role."""
     body: dict[str, Any] = {"id": id, "name": id.title(), **more}
     if actions:
         body["actions"] = actions
@@ -29,7 +29,7 @@ async def make(
 
 
 async def made(organization: Organization, id: str, *actions: Part, **more: Any) -> dict[str, Any]:
-    """Make a role, which is allowed; return what it is."""
+    """Create a custom role and assert that it succeeded. Returns the role."""
     answer = await make(organization, id, *actions, **more)
     assert answer.status_code == 201, answer.text
     role: dict[str, Any] = answer.json()

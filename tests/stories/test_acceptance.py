@@ -1,4 +1,4 @@
-"""Who may accept an invitation, and what becomes of it when things have changed meanwhile."""
+"""Who may accept an invitation, and what happens if things have changed since."""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""A member asks for something for a while; those who may give it decide, and nobody for themselves."""
+"""A member requests access for some time.
+
+Members who may give it decide, but never for themselves.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -451,7 +454,7 @@ async def test_ten_concurrent_approvals_count_once(acme: Organization, bob: Pers
 
     codes = sorted(answer.status_code for answer in answers)
     assert codes == [200] + [409] * (len(answers) - 1)
-    assert len(await acme.ledger()) == before + 2  # those who were enlisted, and the approval
+    assert len(await acme.ledger()) == before + 2  # the two added members, and the approval
     assert [each.kind for each in await acme.events()].count("access_approved") == 1
     await assert_agreement(acme)
 

@@ -1,4 +1,7 @@
-"""An organization always keeps an active administrator without an end; fintoc's only operators make."""
+"""An organization always keeps an active administrator without expiry.
+
+In Fintoc, only operators create one.
+"""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -19,7 +22,7 @@ SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat()
 async def set_roles(
     organization: Organization, target: Person, by: Person | None = None, **ends: str | None
 ) -> httpx.Response:
-    """Give somebody exactly these roles, each with its end."""
+    """Replace a member's roles, each with its expiry."""
     body: dict[str, Any] = {
         "roles": [{"role": role, "expires_at": end} for role, end in ends.items()]
     }

@@ -15,7 +15,7 @@ from tests.support.responses import refused
 
 
 async def smith(organization: Organization, *actions: str, name: str = "bob") -> Person:
-    """A member who may manage roles and hold these actions, and nothing else."""
+    """A member who may manage roles and holds these actions."""
     await made(organization, f"smith_{name}", "roles_manage", "users_access", *actions)
     return await organization.member(name, roles=[f"smith_{name}"])
 
@@ -87,7 +87,7 @@ async def test_actions_that_a_selector_would_add_are_shown_until_the_role_is_sav
     await made(acme, "hooks", all_of("links", "manage"))
     async with acme.deployment.operator(
         acme.id
-    ) as change:  # as if the catalog had got links_delete later
+    ) as change:  # simulates that the catalog got links_delete later
         role = await find_custom_role(change.session, acme.id, RoleId("hooks"))
         assert role is not None
         role.replace_actions(frozenset({"links_edit"}))
@@ -182,7 +182,7 @@ async def test_a_role_above_the_caller_cannot_be_changed_in_any_way(
         )
         assert problem["missing"] == ["transfers_create"]
     assert await acme.ledger() == before
-    # whoever gives somebody the action lets them take it out
+    # a member who gives the action may also remove it
     await made(acme, "creator", "transfers_create")
     await acme.change_roles(bob, "smith_bob", "creator")
     assert (await replace(acme, "treasurer", "links_edit", by=bob)).is_success
@@ -318,7 +318,9 @@ async def test_the_list_of_roles_shows_how_many_hold_each(acme: Organization) ->
     assert held["alpha"] == (0, 1)
     assert [each["custom"] for each in seen] == [False] * 6 + [True] * 2
     bob = acme.people["bob"]
-    assert (await bob.ask("GET", path)).is_success  # whoever sees the team sees what its roles are
+    assert (
+        await bob.ask("GET", path)
+    ).is_success  # members who see the team see what its roles allow
 
 
 async def test_an_offered_role_is_checked_as_it_is_at_the_acceptance(branch: Organization) -> None:

@@ -1,4 +1,4 @@
-"""Deleting a role: what happens to whoever holds it, is offered it or asks for it."""
+"""Deleting a role: what happens to its holders, invitees and requests."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -75,13 +75,13 @@ async def request(here: Organization, by: Person) -> AccessRequest:
 
 
 async def again(here: Organization, asked: AccessRequest) -> AccessRequest:
-    """What has become of a request."""
+    """The current state of a request."""
     async with here.deployment.service.reads() as session:
         return await session.get_one(AccessRequest, (here.id, asked.id))
 
 
 async def ends(here: Organization, target: Person) -> dict[str, datetime | None]:
-    """The ends of somebody's roles, as the rows have them."""
+    """The expiry of each role of a member, read from the rows."""
     async with here.deployment.service.reads() as session:
         rows = await session.scalars(
             select(RoleAssignment).where(
@@ -269,7 +269,7 @@ async def test_a_role_with_thousands_of_holders_is_deleted_completely(
     revoking = [all(isinstance(each, Delete) for each in position) for position in positions]
     if instead == "none":
         assert revoking == [True] * 4
-    else:  # the role's actions go last, so that nobody waits for the other role without this one
+    else:  # the role's actions are deleted last, so that holders always have one of the two roles
         assert revoking == [False] * 7 + [True]
     somebody = f"{acme.id}-{HOLDERS}"
     assert await acme.deployment.check(acme.id, somebody, "refunds_create") == (

@@ -1,4 +1,4 @@
-"""Everything that people do, and what they are refused, leaves an event in a chain."""
+"""Everything that people do, and every refusal, is an event in a chain."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from tests.support.people import Person
 from tests.support.responses import refused
 
 IDS = re.compile(r"[a-z_]+:[\w/-]+|anonymous")
-"""A kind of thing and an id: no address has its @ in it."""
+"""A kind and an id. An email address has another character before its @."""
 
 
 async def newest(organization: Organization, answer: httpx.Response) -> Event:

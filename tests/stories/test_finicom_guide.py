@@ -20,7 +20,7 @@ async def organization(finicom: Deployment) -> Organization:
 
 
 def expected(role: str) -> frozenset[str]:
-    """What the guide lets a role do: its own sentences, and those of the roles below it."""
+    """The actions of a role by the guide: its own sentences, and those of the roles below it."""
     order = [says.role for says in GUIDE]
     return frozenset().union(*(says.can for says in GUIDE[order.index(role) :]))
 

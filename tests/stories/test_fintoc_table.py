@@ -15,7 +15,7 @@ TABLE = fintoc_table()
 
 @pytest.fixture(scope="module")
 async def organization(fintoc: Deployment) -> Organization:
-    """One member for each role, all of them invited, except for whom only operators appoint."""
+    """One member for each role. All are invited, except the one whom only operators appoint."""
     acme = await fintoc.create_organization("acme")
     for role in fintoc.service.catalog.roles.values():
         if role.granted_by == "dashboard":
@@ -25,7 +25,7 @@ async def organization(fintoc: Deployment) -> Organization:
 
 @pytest.fixture(scope="module")
 def holders(fintoc: Deployment, organization: Organization) -> dict[str, Person]:
-    """Who holds each role, by the name that the table gives it."""
+    """The holder of each role, by the role's name in the table."""
     return {
         role.name: organization.people.get(role.id.replace("_", "-"), organization.administrator)
         for role in fintoc.service.catalog.roles.values()
@@ -33,7 +33,7 @@ def holders(fintoc: Deployment, organization: Organization) -> dict[str, Person]
 
 
 def action(deployment: Deployment, row: Row) -> Action:
-    """The action that the row tells of, found by its sentence."""
+    """The action of the row, found by its sentence."""
     actions = deployment.service.catalog.actions.values()
     return next(action for action in actions if action.description == row.sentence)
 

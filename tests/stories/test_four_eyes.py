@@ -1,4 +1,4 @@
-"""A transfer is authorized by somebody else than who created it, whatever they hold."""
+"""A transfer is authorized by a member other than its creator, whatever the creator holds."""
 
 import pytest
 
@@ -98,7 +98,7 @@ async def test_the_creator_is_set_once_and_never_changes(
 async def test_a_second_organization_does_not_help_the_creator(
     acme: Organization, globex: Organization
 ) -> None:
-    """Ana is an administrator in both, and registers the same id there as somebody else's."""
+    """Ana is an administrator in both, and registers the same id there with another creator."""
     ana = acme.administrator
     await globex.add_members({"zoe": ["administrator"]})
     async with globex.deployment.operator(globex.id) as change:
@@ -158,7 +158,7 @@ async def test_a_creator_cannot_grant_what_they_may_not_do(
         await set_grants(acme, T1, grant_to(ole, "authorize"), by=people["ben"])
     ).status_code == 200
     assert await acme.can(ole, "authorize", on=T1)
-    # but to take it back is to take away what they could give everywhere
+    # but removing a grant removes what they could give everywhere
     assert (await set_grants(acme, T1)).status_code == 200
     assert not await acme.can(ole, "authorize", on=T1)
 

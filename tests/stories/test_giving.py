@@ -1,5 +1,7 @@
-"""Nobody gives what they do not have, and nobody acts on someone above them. Told of a bank, whose
-lead manages members without being able to do everything."""
+"""Members give only what they hold, and cannot act on members above them.
+
+The stories use the bank, whose lead manages members without holding everything.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -25,14 +27,14 @@ PEOPLE = {
 
 @pytest.fixture
 async def people(branch: Organization) -> dict[str, Person]:
-    """One of each role, and lea, who is the lead."""
+    """One member of each role. Lea is the lead."""
     return await branch.add_members(PEOPLE)
 
 
 async def do(
     organization: Organization, operation: str, target: Person, by: Person
 ) -> httpx.Response:
-    """Do something to a member: leave them the role of a clerk, or none, or what the deed says."""
+    """Act on a member: leave them the role of a clerk, or no role, or perform the operation."""
     if operation in ("clerk", "nothing"):
         roles = ["clerk"] if operation == "clerk" else []
         return await organization.change_roles(target, *roles, by=by)

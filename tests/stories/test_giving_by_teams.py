@@ -1,5 +1,7 @@
-"""Nobody gives what they do not have through a team, and nobody acts on those above them there. Told of
-a bank, whose lead manages teams without being able to do everything."""
+"""Members give through a team only what they hold, and cannot act there on members above them.
+
+The stories use the bank, whose lead manages teams without holding everything.
+"""
 
 from datetime import UTC, datetime, timedelta
 
@@ -39,13 +41,13 @@ async def people(branch: Organization) -> dict[str, Person]:
 
 @pytest.fixture
 async def desk(branch: Organization) -> Team:
-    """A team that holds what every lead has."""
+    """A team that holds what every lead holds."""
     return await Team.create(branch, "desk", "clerk")
 
 
 @pytest.fixture
 async def books(branch: Organization) -> Team:
-    """A team that holds what no lead has."""
+    """A team that holds more than any lead."""
     return await Team.create(branch, "books", "auditor")
 
 

@@ -1,4 +1,4 @@
-"""Access to a single object: for a member or a team, perhaps until a time, and while they stay."""
+"""Access to a single resource, for a member or a team, perhaps until a time."""
 
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ WEBHOOK = "webhook:wh_1"
 
 @pytest.fixture
 async def people(acme: Organization) -> dict[str, Person]:
-    """Sue of Support, Wes in the team web, and reg, who registers and edits but does not delete."""
+    """Sue of Support, Wes in the team web, and reg, who registers and edits but cannot delete."""
     found = await acme.add_members({"sue": ["support"], "wes": [], "reg": [], "ida": ["product"]})
     await add_team(acme, "web", found["wes"])
     await acme.add_custom_role(
@@ -183,7 +183,7 @@ async def test_an_expired_grant_that_is_granted_again_has_a_new_granter(
     past = await hence(acme, seconds=-1)
     async with acme.deployment.operator(acme.id) as change:
         row = update(Grant).where(Grant.organization_id == acme.id)
-        await change.session.execute(row.values(expires_at=past))  # and nobody has swept it yet
+        await change.session.execute(row.values(expires_at=past))  # and it has not been swept yet
 
     [again] = (await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), by=reg)).json()["grants"]
     assert again["granted_by"] == reg.id
@@ -255,7 +255,7 @@ async def test_members_cannot_grant_what_they_may_not_do_to_the_resource(
             acme, WEBHOOK, grant_to(sue, "edit"), grant_to(target, "delete"), by=reg
         )
         assert refused(answer, 403, "grant_beyond_giver")["missing"] == ["delete"]
-    # what they were granted on this one they may hand on, on this one
+    # they may grant on this resource what they were granted on it
     await add_resources(acme, "webhook:wh_2")
     await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), grant_to(reg, "delete"))
     handed = (grant_to(sue, "edit"), grant_to(reg, "delete"), grant_to(ida, "delete"))

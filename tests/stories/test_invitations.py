@@ -14,7 +14,7 @@ DAY = timedelta(days=1)
 
 
 async def status_of(organization: Organization, id: str) -> str:
-    """What the list says of an invitation."""
+    """The invitation in the list."""
     listed = (
         await organization.administrator.ask("GET", f"{organization.path}/invitations")
     ).json()["items"]

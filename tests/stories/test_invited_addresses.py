@@ -1,4 +1,4 @@
-"""One spelling for every address: who is invited twice, and who is somebody else."""
+"""One spelling for every address: which spellings are one invitee, and which are different people."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.responses import refused
 
 
 async def invite(organization: Organization, email: str) -> str:
-    """Invite an address; returns what it is called from then on."""
+    """Invite an address. Returns its canonical spelling."""
     body = {"email": email, "roles": ["support"]}
     answer = await organization.administrator.ask(
         "POST", f"{organization.path}/invitations", json=body

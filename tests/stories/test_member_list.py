@@ -1,4 +1,4 @@
-"""The Members section: who they are, their roles, their status and their last activity."""
+"""The Members section: people, their roles, their status and their last activity."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ async def listed(
 
 
 async def users(organization: Organization, **filters: Any) -> list[str]:
-    """Who is on the first page of the list."""
+    """The members on the first page of the list."""
     return [str(member["user"]) for member in await listed(organization, **filters)]
 
 

@@ -1,4 +1,4 @@
-"""What administrators do to members, and what a service is told the moment after."""
+"""What administrators do to members, and the answer of the next check."""
 
 from tests.support.organization import Organization
 

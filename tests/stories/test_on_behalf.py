@@ -1,4 +1,4 @@
-"""A backend acts for a member: never beyond either of the two, and both are named."""
+"""A backend acts for a member: never beyond either of the two, and the ledger names both."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.support.responses import refused
 
 
 async def named(organization: Organization) -> str:
-    """Who is named in the ledger's newest entry."""
+    """The actor of the ledger's newest entry."""
     async with organization.deployment.service.reads() as session:
         newest = await session.scalar(
             select(LedgerEntry.actor)
@@ -272,7 +272,7 @@ async def test_an_idempotency_key_of_a_backend_belongs_to_one_member(branch: Org
 
 
 async def test_the_guard_is_asked_again_under_the_lock(acme: Organization) -> None:
-    """What the request was let in with may be gone by the time that it is judged."""
+    """The permission that admitted the request may be gone when it is authorized."""
     bob = (await acme.add_members({"bob": ["administrator"]}))["bob"]
     job = await acme.add_service_account("support")
     both = OnBehalf(bob.id, job.id)

@@ -1,4 +1,4 @@
-"""What a removal means, the moment it answers."""
+"""The effects of a removal as soon as it is answered."""
 
 import asyncio
 

@@ -1,4 +1,7 @@
-"""Objects that services register: one by one or a thousand at once, and never again once removed."""
+"""Resources that services register: one by one or a thousand at once.
+
+Removed ids are never used again.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Changing what somebody may do: exactly these roles, some of them until a time."""
+"""Replacing a member's roles, some of them until a time."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""The secret of an invitation is in its mail, and nowhere else. Neither are addresses in what is kept."""
+"""The secret of an invitation is only in its mail. Stored data contains no addresses either."""
 
 import json
 
@@ -25,7 +25,7 @@ async def everything_kept(organization: Organization) -> dict[str, str]:
 
 
 async def everything_told(organization: Organization, by: Person) -> str:
-    """Every list and every single thing that the API tells an administrator."""
+    """Every list and every item that the API shows an administrator."""
     reported = []
     for path in ("", "/members", "/invitations", "/permissions", "/changes/1", f"/members/{by.id}"):
         answer = await by.ask("GET", organization.path + path)

@@ -1,4 +1,4 @@
-"""Machines are members: subject to the same checks, with tokens that are shown once."""
+"""Service accounts are members: the same checks apply, and their tokens are shown once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from tests.support.responses import PROBLEM, refused
 
 
 def path(organization: Organization, account: Person, token: str = "", verb: str = "") -> str:
-    """Where the API has a machine, its tokens, or one of them."""
+    """The address of a service account, its tokens, or one token."""
     parts = [f"{organization.path}/service-accounts/{account.id}"]
     if token:
         parts += ["tokens", token]
@@ -29,7 +29,7 @@ async def row(organization: Organization, token: str) -> ApiToken:
 
 
 async def ended(organization: Organization, token: str, at: datetime) -> None:
-    """Write an end into a token."""
+    """Set when a token expires."""
     ends = "UPDATE api_tokens SET expires_at = $1 WHERE id = $2"
     await organization.deployment.execute_without_triggers(ends, at, token)
 

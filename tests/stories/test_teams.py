@@ -1,4 +1,4 @@
-"""Teams: members who hold roles together, for as long as they are in one."""
+"""Teams: members hold the team's roles as long as they are in it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ async def bob(acme: Organization) -> Person:
 
 
 async def held(organization: Organization, target: Person) -> dict[str, Any]:
-    """What the API shows of somebody's roles, by role."""
+    """A member's roles as the API shows them, by role."""
     answer = await organization.administrator.ask("GET", f"{organization.path}/members/{target.id}")
     listed = await organization.administrator.ask("GET", f"{organization.path}/members?limit=1000")
     assert answer.json() in listed.json()["items"], "a member is shown alike in both places"

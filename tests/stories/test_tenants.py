@@ -1,4 +1,7 @@
-"""Other tenants' things are 404, exactly like what does not exist; to the suspended everything is."""
+"""Objects of other tenants are 404, like ids that do not exist.
+
+Suspended members get 404 for everything.
+"""
 
 import re
 import secrets
@@ -42,7 +45,7 @@ ASKS: list[tuple[str, str, Any]] = [
 
 
 def shape(answer: httpx.Response, *names: str) -> tuple[int, str, list[tuple[str, str]]]:
-    """An answer with the names in it taken out, and what differs from request to request."""
+    """An answer without ids and without what differs between requests."""
     text = answer.text
     for name in names:
         text = text.replace(name, "*")
@@ -54,7 +57,7 @@ def shape(answer: httpx.Response, *names: str) -> tuple[int, str, list[tuple[str
 async def ask(
     person: Person, organization: Organization, ask: tuple[str, str, Any], id: str
 ) -> httpx.Response:
-    """Ask of an organization what is asked of the team's."""
+    """Send the same request about another organization."""
     method, path, body = ask
     invitation = organization.people["guest"].id
     path = path.format(user=organization.administrator.id, invitation=invitation)
@@ -74,7 +77,7 @@ async def others(fintoc: Deployment) -> Organization:
 
 @pytest.fixture(scope="module")
 async def outsider(fintoc: Deployment) -> Person:
-    """Who administers an organization of their own."""
+    """An administrator of another organization."""
     return (await fintoc.create_organization("acme")).administrator
 
 

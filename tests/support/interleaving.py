@@ -232,8 +232,8 @@ async def stopping(database_url: str) -> AsyncIterator[Connection]:
                 patched.setattr(PGDialect_asyncpg, name, _statement(name))
             for name in ("do_commit", "do_rollback"):
                 patched.setattr(PGDialect_asyncpg, name, _end(name))
-            for name in ("answers", "check", "find", "write"):
-                patched.setattr(Engine, name, _call(name))
+            for method in (Engine.answers, Engine.check, Engine.find_zed_token, Engine.write):
+                patched.setattr(Engine, method.__name__, _call(method.__name__))
             yield observer
     finally:
         await observer.close()

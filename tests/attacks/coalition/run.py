@@ -26,7 +26,7 @@ from tests.support.deployment import Deployment
 
 MOST_ORGANIZATIONS = 9
 RARE = 2
-"""The number of cards of a route with weight one, so that every deck contains each route."""
+"""A route with at most this many cards in a deck is always requested, so that none is left out."""
 STEPS_PER_SCENARIO = 400
 """Steps in one scenario. It is small, so that requests meet the same objects again."""
 AGAIN = "The same again: TEAMACCESS_COALITION_SEED={seed} TEAMACCESS_COALITION={steps}"

@@ -147,7 +147,7 @@ class Scenario:
         }
 
     def claims(self, token: str) -> Claims:
-        """What one of our own tokens says."""
+        """The claims of one of our own tokens."""
         return verify_access_token(self.deployment.service.keys, token)
 
 

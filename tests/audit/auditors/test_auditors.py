@@ -52,7 +52,7 @@ async def hidden(who: Person, organization: Organization) -> None:
 
 
 async def platform(deployment: Deployment, about: Person) -> list[tuple[Event, str]]:
-    """The platform's events about somebody, with their reasons."""
+    """The platform's events about a user, with their reasons."""
     reported = select(Event, Reason.text).join(Reason, Reason.hash == Event.reason_hash)
     mine = reported.where(Event.chain == Event.PLATFORM, Event.subject == f"user:{about.id}")
     async with deployment.service.reads() as session:
@@ -74,7 +74,7 @@ async def test_auditors_of_all_organizations_ask_every_question_about_each(
 
 
 async def listed(who: Person) -> set[str]:
-    """Every organization that they are told of."""
+    """The organizations that an auditor can list."""
     reported: set[str] = set()
     page: dict[str, Any] = {"limit": 1000, "all": "true"}
     while True:

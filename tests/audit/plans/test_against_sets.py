@@ -1,6 +1,6 @@
-"""What a plan foretells is what plain sets say, and what comes of it.
+"""A plan predicts what plain sets say, and what the change then does.
 
-TEAMACCESS_SEED=<number> tells the same history again.
+TEAMACCESS_SEED=<number> repeats a history.
 """
 
 import os
@@ -92,7 +92,10 @@ def _expected(
 
 
 def _told(history: RandomChanges, plan: dict[str, Any]) -> dict[str, Any]:
-    """What the plan says of the table's actions; roles and reactivating touch others, too."""
+    """The plan's gains and losses of the table's actions.
+
+    Roles and reactivation affect others, too.
+    """
     names = {person.id: name for name, person in history.organization.people.items()}
     table = set(history.ids.values())
     found = {}

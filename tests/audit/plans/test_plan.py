@@ -1,4 +1,4 @@
-"""What would change, before anything is written."""
+"""Plans: who would gain and lose what, before anything is written."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.support.responses import refused
 
 
 async def plan(organization: Organization, *changes: dict[str, Any], **more: Any) -> httpx.Response:
-    """The answer to the administrator, or to somebody else."""
+    """The answer to the administrator, or to another caller."""
     who: Person = more.pop("by", organization.administrator)
     return await who.ask(
         "POST", f"{organization.path}/audit/plan", json={"changes": changes, **more}
@@ -36,7 +36,7 @@ async def make(
 
 
 def whose(answer: httpx.Response, who: Person) -> tuple[set[str], set[str]]:
-    """What somebody gains and loses, objects with their names."""
+    """The gains and losses of a user, with the names of resources."""
     reported = answer.json()
     [found] = [each for each in reported["items"] if each["user"] == who.id]
     gains, loses = (
@@ -47,7 +47,7 @@ def whose(answer: httpx.Response, who: Person) -> tuple[set[str], set[str]]:
 
 
 def places(reported: dict[str, Any], has: dict[str, Any]) -> list[str]:
-    """Something that somebody has, with the names of all the objects on which they have it."""
+    """An action of a user, with the names of all resources on which they have it."""
     if (on := has["resource"]) is None:
         return [has["action"]]
     objects = reported["alike"].get(on, [on])

@@ -1,6 +1,6 @@
-"""In random organizations remedies do what they say, and who is named may make them and no other.
+"""In random organizations, remedies work as described, and only the named members can apply them.
 
-TEAMACCESS_SEED=<number> tells the same stories again, TEAMACCESS_ORGANIZATIONS=<number> more of them.
+TEAMACCESS_SEED=<number> repeats the stories, TEAMACCESS_ORGANIZATIONS=<number> runs more of them.
 """
 
 import os
@@ -35,7 +35,7 @@ OBJECTS = ("webhook:wh_1", "link:l_1", "transfer:t_1")
 
 @dataclass
 class Story:
-    """One organization, and what is asked about it."""
+    """One organization, and a question about it."""
 
     organization: Organization
     stranger: Person
@@ -54,7 +54,7 @@ class Story:
         return [each for each in OBJECTS if each.partition(":")[0] in known] or [None]
 
     async def begin(self) -> None:
-        """Have people, some suspended, roles of the organization's own, teams, objects and grants."""
+        """Add people, some suspended, custom roles, teams, resources and grants."""
         chance, organization = self.chance, self.organization
         roles = [
             each.id
@@ -84,7 +84,7 @@ class Story:
             (await set_grants(organization, name, grant_to(holder, verb))).raise_for_status()
 
     async def go_on(self) -> str:
-        """Ask one question; where the answer is no, try what the remedies say."""
+        """Ask one question. If the answer is no, try the remedies."""
         chance, organization = self.chance, self.organization
         question = await self._question()
         if question is None:
@@ -111,7 +111,7 @@ class Story:
         return "+".join(kind for kind, _ in steps_of(remedy))
 
     async def _question(self) -> tuple[Person, str, str | None] | None:
-        """Return something that somebody cannot do, None where everybody can do everything."""
+        """An action that a member cannot do, or None if every member can do everything."""
         people = [self.stranger, *map(self.organization.people.__getitem__, NAMES)]
         questions = [
             (who, action, on)
@@ -126,7 +126,10 @@ class Story:
         return None
 
     async def _does(self, who: Person, action: str, on: str | None, remedy: Remedy) -> None:
-        """Whoever is named makes it, and the engine says yes, and what comes with it is told."""
+        """A named member applies it.
+
+        SpiceDB then says yes, and the additional permissions are as described.
+        """
         before = await self._everywhere(who)
         if remedy["operator"]:
             await by_operator(self.organization, who)
@@ -141,7 +144,7 @@ class Story:
         assert gained == reported, remedy
 
     async def _is_refused_to_others(self, who: Person, action: str, remedy: Remedy) -> bool:
-        """Return whether nothing was changed by somebody who is not named, and could not do all."""
+        """Whether a member who is not named, and does not hold everything, was refused."""
         assert remedy["more"] == 0
         others = [
             person

@@ -1,4 +1,4 @@
-"""What would allow what somebody cannot do, and who may make it."""
+"""Remedies: changes that would allow a denied action, and the members who may make them."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""A mail that does not leave: the invitation stays, says so, and can be sent again."""
+"""A mail that cannot be sent: the invitation stays, reports it, and can be resent."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from tests.support.responses import refused
 
 
 class Broken:
-    """A mailer that fails, as long as it is told to."""
+    """A mailer that fails until a test repairs it."""
 
     def __init__(self, works: Any, failure: Exception) -> None:
         self.works = works

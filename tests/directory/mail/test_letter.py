@@ -1,4 +1,4 @@
-"""The letter that carries an invitation: to whom it goes, and what it says."""
+"""The mail of an invitation: its recipient and its content."""
 
 import email
 import email.policy

@@ -11,7 +11,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 async def at(deployment: Deployment, moment: datetime) -> InForce | None:
-    """What was in force."""
+    """The schema in force."""
     async with deployment.service.reads() as session:
         return await schema_in_force(session, moment)
 

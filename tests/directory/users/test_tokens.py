@@ -1,4 +1,4 @@
-"""Access tokens: what is issued, what is believed, and for how long."""
+"""Access tokens: their content, their validation, and their lifetime."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""What no chain can tell of itself: that it was cut off, or written anew with hashes that fit."""
+"""A chain alone cannot reveal a truncation or a rewrite with matching hashes. Kept heads do."""
 
 import pytest
 

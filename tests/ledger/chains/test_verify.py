@@ -1,4 +1,4 @@
-"""Whatever somebody does to the tables who may do anything: computed again, the chains tell."""
+"""Every change to the tables by an attacker with full access is detected by verifying the chains."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ ANOTHER = {
 """For each type of column another value than the one there."""
 
 UNTOLD = ("entry_without_event", "row_unattested", "row_differs")
-"""What other tests leave behind, which write rows without an event."""
+"""Findings that other tests cause by writing rows without an event."""
 
 
 def columns() -> Iterator[tuple[str, str, str]]:
@@ -35,7 +35,7 @@ def columns() -> Iterator[tuple[str, str, str]]:
         assert isinstance(table, Table)
         for column in table.columns:
             if column.name == "transaction":
-                continue  # no part of what is hashed: tests/attacks looks after it
+                continue  # it is not hashed; tests/attacks covers it
             yield table.name, column.name, ANOTHER[type(column.type)].format(column.name)
 
 

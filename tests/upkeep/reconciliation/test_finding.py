@@ -1,4 +1,4 @@
-"""What has drifted is found, and nothing else."""
+"""Drift is found, and nothing else is reported."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -132,7 +132,7 @@ async def test_expired_relationships_are_absent_on_both_sides(acme: Organization
     assert (await compare_one(acme)).found == 0
     await add_to_spicedb(acme.deployment, f"{me}#support@user:{people['eve'].id}{gone}")
     assert (await compare_one(acme)).counts == {"missing": 1}
-    # The row says that it has ended, SpiceDB that it has not.
+    # the row has expired, and the relationship in SpiceDB has not
     await add_to_spicedb(acme.deployment, f"{me}#support@user:{people['bob'].id}")
     assert (await compare_one(acme)).counts == {"missing": 1, "different_expiration": 1}
 

@@ -1,4 +1,4 @@
-"""What one import may be, so that whoever watches can still take it."""
+"""The size of one import is small enough for every client of Watch."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from teamaccess.engine.convert import relationship_message
 from teamaccess.relationships import Relationship
 
 MOST_BYTES = 4 * 1024 * 1024
-"""What a gRPC client takes in one message, unless it says otherwise."""
+"""The default limit of a message in gRPC clients."""
 TENANT, OBJECT = "o" * 64, "o" * 64 + "/" + "l" * 64
 END = "[expiration:2027-01-01T00:00:00.123456Z]"
 

@@ -1,4 +1,4 @@
-"""What has drifted is mended through the ledger, and no more is deleted than was said."""
+"""Drift is repaired through the ledger, with no more deletes than allowed."""
 
 from sqlalchemy import text
 
@@ -110,7 +110,7 @@ async def test_lost_relationships_are_restored_even_with_a_pending_change(
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         taking = "DELETE FROM role_assignments WHERE organization_id = :acme AND user_id = :bob"
         await change.session.execute(text(taking), {"acme": acme.id, "bob": bob})
-        await change.session.commit()  # and nobody tells SpiceDB
+        await change.session.commit()  # but nothing is sent to SpiceDB
     verdict = await compare_one(acme, max_deletes=0)
     assert (verdict.found, verdict.problem) == (0, None)
     await assert_agreement(acme)
@@ -164,7 +164,7 @@ async def test_a_tenant_that_only_spicedb_knows_is_deleted_and_reported(
 async def test_rows_changed_past_the_ledger_are_reported_without_an_entry(
     acme: Organization, superuser_connection: Connection
 ) -> None:
-    """Who owns the database can go round the notes; then the rows and SpiceDB differ."""
+    """The owner of the database can bypass the notes. Then the rows and SpiceDB differ."""
     [bob] = await acme.add_users(bob=["support"])
     async with superuser_connection.transaction():
         await superuser_connection.execute("SET LOCAL session_replication_role = replica")

@@ -1,4 +1,4 @@
-"""A SpiceDB that was replaced or restored, or a database that was: noticed, and filled anew."""
+"""A replaced or restored SpiceDB, or a restored database, is noticed and rebuilt."""
 
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,13 +37,13 @@ from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_all, delet
 
 
 def rebuilder(deployment: Deployment) -> Rebuilder:
-    """What the command makes."""
+    """The rebuilder of the command."""
     service = deployment.service
     return Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
 
 
 async def rebuild(deployment: Deployment) -> RebuildResult:
-    """What the command does."""
+    """Run the command."""
     making = rebuilder(deployment)
     await making.ensure_schema()
     return await making.rebuild_all(lambda seen: None)
@@ -158,7 +158,7 @@ async def test_a_spicedb_restored_from_an_older_backup_is_brought_up_to_the_rows
             through_proxy(deployment, organization) for organization in (acme, idle, late)
         ]
         bob = people["bob"]
-        # What services ask SpiceDB itself is answered as it was then; what they ask us is refused.
+        # services that ask SpiceDB get the old answers; our API refuses
         assert await acme.can(bob, "refunds_create")
         await _denied(acme)
         await _denied(late)
@@ -198,7 +198,7 @@ async def test_a_database_restored_from_an_older_backup_takes_precedence(
         assert not await acme.can(bob, "webhooks_create")
         for organization in (acme, idle):
             await _as_it_should_be(organization)
-        # SpiceDB alone knows what was founded since.
+        # only SpiceDB contains what was created since
         assert list(await compare_all(deployment)) == [late.id]
         await compare_all(deployment, max_deletes=100)
         assert await compare_all(deployment) == {}
@@ -338,7 +338,7 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
     )
 
     async def send() -> None:
-        """As its sender has sent it, who is asleep since."""
+        """A delayed write of a process that was suspended."""
         updates = [*late.updates, *late.head_updates(since=late)]
         marker = late.marker(await isolated.service.now())
         try:
@@ -489,7 +489,7 @@ async def test_a_skipped_entry_is_rebuilt_as_the_rows_say(isolated: Deployment) 
 
 
 async def _append(deployment: Deployment, organization: Organization, *updates: str) -> None:
-    """Append an entry that no row has led to, as who has the application's key can."""
+    """Append an entry without rows, as an attacker with the application's key can."""
     async with deployment.service.sessions() as session:
         await session.execute(
             text(
@@ -507,7 +507,7 @@ async def test_pending_positions_are_not_another_history(isolated: Deployment) -
         giving = "INSERT INTO role_assignments VALUES (:acme, :ana, 'support')"
         keys = {"acme": acme.id, "ana": acme.administrator.id}
         await change.session.execute(text(giving), keys)
-        await change.session.commit()  # and nobody tells SpiceDB
+        await change.session.commit()  # but nothing is sent to SpiceDB
     assert (await rebuild(isolated)).organizations == []
     assert (await acme.invite("eve", ["product"])).status_code == 201
     await assert_agreement(acme)

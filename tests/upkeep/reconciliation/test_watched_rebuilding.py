@@ -1,4 +1,4 @@
-"""A worker watches while SpiceDB is filled anew: it takes that for no stranger, and finds strangers."""
+"""A worker watches during a rebuild: the rebuild is not a finding, and foreign writes are."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -58,7 +58,7 @@ async def needs(organization: Organization) -> None:
 
 
 async def rebuild(organization: Organization) -> None:
-    """What the command does."""
+    """Run the command."""
     service = organization.deployment.service
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
     done = await rebuilder.rebuild([organization.id], lambda seen: None)
@@ -68,7 +68,7 @@ async def rebuild(organization: Organization) -> None:
 async def found(
     organization: Organization, kind: FindingKind = FindingKind.FOREIGN_WRITE
 ) -> list[dict[str, Any]]:
-    """What was found about it, the oldest first."""
+    """Findings about the organization, the oldest first."""
     async with organization.deployment.service.reads() as session:
         rows = await session.scalars(
             select(Finding.details)
@@ -79,7 +79,10 @@ async def found(
 
 
 async def strangers(organization: Organization) -> list[str]:
-    """What somebody has done there, heads aside: these are lost to have it rebuilt."""
+    """The relationships of access, without heads.
+
+    They are deleted so that a rebuild restores them.
+    """
     reported = [text for details in await found(organization) for text in details["updates"]]
     return [text for text in reported if "#head@" not in text]
 
@@ -96,7 +99,7 @@ async def _told(organization: Organization, text: str) -> bool:
 
 
 async def importing(organization: Organization) -> bool:
-    """Whether a rebuild of it may still have written something that nobody has seen."""
+    """Whether a rebuild may still have written something that the watch has not seen."""
     async with organization.deployment.service.reads() as session:
         return bool(await unsettled_runs(session, [organization.id]))
 
@@ -137,7 +140,7 @@ async def test_a_foreign_write_during_a_rebuild_is_found(
         await add_to_spicedb(acme.deployment, forged)
         await add_to_spicedb(globex.deployment, other)
 
-    # nothing can be compared before it is rebuilt, and then nobody looks there again unasked
+    # it cannot be compared before it is rebuilt, and then it is not compared again unless requested
     monkeypatch.setattr(reconciler, "POSTPONED_SECONDS", 3600)
     await needs(acme)
     await request_comparison(acme)

@@ -1,7 +1,7 @@
-"""After an end a service is told no, however fresh it wants its answers, and nothing else is written.
+"""After an expiry, a check says no at every freshness, although nothing else is written.
 
-SpiceDB keeps what it has answered for a revision. Without the sweeper it goes on saying yes after an
-expiration, for as long as nobody writes anything.
+SpiceDB caches answers for a revision. Without the sweeper, it would keep saying yes after an expiry
+until the next write.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from tests.support.spicedb_proxy import running_worker
 
 PROMISED = 1.5
 LENIENCE = 3.5
-"""Seconds that a machine may add which does other things as well."""
+"""Extra seconds for a busy machine."""
 AHEAD = timedelta(seconds=2)
 
 
 class Asking:
-    """A service that asks the same question again and again, until it is told no for a while."""
+    """A service that repeats a check until the answer has been no for a while."""
 
     def __init__(self, organization: Organization, target: Person, fresh: Consistency) -> None:
         self._team = organization
@@ -43,7 +43,7 @@ class Asking:
         )
         self.yes = 0
         self.last_yes = 0.0
-        """By the clock that PostgreSQL on this machine reads, too."""
+        """By the clock of this machine, which PostgreSQL uses, too."""
         self.no = 0
 
     async def run(self, *, enough: int = 20) -> None:

@@ -1,4 +1,4 @@
-"""What has an end is ended when that comes, by PostgreSQL's clock, and nothing else is."""
+"""Expired rows are swept at their time by PostgreSQL's clock, and nothing else is."""
 
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ SOON = timedelta(seconds=1.2)
 LATER = timedelta(days=1)
 PROMISED = timedelta(seconds=1)
 LENIENCE = timedelta(seconds=4)
-"""What a machine that does other things as well may add."""
+"""Extra seconds for a busy machine."""
 
 
 async def ends_in(deployment: Deployment, more: timedelta) -> datetime:

@@ -1,4 +1,4 @@
-"""Ends come while parts are away, stopped or busy, in crowds, and under several workers."""
+"""Expiries while parts are down, stopped or busy, in large numbers, and under several workers."""
 
 import asyncio
 import sys
@@ -34,7 +34,7 @@ VALUES ($1, ARRAY[$2], 'user:eve', 'api', 'forged', 'none')
 
 
 async def temporary(organization: Organization, more: timedelta) -> Person:
-    """Somebody whose role ends so much later."""
+    """A member whose role expires after the given time."""
     people = await organization.add_members({"temporary": ["support"]})
     await organization.set_role_expiry(
         people["temporary"],
@@ -57,7 +57,7 @@ async def has_ended(organization: Organization, target: Person) -> bool:
 
 
 async def kinds(organization: Organization) -> list[str]:
-    """What the newest events tell of."""
+    """The kinds of the newest events."""
     return [each.kind for each in await organization.events()]
 
 
@@ -83,7 +83,7 @@ async def test_a_sweeper_with_a_wrong_clock_follows_the_clock_of_postgresql(
         step_clock(patch, step)
         async with running_worker(acme.deployment):
             await wait_until(lambda: has_ended(acme, bob))
-            await asyncio.sleep(0.5)  # nothing may happen, which nobody announces
+            await asyncio.sleep(0.5)  # nothing may happen, and no event announces that
     [entry] = (await ledger_entries(acme))[-1:]
     [update] = entry.updates
     end = parse_update(update).relationship.expiration
@@ -171,7 +171,7 @@ async def test_a_busy_organization_does_not_delay_the_others(
     await application_connection.execute("SELECT ledger_lock($1)", [acme.id])
     async with another_process(acme.deployment) as second, running_worker(second):
         await wait_until(lambda: has_ended(globex, eve))
-        await asyncio.sleep(2.5)  # longer than anybody waits for a lock
+        await asyncio.sleep(2.5)  # longer than any request waits for a lock
         assert (await acme.roles_by_member())[bob.id] == ["support"]
         await busy.rollback()
         await wait_until(lambda: has_ended(acme, bob))
@@ -219,7 +219,7 @@ async def test_a_cancelled_sweeper_leaves_nothing_half_done(acme: Organization) 
 
 
 async def gone(organization: Organization, target: Person) -> bool:
-    """Whether somebody is no member any more."""
+    """Whether a user is not a member any more."""
     return target.id not in await organization.roles_by_member()
 
 
@@ -245,7 +245,7 @@ def step_clock(patch: pytest.MonkeyPatch, step: timedelta) -> None:
 
 @asynccontextmanager
 async def sweeper_of_its_own(deployment: Deployment, name: str) -> AsyncIterator[None]:
-    """A sweeper whose connections to PostgreSQL can be told from all others."""
+    """A sweeper whose connections to PostgreSQL have a recognizable name."""
     settings, catalog = deployment.settings, deployment.service.catalog
     async with AsyncExitStack() as stack:
         pool, reads, marks = (

@@ -1,4 +1,4 @@
-"""Every write to SpiceDB that no ledger tells of is found within seconds, with what it changed."""
+"""Every foreign write to SpiceDB is found within seconds, with what it changed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("worker")
 
 
 async def found(organization: Organization) -> list[dict[str, Any]]:
-    """What was found about the organization, the oldest first."""
+    """Findings about the organization, the oldest first."""
     async with organization.deployment.service.reads() as session:
         rows = await session.scalars(
             select(Finding.details)
@@ -41,12 +41,12 @@ async def found(organization: Organization) -> list[dict[str, Any]]:
 
 
 async def write(deployment: Deployment, *updates: Update, **metadata: Any) -> None:
-    """Write to SpiceDB as somebody who has the key and goes round us."""
+    """Write to SpiceDB with its key, past the ledger."""
     await deployment.service.engine.write(updates, metadata=metadata)
 
 
 async def watching(organization: Organization) -> None:
-    """Wait until the worker sees what is written: it finds a first write of somebody else's."""
+    """Wait until the worker sees writes: it finds a first foreign write."""
     probe = Touch(Relationship.parse(f"organization:{organization.id}#product@user:probe"))
     await wait_until(lambda: _seen(organization, probe))
 
@@ -196,7 +196,7 @@ async def _still_watching(organization: Organization) -> None:
 
 
 async def _import(organization: Organization, count: int) -> None:
-    """Write so much at once as nobody can with WriteRelationships."""
+    """Write more at once than WriteRelationships allows."""
     members = (
         f"organization:{organization.id}#product@user:{number:0100}" for number in range(count)
     )
