@@ -267,7 +267,7 @@ async def test_a_malformed_head_does_not_prevent_a_rebuild(
     await _as_it_should_be(organization)
 
 
-@pytest.mark.parametrize("way", ["import_", "write"])
+@pytest.mark.parametrize("way", ["import_relationships", "write"])
 async def test_an_interrupted_rebuild_can_be_repeated(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
@@ -277,14 +277,14 @@ async def test_an_interrupted_rebuild_can_be_repeated(
     await _forget_head(isolated, acme)
     monkeypatch.setattr(filling, "MAX_IMPORT", 3)
     with monkeypatch.context() as plug:
-        at = 4 if way == "import_" else 1  # all but the newest positions is imported
+        at = 4 if way == "import_relationships" else 1  # all but the newest positions is imported
         plug.setattr(
             isolated.service.engine, way, _dying(getattr(isolated.service.engine, way), at)
         )
         with pytest.raises(ConnectionError):
             await rebuild(isolated)
     held = {str(each) for each in await spicedb_relationships(acme)}
-    assert held < before if way == "import_" else held == before
+    assert held < before if way == "import_relationships" else held == before
     await _denied(acme)
     assert (await rebuild(isolated)).organizations == [acme.id]
     assert await assert_agreement(acme) == before
