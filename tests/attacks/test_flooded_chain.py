@@ -161,7 +161,7 @@ async def test_a_request_that_changes_nothing_adds_no_event(acme: Organization) 
     for _ in range(3):
         for answer in (
             await ana.ask("PATCH", acme.path, json={"name": "Acme"}),
-            await ana.ask("PATCH", team.path, json={"name": "Team"}),
+            await ana.ask("PATCH", team.path, json={"name": "Crew"}),
             await team.set_roles("support"),
             await acme.change_roles(bob, "support"),
             await ana.ask("PUT", f"{acme.path}/roles/looker", json=role),
