@@ -143,7 +143,7 @@ async def test_metadata_for_another_organization_explains_nothing_here(
         await forge(acme.deployment, promotion(acme), rebuild=[place])
 
     with pytest.MonkeyPatch.context() as patch:
-        before(patch, acme.deployment, "import_", mallory)
+        before(patch, acme.deployment, "import_relationships", mallory)
         await rebuild(globex)
     await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
@@ -168,7 +168,7 @@ async def test_access_given_and_taken_back_during_a_rebuild_is_found(
         await forge(acme.deployment, promotion(acme).replace("TOUCH", "DELETE"), rebuild=[place])
 
     with pytest.MonkeyPatch.context() as patch:
-        before(patch, acme.deployment, "import_", mallory)
+        before(patch, acme.deployment, "import_relationships", mallory)
         await rebuild(acme)
     await read_so_far(globex)
     assert promotion(acme) in await reported(acme)

@@ -146,7 +146,7 @@ async def test_a_foreign_write_during_a_rebuild_is_found(
     await request_comparison(acme)
     await wait_until(lambda: _found(acme, FindingKind.OTHER_HISTORY))
     with monkeypatch.context() as patch:
-        before(patch, acme.deployment, "import_", eve)
+        before(patch, acme.deployment, "import_relationships", eve)
         await rebuild(acme)
     await wait_until(lambda: _told(globex, other))
     await wait_until(lambda: _found(acme, FindingKind.DRIFT))
@@ -196,7 +196,7 @@ async def test_a_worker_that_starts_at_the_present_does_not_wait_for_the_end_of_
             await workers.enter_async_context(running_worker(acme.deployment))
             await wait_until(lambda: _begun(acme.deployment))
 
-        before(monkeypatch, acme.deployment, "import_", begins)
+        before(monkeypatch, acme.deployment, "import_relationships", begins)
         await rebuild(globex)
         assert await over(acme)
         await read_so_far(acme)
