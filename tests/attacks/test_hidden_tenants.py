@@ -55,13 +55,14 @@ def cost(deployment: Deployment, proxy: SpiceDBProxy) -> Iterator[dict[str, Any]
 async def test_an_unknown_organization_gives_the_same_answer_at_the_same_cost(
     acme: Organization, globex: Organization
 ) -> None:
-    await _cost_the_same(acme, globex)
+    await _cost_the_same(await RequestTargets.set(acme), globex)
 
 
 async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one(
     acme: Organization, globex: Organization, application_connection: Connection
 ) -> None:
     """Each request of a stranger used to send the refused entry once more, and logged that."""
+    targets = await RequestTargets.set(acme)
     await application_connection.execute(
         "INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)"
         " VALUES ($1, ARRAY[$2], 'user:eve', 'api', 'forged', 'none')",
@@ -69,16 +70,14 @@ async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one
         f"TOUCH organization:{acme.id}#overlord@user:eve",
     )
     await acme.wait_until_stopped()
-    await _cost_the_same(acme, globex)
+    await _cost_the_same(targets, globex)
 
 
-async def _cost_the_same(acme: Organization, globex: Organization) -> None:
+async def _cost_the_same(targets: RequestTargets, globex: Organization) -> None:
     """A stranger gets the same answer about acme and about an organization that does not exist."""
+    acme = targets.organization
     async with linked(acme.deployment) as (second, proxy):
-        targets, stranger = (
-            await RequestTargets.set(acme),
-            through_proxy(second, globex).administrator,
-        )
+        stranger = through_proxy(second, globex).administrator
         for route in ABOUT_ONE:
             reported = []
             for organization in (acme.id, f"{acme.id}-none"):

@@ -457,7 +457,14 @@ TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
         ("409 idempotency_key_reused", "201"),
     },
     # without a lock to wait for, a repetition can be answered before the first is in force
-    found_twice_with_one_key: {("201", "201"), ("201", "202"), ("202", "201")},
+    found_twice_with_one_key: {
+        ("201", "201"),
+        ("201", "202"),
+        ("202", "201"),
+        # a repetition polls for two seconds, and the schedule holds the first for longer
+        ("201", "409 idempotency_key_in_use"),
+        ("409 idempotency_key_in_use", "201"),
+    },
     approve_and_approve: {("200", DECIDED), (DECIDED, "200")},
     approve_and_withdraw: {("200", DECIDED), (DECIDED, "200")},
     approve_and_decline: {("200", DECIDED), (DECIDED, "200")},
@@ -468,6 +475,7 @@ TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
         ("200", "204"),
         ("404 unknown_organization", "204"),
         ("404 unknown_invitation_token", "204"),
+        ("409 invitation_ended", "204"),
     },
 }
 """Which answers go together, whatever the order: those of one request after the other, in some order.
