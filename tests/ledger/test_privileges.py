@@ -1,4 +1,4 @@
-"""What the application's database role cannot do, whoever uses it."""
+"""What the role of the application in the database cannot do."""
 
 import pytest
 from asyncpg import (

@@ -15,7 +15,7 @@ TABLE = fintoc_table()
 
 @pytest.fixture(scope="module")
 async def organization(fintoc: Deployment) -> Organization:
-    """One member for each role. All are invited, except the one whom only operators appoint."""
+    """One member for each role. All are invited, except the member whose role only operators give."""
     acme = await fintoc.create_organization("acme")
     for role in fintoc.service.catalog.roles.values():
         if role.granted_by == "dashboard":

@@ -85,12 +85,12 @@ class Refusals:
         subject is an existing object, and the others have few values, so callers choose none of them
         freely.
         """
-        counted = (chain, attribution.actor)
+        chain_and_actor = (chain, attribution.actor)
         stored = refusal.stored()
         about = (stored.get(name) for name in ("code", "cause", "method", "route"))
-        same = (*counted, refusal.kind, subject, *about)
+        same = (*chain_and_actor, refusal.kind, subject, *about)
         if self._waiting >= MOST_WAITING or not self._throttle.allows(same):
-            self._suppress(counted)
+            self._suppress(chain_and_actor)
             return
         self._waiting += 1
         try:
@@ -99,7 +99,7 @@ class Refusals:
         finally:
             self._waiting -= 1
         if not recorded:
-            self._suppress(counted)
+            self._suppress(chain_and_actor)
 
     async def _insert(
         self,
@@ -109,8 +109,8 @@ class Refusals:
         subject: str | None,
     ) -> bool:
         """Record the refusal within the limits. Return whether it was recorded."""
-        counted = (chain, attribution.actor)
-        suppressed = self._suppressed.pop(counted, 0)
+        chain_and_actor = (chain, attribution.actor)
+        suppressed = self._suppressed.pop(chain_and_actor, 0)
         if suppressed:
             refusal = structs.replace(refusal, suppressed=suppressed)
         async with self._sessions() as session:
@@ -132,9 +132,9 @@ class Refusals:
             )
             await session.commit()
         if position is None:
-            self._suppress(counted, suppressed)
+            self._suppress(chain_and_actor, suppressed)
         return position is not None
 
-    def _suppress(self, counted: tuple[str, str], count: int = 1) -> None:
-        if counted in self._suppressed or len(self._suppressed) < MOST_COUNTED:
-            self._suppressed[counted] += count
+    def _suppress(self, chain_and_actor: tuple[str, str], count: int = 1) -> None:
+        if chain_and_actor in self._suppressed or len(self._suppressed) < MOST_COUNTED:
+            self._suppressed[chain_and_actor] += count
