@@ -24,7 +24,7 @@ RAW = {
     + b"Authorization: \xff\r\n\r\n",
     "a negative length": ACCEPT + b"Content-Length: -1\r\n\r\n",
     "two lengths": ACCEPT + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
-    "a length that is no number": ACCEPT + b"Content-Length: ten\r\n\r\n",
+    "a length that is not a number": ACCEPT + b"Content-Length: ten\r\n\r\n",
     "a length beyond what is taken": ACCEPT + b"Content-Length: 99999999999\r\n\r\n{",
     "a body in chunks beyond what is taken": (
         ACCEPT + b"Transfer-Encoding: chunked\r\n\r\n" + (b"4000\r\n" + b"x" * 0x4000 + b"\r\n") * 8

@@ -74,7 +74,7 @@ SABOTAGES = {
     "making a token of somebody above": Sabotage(
         "access.giving.refuse_above", allows_in_time, "handed out", [f"POST {ACCOUNT}/tokens"]
     ),
-    "letting strangers in": Sabotage(
+    "admitting outsiders": Sabotage(
         "access.reading.require_held",
         allows,
         "outsider|is not in",

@@ -35,5 +35,5 @@ class ExpectedAccess:
         return {sentence for sentence, having in TABLE.items() if roles & having} | own
 
     def who(self, sentence: str) -> set[str]:
-        """All people for whom a sentence is true."""
+        """All people that a sentence is true of."""
         return {person for person in self.people if sentence in self.allowed(person)}

@@ -1,4 +1,4 @@
-"""The moments of a change at which its process may die, and how one is told to.
+"""The moments of a change at which its process may die, and how a test chooses one.
 
 The product knows nothing of this: `python -m tests.faults.run_with_crash_points`
 wraps its seams before it runs it.

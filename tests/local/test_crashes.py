@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from teamaccess.local.stack import LocalStack
 
-# whoever runs the tests in the background may have taught them to ignore these
+# tests that run in the background may have inherited that these signals are ignored
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

@@ -1,5 +1,5 @@
 // An OpenID provider for the tests: node provider.mjs PORT. It makes new keys whenever it starts, and says
-// them in one line of JSON when it listens. Whoever signs in as `eve~acme.example` has that address,
+// them in one line of JSON when it listens. The login `eve~acme.example` has that address,
 // verified unless the name begins with `unverified`.
 
 import { generateKeyPairSync, randomBytes } from "node:crypto";

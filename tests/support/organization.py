@@ -267,7 +267,7 @@ class Organization:
         await self.backdate_invitation(id, (await self.invitation(id)).expires_at - at)
 
     async def backdate_invitation(self, id: str, by: timedelta) -> None:
-        """Move the times of an invitation back, as if it had been sent that much earlier."""
+        """Move the times of an invitation back by that much."""
         async with self.deployment.operator(self.id) as change:
             invitation = await change.session.get_one(Invitation, (self.id, InvitationId(id)))
             for column in ("created_at", "sent_at", "expires_at"):

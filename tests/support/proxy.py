@@ -90,7 +90,7 @@ class Proxy:
         await asyncio.sleep(0)  # by now the sockets are closed
 
     def send_as_server(self, words: bytes) -> None:
-        """Send bytes to the process on every connection, as if the server had."""
+        """Send bytes to the process on every connection, in the server's place."""
         for process in self._processes:
             process.write(words)
 

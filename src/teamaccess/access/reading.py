@@ -86,8 +86,8 @@ class ReadAuthorizer:
         """Return yes or no to each question, and a ZedToken that the answers are as fresh as.
 
         The ZedToken is None in an organization in which nothing was decided yet. Whether the caller may
-        ask is not judged here. A question about a member for whom a service account asks is answered with
-        yes only if both have the permission. Raises UnknownOrganization.
+        ask is not judged here. A service account that asks about the member it acts for gets a yes
+        only if both have the permission. Raises UnknownOrganization.
         """
         position, about_account = await self._position(organization), self._about_account(questions)
         if isinstance(position, NoLedgerPosition):

@@ -144,7 +144,7 @@ def object_action(verb: str, action: Action) -> Iterator[Relation | Permission]:
     yield Relation(granted, (*USER, *TEAM))
     holders = f"organization->{action.permission} + ({granted} & organization->membership)"
     if action.four_eyes:
-        about = f"{action.description}, never by whoever created it"
+        about = f"{action.description}, never by its creator"
         yield Permission(verb, f"({holders}) - creator", about)
     else:
         yield Permission(verb, holders, action.description)

@@ -18,8 +18,8 @@ AT_ONCE = 24
 SHARE = 4
 """How many of them one caller may have, in all of the caller's organizations."""
 ANONYMOUS = "anonymous"
-"""The caller of a request without a token. In an organization they are a caller of that organization's:
-strangers who accept invitations of one do not use up the share of those who accept another's."""
+"""The caller of a request without a token. Each organization has an anonymous caller of its own, so
+people who accept invitations of one organization do not use up the share of another's."""
 ANONYMOUS_AT_ONCE = 12
 """Connections of all anonymous callers together. The others are left to known callers."""
 MOST_WAITING = 200

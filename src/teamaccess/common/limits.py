@@ -1,7 +1,7 @@
 """How much one organization, and one person, may have and do.
 
 Each number is a setting `TEAMACCESS_LIMIT_<NAME>`. A limit counts either what one organization has or
-what one person did. Strangers share no budget, so nobody can use up another's limit.
+what one person did. Unrelated callers share no budget, so nobody can use up another's limit.
 docs/reference/limits.md explains the limits, and how they stop the flooding of a mailbox.
 """
 

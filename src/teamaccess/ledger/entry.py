@@ -50,7 +50,7 @@ class Attribution:
 
     @property
     def user(self) -> UserId:
-        """The user that makes the change: the member for whom a service account acts, or else the actor.
+        """The user that makes the change: the member that a service account acts for, or else the actor.
 
         For an operator, `system` and `anonymous` it is the actor's name, which no user has as an id.
         """

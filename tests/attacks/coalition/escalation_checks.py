@@ -1,4 +1,4 @@
-"""What must hold after each step, whoever made it: the theorem, and what it takes to find a breach.
+"""What must hold after each step by any caller: the theorem, and what it takes to find a breach.
 
 `before` and `after` come from SpiceDB alone. Of the moves only the answers' statuses and bodies count.
 """
@@ -64,7 +64,7 @@ class EscalationChecks:
         return attempt.by is not None and _is_member(attempt.by.id, then)
 
     def _limit(self, attempt: Attempt, then: OrganizationSnapshot) -> frozenset[str]:
-        """What the giver of an attempt held: the caller, within what the member for whom they act
+        """What the giver of an attempt held: the caller, within what the member they act for
         holds.
         """
         if attempt.route == "POST /v1/invitations/accept":

@@ -166,7 +166,7 @@ class Attempt:
     organization: str = ""
     """The organization of the path, or where an invitation leads."""
     on_behalf: Principal | None = None
-    """The member for whom a service account can really act."""
+    """The member that a service account can really act for."""
     about: dict[str, Any] = field(default_factory=dict)
     """What was chosen, for recording the answer."""
     answer: httpx.Response | None = None

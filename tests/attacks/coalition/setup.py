@@ -46,7 +46,7 @@ async def recreate_own_organization(scenario: Scenario) -> None:
 
 
 async def _set_up_own_organization(scenario: Scenario, own: Organization) -> None:
-    """Two administrators, one of whom is also a member of the workplace."""
+    """Two administrators. One of them is also a member of the workplace."""
     number = sum(each.label.startswith("eve") for each in scenario.principals)
     scenario.principals.append(
         setup_objects.principal(COALITION, f"eve{number}", own.administrator)

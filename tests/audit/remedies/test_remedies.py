@@ -160,10 +160,10 @@ async def test_an_invitee_accepts_or_is_invited_again(
     zoe = await globex.member("zoe", ["support"])
     body = {"email": zoe.email, "roles": ["operations"]}
     (await acme.administrator.ask("POST", f"{acme.path}/invitations", json=body)).raise_for_status()
-    anew, accepting = (await why(acme, zoe, "refunds_create"))["remedies"]
+    inviting_again, accepting = (await why(acme, zoe, "refunds_create"))["remedies"]
     assert [kind for kind, _ in steps_of(accepting)] == ["accept_invitation"]
     assert users_who_may_apply(accepting) == [zoe.id]
-    assert steps_of(anew) == [("cancel_invitation", None), ("invite", "support")]
+    assert steps_of(inviting_again) == [("cancel_invitation", None), ("invite", "support")]
     await apply_remedy(acme, zoe, accepting, zoe, "refunds_create")
     assert await acme.can(zoe, "refunds_create")
 

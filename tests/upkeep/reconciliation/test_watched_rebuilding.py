@@ -78,7 +78,7 @@ async def found(
         return list(rows)
 
 
-async def strangers(organization: Organization) -> list[str]:
+async def foreign_relationships(organization: Organization) -> list[str]:
     """The relationships of access, without heads.
 
     They are deleted so that a rebuild restores them.
@@ -95,7 +95,7 @@ async def read_so_far(other: Organization) -> None:
 
 
 async def _told(organization: Organization, text: str) -> bool:
-    return f"TOUCH {text}" in await strangers(organization)
+    return f"TOUCH {text}" in await foreign_relationships(organization)
 
 
 async def importing(organization: Organization) -> bool:
@@ -120,7 +120,7 @@ async def test_the_import_of_a_rebuild_is_not_a_finding(
     await needs(acme)
     await rebuild(acme)
     await read_so_far(globex)
-    assert await strangers(acme) == []
+    assert await foreign_relationships(acme) == []
     assert await over(acme)
     await assert_agreement(acme)
     forged = f"organization:{acme.id}#administrator@user:eve"
@@ -174,12 +174,12 @@ async def test_a_worker_that_lags_behind_distinguishes_two_rebuilds(
             await rebuild(acme)
     async with running_worker(acme.deployment):
         await read_so_far(globex)
-        assert await strangers(acme) == []
+        assert await foreign_relationships(acme) == []
         assert await importing(acme)
         await rebuild(acme)
         await read_so_far(globex)
         assert await over(acme)
-    assert await strangers(acme) == []
+    assert await foreign_relationships(acme) == []
     await assert_agreement(acme)
 
 
@@ -201,4 +201,4 @@ async def test_a_worker_that_starts_at_the_present_does_not_wait_for_the_end_of_
         assert await over(acme)
         await read_so_far(acme)
         assert await over(globex)
-        assert await strangers(globex) == []
+        assert await foreign_relationships(globex) == []

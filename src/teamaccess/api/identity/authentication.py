@@ -77,7 +77,7 @@ class Authentication(AbstractAuthenticationMiddleware):
 async def _member_acted_for(
     service: Service, caller: Caller, user: str, request_id: str
 ) -> tuple[User, OnBehalf]:
-    """Return the member for whom a service account acts.
+    """Return the member that a service account acts for.
 
     The check of `act_on_behalf` here gives a clear error. Every later permission check repeats it.
     """

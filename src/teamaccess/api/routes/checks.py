@@ -89,7 +89,7 @@ async def _require_may_ask(
 
 
 def _user_asked_about(caller: Caller, each: CheckInput) -> UserId:
-    """Return the user whom the check names, by default the caller."""
+    """Return the user that the check names, by default the caller."""
     if not isinstance(caller, User | Operator):
         raise SignInRequired
     if each.user is UNSET:

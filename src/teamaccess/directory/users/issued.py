@@ -20,7 +20,7 @@ class InvalidToken(Unauthenticated):
     message = "The access token is not valid ({cause}). Sign in again."
 
 
-AHEAD = "its time of issue is ahead of our clock: the clock of whoever issued it has to be set"
+AHEAD = "its time of issue is ahead of our clock: the issuer's clock must be set"
 
 
 async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:

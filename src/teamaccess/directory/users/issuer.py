@@ -103,7 +103,7 @@ class Issuer:
 def _login(claims: dict[str, Any]) -> Login:
     subject = claims["sub"]
     if not (0 < len(subject) <= LONGEST_SUBJECT and subject.isprintable()):
-        raise ValueError("its subject is no id")
+        raise ValueError("its subject is not an id")
     return Login(
         issuer=claims["iss"],
         subject=subject,

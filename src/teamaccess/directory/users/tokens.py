@@ -86,7 +86,7 @@ def verify_access_token(keys: Keys, token: str) -> Claims:
         if verified["header"].get("kid") != keys.token_key_id:
             raise InvalidToken(cause="signed with another key")
         if not SUBJECT.fullmatch(claims["sub"]):
-            raise InvalidToken(cause="its subject is no id")
+            raise InvalidToken(cause="its subject is not an id")
         return Claims(
             Audience(claims["aud"]),
             claims["sub"],
