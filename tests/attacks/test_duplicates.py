@@ -1,4 +1,4 @@
-"""The same header or parameter twice: one of the two would win here, and the other one elsewhere."""
+"""The same header, parameter or key twice: one of the two would win here, and the other one elsewhere."""
 
 import pytest
 
@@ -70,3 +70,68 @@ async def test_a_single_value_parameter_is_refused_when_it_is_given_twice(
     answer = await acme.administrator.ask("GET", f"{acme.path}/members?{query}")
     problem = refused(answer, 400, "duplicate_parameter")
     assert problem["parameter"] == query.partition("=")[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [
+        ("members?role=support&role=product", "role"),
+        ("members?status=active&status=suspended", "status"),
+        ("audit/who-can?action=refunds_create&action=links_view", "action"),
+        ("audit/who-can?action=links_view&at=2026-01-01T00:00:00Z&at=2026-02-01T00:00:00Z", "at"),
+        ("audit/what-can?user=a&user=b", "user"),
+        ("audit/why?user=a&action=links_view&basis=decided&basis=enforced", "basis"),
+        ("roles?limit=1&l%69mit=2", "limit"),
+    ],
+)
+async def test_a_parameter_of_any_route_is_refused_when_it_is_given_twice(
+    acme: Organization, path: str, parameter: str
+) -> None:
+    answer = await acme.administrator.ask("GET", f"{acme.path}/{path}")
+    assert refused(answer, 400, "duplicate_parameter")["parameter"] == parameter
+
+
+JSON_BODY = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "key"),
+    [
+        (
+            "POST",
+            "invitations",
+            '{"email": "a@b.example", "email": "c@d.example", "roles": ["support"]}',
+            "email",
+        ),
+        ("POST", "teams", '{"id": "pay", "name": "Pay", "n\\u0061me": "Play"}', "name"),
+        (
+            "PUT",
+            "members/{bob}/roles",
+            '{"roles": [{"role": "product", "role": "support"}]}',
+            "role",
+        ),
+        (
+            "POST",
+            "audit/plan",
+            '{"changes": [{"change": "remove", "user": "{bob}", "user": "{ana}"}]}',
+            "user",
+        ),
+        ("POST", "members/{bob}/suspend", '{"reason": "a", "reason": "b"}', "reason"),
+    ],
+)
+async def test_a_key_that_a_body_has_twice_is_refused_and_nothing_changes(
+    acme: Organization, method: str, path: str, body: str, key: str
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    before = await acme.ledger()
+    ids = {"{bob}": bob.id, "{ana}": acme.administrator.id}
+    for name, id in ids.items():
+        path, body = path.replace(name, id), body.replace(name, id)
+
+    answer = await acme.administrator.ask(
+        method, f"{acme.path}/{path}", content=body.encode(), headers=JSON_BODY
+    )
+
+    problem = refused(answer, 400, "duplicate_key")
+    assert (problem["key"], problem["count"]) == (key, 2)
+    assert await acme.ledger() == before

@@ -1,5 +1,6 @@
 """Text of a caller stays text, in a terminal, a log, a schema, SQL, CSV and HTTP."""
 
+import csv
 import io
 import json
 from pathlib import Path
@@ -20,8 +21,10 @@ from teamaccess.common import logs
 from teamaccess.common.errors import Conflict
 from teamaccess.common.settings import Settings
 from teamaccess.common.text import escape_controls
+from teamaccess.storage import User
 from teamaccess.views.tables import print_table, rows_as_csv
 from tests.api.requests import ASKS, RequestTargets
+from tests.support.command_line import Run
 from tests.support.organization import Organization
 
 ACTED_ON = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eevil\u2066\U000e0001"
@@ -176,6 +179,51 @@ def without_comments(schema: str) -> list[str]:
 def test_a_csv_cell_cannot_become_a_formula(cell: str) -> None:
     [line] = rows_as_csv([[cell, "x"]])
     assert line.lstrip('"').startswith("'")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "\n", "\r\n", "\r", "|", "\u2028", "\uff1b"])
+@pytest.mark.parametrize(
+    "formula", ["=1+1", "+1", "-1", "@x", " =1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff20x", '"=1']
+)
+def test_a_formula_behind_a_separator_is_quoted_too(separator: str, formula: str) -> None:
+    """A spreadsheet may be set to another separator, and then begins a cell there."""
+    [line] = rows_as_csv([[f"Ana{separator}{formula}", "x"]])
+    [row] = csv.reader(io.StringIO(line, newline=""))
+    assert row == [f"Ana{separator}'{formula}", "x"]
+
+
+@pytest.mark.parametrize(
+    "cell", ["Ana; Bob", "ana@example.com", "a-b", "2026-03-31T10:00:00+00:00", "1;2|3", "josé"]
+)
+def test_a_cell_without_a_formula_stays_as_it_is(cell: str) -> None:
+    [line] = rows_as_csv([[cell]])
+    assert line.strip() == cell
+
+
+async def test_every_export_begins_with_a_utf8_mark_and_quotes_formulas(
+    acme: Organization, run: Run
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    async with acme.deployment.operator(acme.id) as change:
+        (await change.session.get_one(User, bob.id)).name = "Zoë;=1+1"
+    questions: dict[str, dict[str, str]] = {
+        "who-can": {"action": "refunds_create"},
+        "what-can": {"user": bob.id},
+        "matrix": {},
+    }
+    for question, parameters in questions.items():
+        answer = await acme.administrator.ask(
+            "GET",
+            f"{acme.path}/audit/{question}",
+            params=parameters,
+            headers={"Accept": "text/csv"},
+        )
+        printed = await run("audit", question, acme.id, *parameters.values(), "--csv")
+        for export in (answer.content, printed.stdout_bytes):
+            assert export.startswith("\ufeff".encode())
+            assert export.count("\ufeff".encode()) == 1
+            if question != "what-can":
+                assert "Zoë;'=1+1".encode() in export
 
 
 # --- the API ---

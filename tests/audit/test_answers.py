@@ -29,7 +29,9 @@ async def test_csv_opens_in_a_spreadsheet_and_runs_nothing(acme: Organization) -
     asked = {"headers": {"Accept": "text/csv"}, "params": {"action": "refunds_create"}}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", **asked)
     assert answer.headers["content-type"].startswith("text/csv")
-    rows = {row["user"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+    rows = {
+        row["user"]: row for row in csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
+    }
     assert json.loads(answer.headers["Teamaccess-Evidence"])["rows"] == len(rows)
     assert rows[bob.id]["name"] == "'=1+1"
     assert rows[bob.id]["role"] == "support"
@@ -40,7 +42,9 @@ async def test_the_matrix_as_csv_has_a_column_for_each_action(acme: Organization
     await acme.add_members({"bob": ["support"]})
     headers = {"Accept": "text/csv"}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/matrix", headers=headers)
-    rows = {row["user"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+    rows = {
+        row["user"]: row for row in csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig")))
+    }
     assert rows[acme.people["bob"].id]["refunds_create"] == "yes"
     assert rows[acme.people["bob"].id]["webhooks_create"] == ""
     assert rows[acme.administrator.id]["webhooks_create"] == "yes"

@@ -74,6 +74,34 @@ async def test_a_malformed_plan_is_refused_in_one_sentence(
         assert json.loads(reported.stderr)["code"] == "bad_plan"
 
 
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        (
+            "organization: acme\nchanges: []\nchanges: []\n",
+            "line 3: 'changes' is already in line 2",
+        ),
+        (
+            "organization: acme\nchanges:\n- change: set_roles\n  user: a\n  'user': b\n  roles: []\n",
+            "line 5: 'user' is already in line 4",
+        ),
+        ('{"organization": "acme",\n "organization": "globex"}', "line 2: 'organization'"),
+        (
+            "organization: acme\nchanges: [{roles: {role: a, expires_at: null,\n role: b}}]",
+            "line 3: 'role'",
+        ),
+    ],
+)
+async def test_a_key_that_a_plan_has_twice_is_refused_with_its_line(
+    run: Run, tmp_path: Path, text: str, where: str
+) -> None:
+    file = tmp_path / "plan.yaml"
+    file.write_text(text)
+    reported = await run("plan", str(file), "--apply", "--json")
+    assert (reported.exit_code, json.loads(reported.stderr)["code"]) == (2, "bad_plan")
+    assert where in json.loads(reported.stderr)["detail"]
+
+
 async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
     run: Run, acme: Organization, globex: Organization, tmp_path: Path, catalog: Path
 ) -> None:

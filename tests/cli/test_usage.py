@@ -55,6 +55,23 @@ def test_a_usage_error_is_two_lines(command: str, mistake: str, ask: str) -> Non
     assert hint == f"Try `{ask} --help`."
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("audit who-can acme links_view --at 2026-01-01 --at 2026-02-01", "--at"),
+        ("token issue --operator a --operator b", "--operator"),
+        ("import members nothing.csv --organization acme --organization globex", "--organization"),
+        ("reconcile --max-deletes 1 --max-deletes=2", "--max-deletes"),
+    ],
+)
+def test_an_option_that_takes_one_value_is_refused_when_it_is_given_twice(
+    command: str, option: str
+) -> None:
+    refused = teamaccess(command)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert f"The option {option} is given 2 times. Give it once." in refused.stderr
+
+
 @pytest.mark.parametrize("group", ["", "ledger", "schema", "token", "operator", "import"])
 def test_a_group_without_a_command_shows_its_help(group: str) -> None:
     shown = teamaccess(group)

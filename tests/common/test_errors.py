@@ -111,3 +111,24 @@ def test_a_code_is_the_name_of_the_class_unless_the_class_sets_one() -> None:
         "third_party",
     ]
     assert SomebodyElse().code == "somebody"
+
+
+class TooLate(Conflict):
+    """For the test of plurals."""
+
+    message = "{days} days, {open} open access requests, {day} has {days} and {listed}."
+
+
+def test_a_message_has_the_plural_of_its_numbers() -> None:
+    late = TooLate(days=1, open=2, day=1, listed=["a"])
+    assert str(late) == "1 day, 2 open access requests, 1 has 1 and a."
+    assert late.facts["days"] == 1
+    late = TooLate(days=0, open=1, day=True, listed=[])
+    assert str(late) == "0 days, 1 open access request, True has 0 and ."
+
+
+@pytest.mark.parametrize("name", sorted(ERRORS))
+def test_no_message_says_one_things(name: str) -> None:
+    refusal = ERRORS[name]
+    one = str(refusal(**dict.fromkeys(placeholders(refusal.message), 1)))
+    assert not re.search(r"\b1 (\w+ ){0,2}(?!is|was|has|its)[a-z]{3,}s\b", one), one

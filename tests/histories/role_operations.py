@@ -36,8 +36,9 @@ async def replace(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
     """Have a role allow something else."""
-    body = {"name": "Other", "actions": _actions(simulation, chance)}
-    path = f"{organization.path}/roles/{chance.choice(OWN_ROLES)}"
+    id = chance.choice(OWN_ROLES)
+    body = {"name": f"Other {id}", "actions": _actions(simulation, chance)}
+    path = f"{organization.path}/roles/{id}"
     return simulation.record_answer(organization, await by.ask("PUT", path, json=body))
 
 
@@ -55,7 +56,8 @@ async def delete(
 async def _post(
     simulation: Simulation, organization: Organization, by: Person, chance: Random, **made_of: Any
 ) -> str:
-    body = {"id": chance.choice(OWN_ROLES), "name": "Own", **made_of}
+    id = chance.choice(OWN_ROLES)
+    body = {"id": id, "name": f"Own {id}", **made_of}
     return simulation.record_answer(
         organization, await by.ask("POST", f"{organization.path}/roles", json=body)
     )

@@ -67,7 +67,7 @@ async def rename(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
     """Rename the team, which changes no access."""
-    return await _ask(simulation, organization, by, "PATCH", f"/{id}", {"name": "Another"})
+    return await _ask(simulation, organization, by, "PATCH", f"/{id}", {"name": f"Another {id}"})
 
 
 async def end(

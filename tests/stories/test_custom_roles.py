@@ -357,3 +357,57 @@ async def test_custom_roles_end_with_the_organization(acme: Organization) -> Non
     await acme.member("bob", roles=["treasurer"])
     assert (await acme.administrator.ask("DELETE", acme.path)).status_code == 204
     assert await assert_agreement(acme) == set()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Administrator",
+        "SUPPORT",
+        "support",
+        " S u p p o r t ",
+        "Sup\u00a0port",
+        "Supp\u043ert",  # a Cyrillic o
+        "\uff33\uff55\uff50\uff50\uff4f\uff52\uff54",  # full width
+        "\U0001d412upport",  # a mathematical S
+        "Adrninistrator",  # rn for m
+        "\u0410D\u041cIN\u0406STR\u0410T\u041eR",  # Cyrillic capitals
+        "Sup\u200dport",  # a joiner that nobody sees
+        "PURSER",
+        "P\u03c5rser",  # a Greek upsilon
+    ],
+)
+async def test_a_role_is_not_named_like_another_one(acme: Organization, name: str) -> None:
+    await made(acme, "purser", "links_access")
+    await made(acme, "other", "links_access")
+
+    for answer in (
+        await make(acme, "similar", "links_edit", name=name),
+        await make(acme, "similar", name=name, clone_of="support"),
+        await replace(acme, "other", "links_edit", name=name),
+    ):
+        assert refused(answer, 409, "role_name_taken")["name"] == name.strip()
+    assert (await show(acme, "similar")).status_code == 404
+    assert (await show(acme, "other")).json()["name"] == "Other"
+
+
+async def test_a_role_id_does_not_look_like_a_predefined_role(acme: Organization) -> None:
+    for id in ("supp0rt", "adrninistrator", "deve1oper"):
+        answer = await make(acme, id, "links_edit", name="Links")
+        assert refused(answer, 409, "role_name_taken")["name"] == id
+
+
+async def test_a_role_keeps_its_name_and_takes_one_that_is_free_again(acme: Organization) -> None:
+    await made(acme, "purser", "links_access")
+    assert (await replace(acme, "purser", "links_edit", name="PURSER")).status_code == 200
+    assert (await replace(acme, "purser", "links_edit", name="Cashier")).status_code == 200
+    await made(acme, "other", "links_edit", name="Purser")
+    for name in ("Support team", "Süpport", "Purser 2"):
+        assert (await replace(acme, "other", "links_edit", name=name)).status_code == 200
+
+
+async def test_organizations_do_not_share_the_names_of_roles(
+    acme: Organization, globex: Organization
+) -> None:
+    await made(acme, "purser", "links_access")
+    await made(globex, "purser", "links_access")

@@ -295,3 +295,41 @@ async def test_a_changed_role_takes_effect_at_once_for_acting_on_behalf(
         row = await change.session.get_one(CustomRoleAction, (acme.id, RoleId("backend"), lost))
         await change.session.delete(row)
     refused(await for_bob.ask("GET", f"{acme.path}/members"), 403, "missing_permission")
+
+
+async def test_any_external_id_can_be_named_in_percent_encoding(branch: Organization) -> None:
+    site = await branch.add_backend_account("people_view")
+    for number, (external_id, header) in enumerate(
+        {
+            "jos\u00e9": "jos%C3%A9",
+            "50%": "50%25",
+            "a+b c": "a+b%20c",
+            "auth0|5f1c": "auth0|5f1c",
+            "株式": "%E6%A0%AA%E5%BC%8F",
+        }.items()
+    ):
+        person = (await branch.add_members({f"p{number}": []}))[f"p{number}"]
+        await give_external_id(branch, person, f"{external_id}-{branch.id}")
+        me = await site.on_behalf_of(f"{header}-{branch.id}").ask("GET", "/v1/me")
+        assert me.status_code == 200, me.text
+        assert me.json()["id"] == person.id
+
+
+async def test_a_header_names_one_id_only(branch: Organization) -> None:
+    people = await branch.add_members({"lea": ["lead"], "nora": []})
+    site = await branch.add_backend_account("people_view")
+    await give_external_id(branch, people["lea"], f"jos\u00e9-{branch.id}")
+    await give_external_id(branch, people["nora"], f"jos%C3%A9-{branch.id}")
+
+    for header, member in {"jos%C3%A9": people["lea"], "jos%25C3%25A9": people["nora"]}.items():
+        me = await site.on_behalf_of(f"{header}-{branch.id}").ask("GET", "/v1/me")
+        assert me.json()["id"] == member.id
+    for header in ("jos%FF", "%00", "%0d%0a", "jos%C3", "%ED%A0%80"):
+        answer = await site.on_behalf_of(header).ask("GET", "/v1/me")
+        refused(answer, 404, "nobody_to_act_for")
+
+
+async def give_external_id(organization: Organization, person: Person, id: str) -> None:
+    """Give the person an id of another system, as the `sub` of their login becomes one."""
+    async with organization.deployment.operator() as change:
+        (await change.session.get_one(User, person.id)).external_id = id

@@ -391,3 +391,16 @@ async def test_deleting_a_team_of_a_thousand_ends_access_with_the_first_position
     assert (len(first), len(second)) == (900, 101)
     assert first[0] == f"DELETE organization:{acme.id}#support@team:{acme.id}/pay#member"
     await assert_agreement(acme)
+
+
+async def test_a_team_is_not_named_like_another_one(acme: Organization) -> None:
+    await Team.create(acme, "pay")
+    other = await Team.create(acme, "other")
+    path = f"{acme.path}/teams"
+    for name in ("Pay", "PAY", "P ay", "P\u0430y"):  # the last one has a Cyrillic a
+        created = await acme.administrator.ask("POST", path, json={"id": "new", "name": name})
+        renamed = await acme.administrator.ask("PATCH", other.path, json={"name": name})
+        for answer in (created, renamed):
+            assert refused(answer, 409, "team_name_taken")["taken"] == "Pay"
+    again = await acme.administrator.ask("PATCH", f"{path}/pay", json={"name": "PAY"})
+    assert again.status_code == 200

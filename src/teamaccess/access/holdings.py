@@ -149,6 +149,16 @@ async def role_set_of(
     return RoleSet(catalog, {role.id: role for role in rows})
 
 
+async def every_role(
+    session: AsyncSession, catalog: Catalog, organization: OrganizationId
+) -> RoleSet:
+    """Return all roles of the organization."""
+    rows = await session.scalars(
+        select(CustomRole).where(CustomRole.organization_id == organization).order_by(CustomRole.id)
+    )
+    return RoleSet(catalog, {role.id: role for role in rows})
+
+
 async def roles_here(change: OrganizationChange, roles: Iterable[RoleId]) -> RoleSet:
     """Return the roles of the organization that is changed, as `role_set_of` does."""
     return await role_set_of(change.session, change.catalog, change.organization, roles)

@@ -15,14 +15,16 @@ from teamaccess.api.description import describe, formats, render
 from teamaccess.api.identity.authentication import Authentication, provide_service, provide_user
 from teamaccess.api.identity.callers import request_id
 from teamaccess.api.metrics import Metrics
-from teamaccess.api.requests.bodies import Body
+from teamaccess.api.requests.bodies import Body, require_body
 from teamaccess.api.requests.queries import refuse_unknown_parameters
 from teamaccess.api.requests.receiving import LARGEST_BODY, ReceiveBody
 from teamaccess.api.requests.throttling import FairRequests, Rates, RefuseRepeated
+from teamaccess.api.requests.times import provide_at
 from teamaccess.api.routes import ALL, TAGS
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.api.status import Status, provide_status
 from teamaccess.common import logs
+from teamaccess.common.lookalikes import load_lookalikes
 from teamaccess.common.settings import Settings
 from teamaccess.service import open_service
 
@@ -42,7 +44,9 @@ def create_app(settings: Settings) -> Litestar:
         async with open_service(settings) as service:
             app.state.service = service
             app.state.status = Status(service)
-            render(app)  # before the first request: YAML takes a tenth of a second or more
+            # before the first request: both take a tenth of a second or more
+            render(app)
+            load_lookalikes()
             yield
 
     tokens = KnownTokens()
@@ -64,9 +68,10 @@ def create_app(settings: Settings) -> Litestar:
         dependencies={
             "service": Provide(provide_service),
             "actor": Provide(provide_user),
+            "at": Provide(provide_at, sync_to_thread=False),
             "process_status": Provide(provide_status, sync_to_thread=False),
         },
-        guards=[refuse_unknown_parameters],
+        guards=[refuse_unknown_parameters, require_body],
         before_send=[add_headers],
         after_exception=[problems.record_refusal],
         plugins=[problems.plugin],

@@ -14,6 +14,7 @@ import yaml
 
 from teamaccess.catalog.errors import Mistakes
 from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
+from teamaccess.common.text import is_plain
 
 TEXT = "tag:yaml.org,2002:str"
 FLAG = "tag:yaml.org,2002:bool"
@@ -87,7 +88,7 @@ class Block:
                 line_of(node), f"`{key}` must be text (quote it if it looks like another type)"
             )
             return self._missing_text("")
-        if not node.value.strip() or not node.value.isprintable():
+        if not is_plain(node.value):
             self.add_mistake(line_of(node), f"`{key}` must be one line of text that can be seen")
         return LocatedText.of(node)
 

@@ -9,7 +9,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from teamaccess.cli.refusals import EXIT_FAILED, print_refusal
+from teamaccess.cli.refusals import EXIT_FAILED, print_refusal, refuse_broken_text
+from teamaccess.cli.repeated_options import refuse_repeated_options
+from teamaccess.cli.streams import harden_streams
 from teamaccess.cli.terminal import echo
 
 COMMANDS = {
@@ -48,14 +50,17 @@ class Subcommands(TyperGroup):
         command.name = cmd_name
         for each in (command, *getattr(command, "commands", {}).values()):
             each.help = _unwrapped(each.help or "")
+            refuse_repeated_options(each)
         return command
 
     def main(  # type: ignore[override]  # it always exits
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **more: Any
     ) -> NoReturn:
         """Run the command and exit with its code. This is the one place that prints errors."""
+        harden_streams()
         words = sys.argv[1:] if args is None else list(args)
         try:
+            refuse_broken_text(words)
             code = super().main(words, prog_name, **{**more, "standalone_mode": False})
         except Exception as refusal:  # also after a crash, which must not exit like the answer "no"
             print_refusal(refusal, as_json="--json" in words)

@@ -1,31 +1,49 @@
-"""Read the CSV file of a member import, and report every mistake with its line."""
+"""Read the CSV file of a member import, and report every mistake with its line, column and text."""
 
 import csv
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 from teamaccess.access.giving import OperatorOnlyRole
 from teamaccess.access.holdings import RoleSet
-from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Invalid, TeamaccessError
+from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt
 from teamaccess.common.text import LONGEST_NAME, clean, pluralize
 from teamaccess.directory.members.imports import Newcomer
 from teamaccess.directory.users.addresses import normalise
 from teamaccess.storage import RoleId
 
 COLUMNS = ["email", "name", "role"]
+DELIMITERS = ",;\t|"
+"""Spreadsheets write a semicolon where the comma is the decimal sign, and a tab as "text"."""
+DECLARED_DELIMITER = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
+"""A first line that some spreadsheets write and read."""
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+"""How files begin that a spreadsheet saved as "Unicode text"."""
 MOST_PRINTED = 20
 """How many mistakes are printed. The JSON answer lists up to MOST_KEPT."""
 MOST_KEPT = 1000
-
-Row = dict[str | None, str]
 
 
 class TooManyFields(Invalid):
     """A row of an import has more fields than the file has columns."""
 
     message = "The row has more fields than the file has columns."
+
+
+class EmptyField(Invalid):
+    """A row of an import has nothing in a column that every row needs."""
+
+    message = "Every row needs one."
+
+
+class AmbiguousRole(Invalid):
+    """Several roles have the name that a row of an import gives."""
+
+    message = "Several roles have this name: {roles}. Write the id."
 
 
 class InvalidFile(Invalid):
@@ -46,58 +64,128 @@ class InvalidFile(Invalid):
         return "\n".join([super().detail, *mistakes[:MOST_PRINTED], *more])
 
 
-def read_members(file: Path, catalog: Catalog) -> list[Newcomer]:
-    """Return everybody in the file. Raises InvalidFile, which lists every mistake with its line."""
+class Row(NamedTuple):
+    """A row of the file, with the number of its last line."""
+
+    line: int
+    fields: dict[str, str]
+    surplus: list[str]
+    """The fields behind the last column that are not empty."""
+
+
+def read_members(file: Path, roles: RoleSet) -> list[Newcomer]:
+    """Return everybody in the file. Raises InvalidFile, which lists every mistake with its line.
+
+    `roles` are all roles of the organization. A row names one by its id or its name.
+    """
     newcomers: dict[str, Newcomer] = {}
     mistakes: list[str] = []
-    for line, row in _rows(file):
-        try:
-            newcomer = _newcomer(row, catalog)
-        except TeamaccessError as mistake:
-            mistakes.append(f"line {line}: {mistake.detail}")
-            continue
-        if newcomers.setdefault(newcomer.email, newcomer) is not newcomer:
-            mistakes.append(f"line {line}: {newcomer.email} is there twice.")
+    for row in _rows(file):
+        newcomer = _newcomer(row, roles, mistakes)
+        if newcomer is not None and newcomers.setdefault(newcomer.email, newcomer) is not newcomer:
+            mistakes.append(f"line {row.line}: column email: {newcomer.email} is there twice.")
     if mistakes:
         raise _invalid(file, mistakes)
     return list(newcomers.values())
 
 
-def _rows(file: Path) -> Iterator[tuple[int, Row]]:
-    """Check the heading, and yield each row with the number of its last line."""
-    table = csv.DictReader(StringIO(_text(file), newline=""), strict=True)
+def _rows(file: Path) -> Iterator[Row]:
+    """Check the heading, and yield each row that is not empty."""
+    text = _text(file)
+    declared = DECLARED_DELIMITER.match(text)
+    delimiter = declared[1] if declared else _delimiter(text)
+    first = 2 if declared else 1
+    table = csv.reader(
+        StringIO(text[declared.end() :] if declared else text, newline=""),
+        delimiter=delimiter,
+        strict=True,
+    )
     try:
-        if sorted(table.fieldnames or ()) != sorted(COLUMNS):
-            raise _invalid(
-                file, [f"line 1: the columns must be {', '.join(COLUMNS)}, in any order."]
-            )
-        for row in table:
-            yield table.line_num, row
+        heading = next(table, [])
+        columns = [name.strip().casefold() for name in heading]
+        while columns and not columns[-1]:
+            columns.pop()
+        if sorted(columns) != sorted(COLUMNS):
+            found = ", ".join(repr(excerpt(name, LONGEST_QUOTED_NAME)) for name in heading)
+            must = f"the columns must be {', '.join(COLUMNS)}, in any order"
+            raise _invalid(file, [f"line {first}: {must}. Found: {found or 'nothing'}."])
+        for fields in table:
+            fields = [field.strip() for field in fields]
+            if any(fields):
+                padded = fields + [""] * len(columns)
+                surplus = [field for field in fields[len(columns) :] if field]
+                row = dict(zip(columns, padded, strict=False))
+                yield Row(table.line_num + first - 1, row, surplus)
     except csv.Error as broken:
-        raise _invalid(file, [f"line {table.reader.line_num}: {broken}."]) from None
+        line = table.line_num + first - 1
+        raise _invalid(file, [f"line {line}: this is not CSV ({broken})."]) from None
 
 
 def _text(file: Path) -> str:
     whole = file.read_bytes()
+    encoding = "utf-16" if whole.startswith(UTF_16) else "utf-8-sig"
     try:
-        return whole.decode("utf-8-sig")
+        return whole.decode(encoding)
     except UnicodeDecodeError as broken:
         line = whole.count(b"\n", 0, broken.start) + 1
         raise _invalid(file, [f"line {line}: this is not UTF-8. Save the file as UTF-8."]) from None
 
 
-def _newcomer(row: Row, catalog: Catalog) -> Newcomer:
-    """Return the person of a row. In a row with fewer fields, the last ones are empty."""
-    if None in row:
-        raise TooManyFields
-    email, name, role = ((row[column] or "").strip() for column in COLUMNS)
-    predefined = RoleSet(catalog, {})
-    predefined.refuse_unknown([RoleId(role)])
-    if predefined.operators_grant(RoleId(role)):
+def _delimiter(text: str) -> str:
+    """Return the delimiter that splits the heading into the most columns. The comma is the default."""
+    heading = text.partition("\n")[0]
+    return max(DELIMITERS, key=heading.count)
+
+
+def _newcomer(row: Row, roles: RoleSet, mistakes: list[str]) -> Newcomer | None:
+    """Return the person of a row, or None after adding its first mistake.
+
+    In a row with fewer fields, the last ones are empty.
+    """
+    email, name, role = (row.fields[column] for column in COLUMNS)
+    at, found = "", ""
+    try:
+        at, found = f"column {len(COLUMNS) + 1}", next(iter(row.surplus), "")
+        if row.surplus:
+            raise TooManyFields
+        at, found = "column email", email
+        address = normalise(_filled(email))
+        at, found = "column role", role
+        known = _role(_filled(role), roles)
+        at, found = "column name", name
+        return Newcomer(address, clean("name", name, LONGEST_NAME) if name else None, known)
+    except TeamaccessError as mistake:
+        quoted = f"found {excerpt(found, LONGEST_QUOTED_NAME)!r}" if found else "it is empty"
+        mistakes.append(f"line {row.line}: {at}: {quoted}. {mistake.detail}")
+        return None
+
+
+def _filled(field: str) -> str:
+    if not field:
+        raise EmptyField
+    return field
+
+
+def _role(written: str, roles: RoleSet) -> RoleId:
+    """Return the role with this id or name. Raises UnknownRole, AmbiguousRole and OperatorOnlyRole."""
+    role = RoleId(written)
+    if role not in roles:
+        named = list(_named(written, roles))
+        if len(named) > 1:
+            raise AmbiguousRole(roles=named)
+        role = named[0] if named else role
+    roles.refuse_unknown([role])
+    if roles.operators_grant(role):
         raise OperatorOnlyRole(role=role)
-    return Newcomer(
-        normalise(email), clean("name", name, LONGEST_NAME) if name else None, RoleId(role)
-    )
+    return role
+
+
+def _named(name: str, roles: RoleSet) -> Iterable[RoleId]:
+    """Yield the roles with this name or id in any case."""
+    wanted = " ".join(name.casefold().split())
+    for role in (*map(RoleId, roles.catalog.roles), *roles.custom):
+        if wanted in (" ".join(roles.name(role).casefold().split()), role.casefold()):
+            yield role
 
 
 def _invalid(file: Path, mistakes: list[str]) -> InvalidFile:

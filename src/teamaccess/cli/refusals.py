@@ -1,6 +1,7 @@
 """Print the error of a command, as a sentence or two, or as JSON."""
 
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -8,7 +9,8 @@ import typer
 
 from teamaccess.catalog import InvalidCatalog, UnknownCatalog
 from teamaccess.cli.terminal import echo
-from teamaccess.common.errors import TeamaccessError
+from teamaccess.common.errors import Invalid, TeamaccessError
+from teamaccess.common.text import escape_controls
 from teamaccess.relationships import InvalidRelationship
 
 EXIT_FAILED = 2
@@ -16,6 +18,21 @@ EXIT_FAILED = 2
 
 OWN_ERRORS = (TeamaccessError, InvalidCatalog, UnknownCatalog, InvalidRelationship)
 """Our own errors, whose text is a sentence for people."""
+
+
+class BrokenText(Invalid):
+    """An argument has bytes that are not text."""
+
+    message = "The argument {argument} is not text in UTF-8. Correct it."
+
+
+def refuse_broken_text(arguments: Iterable[str]) -> None:
+    """Raise BrokenText for an argument with bytes that no answer could repeat."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise BrokenText(argument=escape_controls(argument)) from None
 
 
 def print_refusal(refusal: Exception, as_json: bool) -> None:

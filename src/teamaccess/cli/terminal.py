@@ -1,28 +1,32 @@
 """Print on a terminal, and read times from arguments."""
 
-from datetime import UTC, datetime
+import sys
+from collections.abc import Iterable
+from datetime import datetime
 
 import typer
 
-from teamaccess.common.errors import Invalid
+from teamaccess.common.formats.times import parse_time
 from teamaccess.common.text import escape_controls
+from teamaccess.views.tables import csv_file, rows_as_csv
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True, fg: str | None = None) -> None:
     """Print text without control characters: other people may have written parts of it."""
-    typer.secho(escape_controls(text), err=err, nl=nl, fg=fg)
+    # `file`, because Typer otherwise writes UTF-8 to a terminal that has only ASCII
+    typer.secho(escape_controls(text), file=sys.stderr if err else sys.stdout, nl=nl, fg=fg)
 
 
-class NoSuchTime(Invalid):
-    """An option takes a time, and its value is none."""
-
-    message = "{at!r} is not a time. Write 2026-03-31 or 2026-03-31T23:59:59Z."
+def echo_csv(rows: Iterable[Iterable[str]]) -> None:
+    """Print rows as CSV, in UTF-8 whatever the terminal's encoding is, so that every file is the same."""
+    if sys.stdout.isatty():
+        sys.stdout.writelines(rows_as_csv(rows))
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.writelines(line.encode() for line in csv_file(rows))
+    sys.stdout.buffer.flush()
 
 
 def time_of(text: str) -> datetime:
-    """Return the time that the text gives, in UTC if it has no zone. Raises NoSuchTime."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as wrong:
-        raise NoSuchTime(at=text) from wrong
-    return time if time.utcoffset() is not None else time.replace(tzinfo=UTC)
+    """Return the time that an argument gives, in UTC if it has no zone. Raises what `parse_time` does."""
+    return parse_time(text, utc_without_zone=True)

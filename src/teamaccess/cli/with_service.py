@@ -1,6 +1,5 @@
 """Run a command's work on the deployment's service, and print its result."""
 
-import getpass
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
@@ -11,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess import ledger
 from teamaccess.changes import Receipt
+from teamaccess.cli.operator_name import operator_name
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs, process
 from teamaccess.common.errors import NotFound, Unavailable
@@ -65,8 +65,7 @@ def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
 
 def operator_attribution() -> Attribution:
     """Return the person who runs this command, as the ledger and the events record them."""
-    name = "".join(c for c in getpass.getuser() if c.isalnum() or c in "._-")
-    return Attribution(f"operator:{name or 'unknown'}", Channel.OPERATOR, secrets.token_hex(12))
+    return Attribution(f"operator:{operator_name()}", Channel.OPERATOR, secrets.token_hex(12))
 
 
 def print_result(as_json: bool, sentence: str, **facts: Any) -> None:

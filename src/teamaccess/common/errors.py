@@ -9,12 +9,16 @@ from typing import Any, ClassVar
 
 from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, cut_to_limits
 
+NUMBERED = re.compile(r"\{(?P<fact>\w+)\}(?: (?!is |was |has )[a-z]+){0,2}? [a-z]{3,}s\b")
+"""A number in a message with its noun in the plural, such as `{open} open requests`."""
+
 
 class TeamaccessError(Exception):
     """A request that is refused. The docstring of each class says when, and what helps."""
 
     message: ClassVar[str] = "This can't be done."
-    """What people read: the cause, then the way out. `{name}` stands for the fact of that name."""
+    """What people read: the cause, then the way out. `{name}` stands for the fact of that name.
+    A noun directly behind a number is written in the plural, and shown in the singular for one."""
 
     code: ClassVar[str] = "teamaccess_error"
     """The stable name of the situation, such as `last_administrator`.
@@ -52,7 +56,14 @@ class TeamaccessError(Exception):
             name: self._listed(name, fact) if isinstance(fact, list) else fact
             for name, fact in self.facts.items()
         }
-        return self.message.format(**written)
+        return NUMBERED.sub(self._in_singular, self.message).format(**written)
+
+    def _in_singular(self, number: re.Match[str]) -> str:
+        """Return "{days} day" of a message for a fact of one day, and all others unchanged."""
+        fact = self.facts.get(number["fact"])
+        return (
+            number[0].removesuffix("s") if fact == 1 and not isinstance(fact, bool) else number[0]
+        )
 
     def _listed(self, name: str, fact: list[Any]) -> str:
         listed, left_out = ", ".join(map(str, fact)), self.facts.get(f"{name}_left_out")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,6 +24,8 @@ from teamaccess.common.urls import (
 )
 
 PREFIX = "TEAMACCESS_"
+OPERATOR_NAME = re.compile(r"[\w@.-]{1,64}")
+"""The name of an operator, as the ledger and the events record it."""
 
 
 WAYS_TO_ENCRYPT = {
@@ -108,6 +111,9 @@ class Settings(BaseSettings):
     refusals_per_chain: int = Field(default=2000, gt=0)
     """How many refusals of all actors together one chain of events records within an hour."""
     log_format: Literal["console", "json"] = "console"
+    operator: str | None = None
+    """The person who runs a command, where the process's user does not say it, as in a container. The
+    ledger names both."""
 
     limits: Limits = Field(default_factory=Limits)
     """How much one organization and one person may have and do: `TEAMACCESS_LIMIT_...`."""
@@ -146,6 +152,13 @@ class Settings(BaseSettings):
                     f" {PREFIX}SPICEDB_INSECURE=true allows it"
                 )
         return self
+
+    @field_validator("operator")
+    @classmethod
+    def _operator_is_a_name(cls, name: str | None) -> str | None:
+        if name and not OPERATOR_NAME.fullmatch(name):
+            raise ValueError("must have 1 to 64 letters, digits, and the characters . _ @ -")
+        return name or None
 
     @field_validator("oidc_issuer")
     @classmethod
@@ -202,8 +215,8 @@ class Settings(BaseSettings):
 def _local_stack(home: Path) -> dict[str, Any]:
     """Return the settings of the stack in `home`, none if there is no stack."""
     try:
-        stack = json.loads((home / "dev.json").read_text())
-        secrets = json.loads((home / "secrets.json").read_text())
+        stack = json.loads((home / "dev.json").read_text(encoding="utf-8"))
+        secrets = json.loads((home / "secrets.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     return {

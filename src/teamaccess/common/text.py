@@ -1,11 +1,20 @@
 """Text that people type: which characters are accepted and how they are shown."""
 
+import codecs
+import re
 import unicodedata
 
 from teamaccess.common.errors import Invalid
 
-JOINERS = "\u200c\u200d"
-"""Persian names and composed emoji need these characters. They neither reorder nor hide text."""
+MARKS = "\u061c\u200c\u200d\u200e\u200f"
+"""Persian, Arabic and Hebrew names and composed emoji need these characters. They hide no text, and they
+reorder nothing but signs beside them, as a letter of their script does."""
+FLAG = re.compile("(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f)")
+"""The flag of a part of a country, such as Scotland: a black flag, and its code in invisible tags."""
+RESERVED = ((0x1F000, 0x1FFFD), (0x20000, 0x3FFFD))
+"""The places of future emoji and ideographs. An older Python does not know them all."""
+BLANK = MARKS + "\u115f\u1160\u2800\u3164\uffa0"
+"""Characters that show nothing, although Unicode counts some of them as letters."""
 LONGEST_NAME = 100
 LONGEST_REASON = 1000
 
@@ -23,9 +32,15 @@ def clean(field: str, text: str, longest: int) -> str:
     characters that could control a terminal, a log or a page.
     """
     text = unicodedata.normalize("NFC", text).strip()
-    if not 0 < len(text) <= longest or any(_is_control_character(character) for character in text):
+    if not 0 < len(text) <= longest or not is_plain(text):
         raise InvalidText(field=field, longest=longest)
     return text
+
+
+def is_plain(text: str) -> bool:
+    """Whether people can see the text, and no character of it controls a terminal, a log or a page."""
+    visible = any(c not in BLANK and unicodedata.category(c)[0] not in "MZ" for c in text)
+    return visible and not any(map(_is_control_character, FLAG.sub("", text)))
 
 
 def pluralize(count: int, noun: str) -> str:
@@ -41,7 +56,33 @@ def escape_controls(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(c) if c != "\n" and _is_control_character(c) else c for c in text)
+    return "".join(
+        part if FLAG.fullmatch(part) else "".join(map(_without_control, part))
+        for part in FLAG.split(text)
+    )
+
+
+def _without_control(character: str) -> str:
+    controls = character != "\n" and _is_control_character(character)
+    return _escaped(character) if controls else character
+
+
+ESCAPE = "teamaccess.escape"
+r"""How a stream writes characters that its encoding lacks: as `\uXXXX`, so JSON keeps its meaning."""
+
+
+def escape_unencodable(text: str, encoding: str) -> str:
+    """Return the text as a stream with this encoding writes it, so that its width is known."""
+    return text.encode(encoding, ESCAPE).decode(encoding)
+
+
+def _escape_error(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(_escaped, error.object[error.start : error.end])), error.end
+
+
+codecs.register_error(ESCAPE, _escape_error)
 
 
 def _escaped(character: str) -> str:
@@ -50,5 +91,7 @@ def _escaped(character: str) -> str:
 
 
 def _is_control_character(character: str) -> bool:
-    forbidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-    return unicodedata.category(character) in forbidden and character not in JOINERS
+    category = unicodedata.category(character)
+    if category == "Cn":
+        return not any(first <= ord(character) <= last for first, last in RESERVED)
+    return category in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") and character not in MARKS

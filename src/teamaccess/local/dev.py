@@ -95,14 +95,14 @@ def _catalog(home: Home, requested: str | None) -> str:
 
     Raises OtherCatalog if another one is requested.
     """
-    kept = home.catalog.read_text() if home.catalog.exists() else None
+    kept = home.catalog.read_text(encoding="utf-8") if home.catalog.exists() else None
     chosen = requested or kept or "fintoc"
     if chosen.endswith(".yaml"):
         chosen = str(Path(chosen).absolute())
     if kept not in (None, chosen):
         raise OtherCatalog(home=home.path, kept=kept, wanted=chosen)
     load_catalog(chosen)  # refuses an invalid catalog before the home remembers it
-    home.catalog.write_text(chosen)
+    home.catalog.write_text(chosen, encoding="utf-8")
     return chosen
 
 

@@ -58,7 +58,7 @@ class Home:
         if not self._secrets.exists():
             made = Secrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
             write_private(self._secrets, json.dumps(asdict(made), indent=2))
-        return Secrets(**json.loads(self._secrets.read_text()))
+        return Secrets(**json.loads(self._secrets.read_text(encoding="utf-8")))
 
     def erase(self) -> None:
         """Remove all data of this home. The caller must hold its lock."""
@@ -91,5 +91,5 @@ def write_private(file: Path, text: str) -> None:
     """Write a file that only its owner can read, completely or not at all."""
     fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     fresh.touch(mode=0o600)
-    fresh.write_text(text)
+    fresh.write_text(text, encoding="utf-8")
     fresh.replace(file)

@@ -22,7 +22,7 @@ class RoleInput(WithExpiry, kw_only=True):
 class RolesInput(Request):
     """The roles that replace all roles of a member or team."""
 
-    roles: Annotated[list[RoleInput], Meta(max_length=100)]
+    roles: Annotated[list[RoleName | RoleInput], Meta(max_length=100)]
     reason: Reason | None = None
 
 

@@ -97,7 +97,7 @@ def _restore(
 def _in_the_victims(scenario: Scenario, seeded: SeededChoices, step: int) -> Attempt:
     """With the same Idempotency-Keys as the coalition uses."""
     by = scenario.named("vic")
-    body = {"id": f"victim_{step}", "name": "A team"}
+    body = {"id": f"victim_{step}", "name": f"A team {step}"}
     attempt = _move(f"POST {ONE}/teams", scenario.victim, by, body)
     attempt.headers["Idempotency-Key"] = seeded.pick(KEYS)
     return attempt

@@ -171,7 +171,7 @@ def rotation(choices: RequestChoices) -> dict[str, Any]:
 
 
 def new_team(choices: RequestChoices) -> dict[str, Any]:
-    return {"id": choices.name("team", new=True), "name": "A team"}
+    return {"id": choices.name("team", new=True), "name": f"A team {choices.about['step']}"}
 
 
 BODIES: dict[str, tuple[int, Builder]] = {
@@ -214,7 +214,10 @@ BODIES: dict[str, tuple[int, Builder]] = {
     f"POST {ONE}/teams": (5, new_team),
     f"GET {ONE}/teams": (1, nothing),
     f"GET {ONE}/teams/{{team}}": (2, nothing),
-    f"PATCH {ONE}/teams/{{team}}": (1, lambda _: {"name": "Another name"}),
+    f"PATCH {ONE}/teams/{{team}}": (
+        1,
+        lambda choices: {"name": f"Another name {choices.about['step']}"},
+    ),
     f"DELETE {ONE}/teams/{{team}}": (3, nothing),
     f"PUT {ONE}/teams/{{team}}/roles": (
         10,
@@ -236,7 +239,10 @@ BODIES: dict[str, tuple[int, Builder]] = {
     f"GET {ONE}/roles/{{role}}": (2, nothing),
     f"PUT {ONE}/roles/{{role}}": (
         8,
-        lambda choices: {"name": "A role", "actions": choices.actions()},
+        lambda choices: {
+            "name": f"A role {choices.about['step']}",
+            "actions": choices.actions(),
+        },
     ),
     f"DELETE {ONE}/roles/{{role}}": (5, query(reassign=RequestChoices.role)),
     f"GET {ONE}/changes/{{position}}": (1, nothing),

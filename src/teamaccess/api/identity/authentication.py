@@ -1,6 +1,7 @@
 """Find out who sends a request, and for which member a service account acts."""
 
 from typing import Any
+from urllib.parse import unquote
 
 from litestar.connection import ASGIConnection, Request
 from litestar.middleware.authentication import (
@@ -69,9 +70,21 @@ class Authentication(AbstractAuthenticationMiddleware):
             caller, credential = await authenticate_token(service, token.strip(), name)
         connection.scope["state"]["credential"] = credential
         if (user := connection.headers.get(ON_BEHALF_OF)) is not None:
-            member, both = await _member_acted_for(service, caller, user, name)
+            member, both = await _member_acted_for(service, caller, decoded(user), name)
             return AuthenticationResult(user=member, auth=both)
         return AuthenticationResult(user=caller, auth=credential)
+
+
+def decoded(header: str) -> str:
+    """Return the id that the header names in percent-encoding, as `jos%C3%A9` names `josé`.
+
+    SECURITY: a header is always decoded, so one header names one id. An id with a percent sign is sent
+    with `%25`. Bytes that are not UTF-8 name nobody.
+    """
+    try:
+        return unquote(header, errors="strict")
+    except UnicodeDecodeError:
+        return ""
 
 
 async def _member_acted_for(

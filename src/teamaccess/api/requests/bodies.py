@@ -9,11 +9,17 @@ from functools import cache
 from typing import Any
 
 import msgspec
+from litestar.connection import ASGIConnection, Request
 from litestar.dto import AbstractDTO
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.handlers import BaseRouteHandler
 from litestar.status_codes import HTTP_415_UNSUPPORTED_MEDIA_TYPE
 
+from teamaccess.api.requests.allowed_values import allowed_in_body, one_of
+from teamaccess.common.formats.duplicates import refuse_duplicate_keys
+
 JSON = re.compile(r"application/([\w.+-]+\+)?json")
+WRONG_VALUE = re.compile(r"Invalid (enum )?value ")
 PLACE = re.compile(r" - at `\$\.?(?P<key>.*)`$")
 
 
@@ -21,7 +27,10 @@ class Body(AbstractDTO[Any]):
     """How every route of the application reads its body."""
 
     def decode_bytes(self, value: bytes) -> Any:
-        """Return the body as the route's type. Raises a 400, or a 415 if it is not JSON."""
+        """Return the body as the route's type. Raises a 400, or a 415 if it is not JSON.
+
+        Raises DuplicateKey for a key that an object has twice.
+        """
         content_type = self.asgi_connection.headers.get("Content-Type", "application/json")
         if not JSON.fullmatch(content_type.partition(";")[0].strip().lower()):
             raise HTTPException(
@@ -30,11 +39,13 @@ class Body(AbstractDTO[Any]):
             )
         body_type = self.asgi_connection.route_handler.parsed_data_field.annotation
         try:
-            return _decoder(body_type).decode(value)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            body = _decoder(body_type).decode(value)
+            refuse_duplicate_keys(value)  # msgspec would take the last one
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValidationException(
-                "The body does not fit this request.", extra=[_mistake(error)]
+                "The body does not fit this request.", extra=[_mistake(error, body_type)]
             ) from None
+        return body
 
     @classmethod
     def create_for_field_definition(cls, *_: Any, **__: Any) -> None:
@@ -58,14 +69,28 @@ class Body(AbstractDTO[Any]):
         return False
 
 
+async def require_body(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Raise a 400 for a request without the body that its route needs."""
+    field = connection.route_handler.parsed_data_field
+    if field is None or field.is_optional or not isinstance(connection, Request):
+        return
+    if not await connection.body():
+        mistake = {"message": "Send a JSON object.", "source": "body"}
+        raise ValidationException("This request needs a JSON body.", extra=[mistake])
+
+
 @cache
 def _decoder(body_type: type[Any]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(body_type)
 
 
-def _mistake(error: Exception) -> dict[str, str]:
+def _mistake(error: Exception, body_type: Any) -> dict[str, str]:
     """Return the mistake and its place, in the form that Litestar uses for queries."""
     message = str(error)
     place = PLACE.search(message)
     mistake = {"message": PLACE.sub("", message), "source": "body"}
-    return {**mistake, "key": place["key"]} if place else mistake
+    if place is None:
+        return mistake
+    if WRONG_VALUE.match(message):
+        mistake["message"] += f".{one_of(allowed_in_body(body_type, place['key']))}"
+    return {**mistake, "key": place["key"]}

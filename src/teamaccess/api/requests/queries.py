@@ -1,12 +1,15 @@
 """Refuse query parameters that the route does not have. They are typing mistakes."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from litestar.connection import ASGIConnection
+from litestar.exceptions import ValidationException
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi.spec import OpenAPIType, Schema
 
+from teamaccess.api.requests.allowed_values import allowed_in_query, one_of
 from teamaccess.common.errors import Invalid
+from teamaccess.common.excerpts import excerpt
 
 LONGEST_QUOTE = 100
 """How many characters of an unknown name the error repeats."""
@@ -27,6 +30,14 @@ class DuplicateParameter(Invalid):
     message = "The query parameter {parameter!r} is given {count} times. Give it once."
 
 
+class DescribedParameter(NamedTuple):
+    """A query parameter as the OpenAPI document describes it."""
+
+    takes_several: bool
+    allowed: list[str]
+    """The values that it may have. Empty if it takes any."""
+
+
 def refuse_unknown_parameters(
     connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
 ) -> None:
@@ -35,7 +46,8 @@ def refuse_unknown_parameters(
     Litestar ignores such a parameter, so a misspelt filter or cursor would return the whole list. A route
     without a description takes any parameter.
 
-    Raises DuplicateParameter for several values of a parameter that takes one.
+    Raises DuplicateParameter for several values of a parameter that takes one, and a 400 that names the
+    allowed values for another one.
     """
     query = connection.query_params
     if not query or (described := _described(connection)) is None:
@@ -45,19 +57,32 @@ def refuse_unknown_parameters(
             raise UnknownParameter(
                 parameter=parameter[:LONGEST_QUOTE], parameters=list(described) or ["none"]
             )
-        if (count := len(query.getall(parameter))) > 1 and not described[parameter]:
-            raise DuplicateParameter(parameter=parameter, count=count)
+        values, about = query.getall(parameter), described[parameter]
+        if len(values) > 1 and not about.takes_several:
+            raise DuplicateParameter(parameter=parameter, count=len(values))
+        for value in values:
+            if about.allowed and value not in about.allowed:
+                quoted = excerpt(value, LONGEST_QUOTE)
+                message = f"Invalid enum value {quoted!r}.{one_of(about.allowed)}"
+                mistake = {"message": message, "key": parameter, "source": "query"}
+                raise ValidationException(
+                    f"The query parameter {parameter!r} has an invalid value.", extra=[mistake]
+                )
 
 
-def _described(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, bool] | None:
-    """Return the route's parameters, and for each whether it takes several values."""
-    paths = connection.app.openapi_schema.paths or {}
-    path = paths.get(connection.scope["path_template"])
+def _described(
+    connection: ASGIConnection[Any, Any, Any, Any],
+) -> dict[str, DescribedParameter] | None:
+    """Return the parameters of the route, or None if the OpenAPI document does not describe it."""
+    document = connection.app.openapi_schema
+    path = (document.paths or {}).get(connection.scope["path_template"])
     operation = getattr(path, str(connection.scope.get("method")).lower(), None)
     if operation is None:
         return None
     return {
-        each.name: _is_list(each.schema)
+        each.name: DescribedParameter(
+            _is_list(each.schema), allowed_in_query(each.schema, document)
+        )
         for each in operation.parameters or ()
         if each.param_in == "query"
     }

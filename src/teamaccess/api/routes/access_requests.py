@@ -85,15 +85,16 @@ async def show_access_request(
 @post(ONE + "/approve", status_code=HTTP_200_OK, operation_id="approve_access_request")
 @changes
 async def approve_access_request(
-    access_request: PathId, change: OrganizationChange, data: JSONBody[Approval]
+    access_request: PathId, change: OrganizationChange, data: JSONBody[Approval | None] = None
 ) -> AccessRequestView:
     """Approve another member's request. Access begins now and lasts at most as long as requested."""
+    approval = data or Approval()
     approved = await decide.approve(
         change,
         RequestId(access_request),
-        data.duration_hours,
-        RoleId(data.role) if data.role is not None else None,
-        _cleaned(data.reason),
+        approval.duration_hours,
+        RoleId(approval.role) if approval.role is not None else None,
+        _cleaned(approval.reason),
     )
     return await _view_of(change, approved)
 
@@ -101,10 +102,11 @@ async def approve_access_request(
 @post(ONE + "/decline", status_code=HTTP_200_OK, operation_id="decline_access_request")
 @changes
 async def decline_access_request(
-    access_request: PathId, change: OrganizationChange, data: JSONBody[Refusal]
+    access_request: PathId, change: OrganizationChange, data: JSONBody[Refusal | None] = None
 ) -> AccessRequestView:
     """Decline another member's request."""
-    declined = await decide.decline(change, RequestId(access_request), _cleaned(data.reason))
+    reason = data.reason if data is not None else None
+    declined = await decide.decline(change, RequestId(access_request), _cleaned(reason))
     return await _view_of(change, declined)
 
 

@@ -14,6 +14,7 @@ from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
 from teamaccess.api.requests.throttling import release_slot
+from teamaccess.api.requests.times import AtParameter
 from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
@@ -21,7 +22,7 @@ from teamaccess.common.errors import Invalid
 from teamaccess.service import Service
 from teamaccess.storage import is_local_id
 from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
-from teamaccess.views.tables import rows_as_csv
+from teamaccess.views.tables import csv_file
 
 CSV = "text/csv"
 LINES = "application/x-ndjson"
@@ -39,12 +40,6 @@ Resource = Annotated[
 ]
 UserParameter = Annotated[
     str, QueryParameter(min_length=1, max_length=100, description="A user's id.")
-]
-AtParameter = Annotated[
-    datetime | None,
-    QueryParameter(
-        description="A past time with its zone, as in 2026-03-31T23:59:59Z. Omit it for the present."
-    ),
 ]
 BasisParameter = Annotated[
     Basis,
@@ -190,7 +185,7 @@ async def _respond(
         media_type = None
     if media_type == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}
-        lines = rows_as_csv(answer.table())
+        lines = csv_file(answer.table())
         return Stream(lines, media_type=CSV, headers=headers)
     if media_type == LINES:
         return Stream(_lines(answer), media_type=LINES)

@@ -168,10 +168,11 @@ async def leave(change: OrganizationChange) -> None:
     await act.leave(change)
 
 
-def expiry_by_role(roles: list[RoleInput]) -> dict[RoleId, datetime | None]:
-    """Return each role's expiry. Raises RoleTwice."""
+def expiry_by_role(roles: list[str | RoleInput]) -> dict[RoleId, datetime | None]:
+    """Return each role's expiry. A role written as its id alone has none. Raises RoleTwice."""
     ends: dict[RoleId, datetime | None] = {}
-    for each in roles:
+    for written in roles:
+        each = RoleInput(role=written) if isinstance(written, str) else written
         if each.role in ends:
             raise RoleTwice(role=each.role)
         ends[RoleId(each.role)] = each.expires_at

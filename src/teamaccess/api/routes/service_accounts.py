@@ -14,8 +14,7 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
 from teamaccess.directory.service_accounts import keep, tokens
-from teamaccess.storage import ApiToken, OrganizationId, RoleId, TokenId, UserId, UserKind
-from teamaccess.views.members import RoleInput
+from teamaccess.storage import ApiToken, OrganizationId, TokenId, UserId, UserKind
 from teamaccess.views.service_accounts import (
     NewServiceAccount,
     NewToken,
@@ -36,7 +35,7 @@ async def create_service_account(
     change: OrganizationChange, data: JSONBody[NewServiceAccount]
 ) -> ServiceAccountView:
     """Create a service account with these roles. It signs in with its own API tokens."""
-    account = await keep.create_service_account(change, data.name, expiry_by_role_or_id(data.roles))
+    account = await keep.create_service_account(change, data.name, expiry_by_role(data.roles))
     users = [account.user_id]
     held = await roles_held(change.session, change.organization, users, change.now)
     return ServiceAccountView.of(account, held.get(account.user_id, ()))
@@ -123,15 +122,19 @@ async def revoke_token(account: PathId, api_token: PathId, change: OrganizationC
 @post(TOKEN + "/rotate", operation_id="rotate_token")
 @changes
 async def rotate_token(
-    account: PathId, api_token: PathId, change: OrganizationChange, data: JSONBody[Rotation]
+    account: PathId,
+    api_token: PathId,
+    change: OrganizationChange,
+    data: JSONBody[Rotation | None] = None,
 ) -> TokenView:
     """Create a token that replaces another. The old token stays valid for the overlap."""
+    rotation = data or Rotation()
     issued = await tokens.rotate(
         change,
         UserId(account),
         TokenId(api_token),
-        timedelta(hours=data.overlap_hours),
-        timedelta(days=data.expires_in_days),
+        timedelta(hours=rotation.overlap_hours),
+        timedelta(days=rotation.expires_in_days),
     )
     return reveal_secret_once(change, issued)
 
@@ -145,13 +148,6 @@ def reveal_secret_once(change: OrganizationChange, issued: tokens.IssuedToken) -
 
     change.after_commit.append(after_commit)
     return view
-
-
-def expiry_by_role_or_id(roles: list[str | RoleInput]) -> dict[RoleId, datetime | None]:
-    """Return each role's expiry. Raises RoleTwice."""
-    return expiry_by_role(
-        [RoleInput(role=each) if isinstance(each, str) else each for each in roles]
-    )
 
 
 def _key(token: ApiToken) -> tuple[datetime, str]:

@@ -1,7 +1,7 @@
 """The past time of a question, and the position of a ledger at that time."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from sqlalchemy import Row, Select, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.errors import Invalid
+from teamaccess.common.formats.times import as_utc
 from teamaccess.delivery.applications import SAME_POSITION
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.ledger import UnknownOrganization, database_time
@@ -46,27 +47,7 @@ class Moment(NamedTuple):
 
     def in_utc(self) -> "Moment":
         """Return the same time in UTC. Raises TimeWithoutZone and OutOfCalendar."""
-        if self.at.utcoffset() is None:
-            raise TimeWithoutZone(at=self.at.isoformat())
-        try:
-            return self._replace(at=self.at.astimezone(UTC))
-        except OverflowError:
-            raise OutOfCalendar(at=self.at.isoformat()) from None
-
-
-class TimeWithoutZone(Invalid):
-    """`at` has no time zone, so it names no instant."""
-
-    message = (
-        "The time {at} has no time zone. Write {at}Z for UTC, or add an offset such as +02:00 "
-        "(%2B02:00 in a URL)."
-    )
-
-
-class OutOfCalendar(Invalid):
-    """The time in UTC is outside what the database can store."""
-
-    message = "{at} is outside the years 1 to 9999 in UTC. Choose another time."
+        return self._replace(at=as_utc(self.at))
 
 
 class NotYet(Invalid):

@@ -1,6 +1,5 @@
 """`teamaccess audit`: ask who can do what and why, and which changes would allow it."""
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
@@ -14,7 +13,7 @@ from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.questions.people import DisplayNames, Person, actor_with_names, display_names
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
-from teamaccess.cli.terminal import echo, time_of
+from teamaccess.cli.terminal import echo, echo_csv, time_of
 from teamaccess.cli.with_service import AsJson, with_service
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
@@ -27,7 +26,7 @@ from teamaccess.views.audit import (
     WhoCanView,
     WhyView,
 )
-from teamaccess.views.tables import print_table, rows_as_csv
+from teamaccess.views.tables import print_table
 
 
 def remedy_lines(found: WhyView) -> Iterator[str]:
@@ -193,7 +192,7 @@ def _show(
     if as_json:
         echo(msgspec.json.encode(answer).decode())
     elif as_csv:
-        sys.stdout.writelines(rows_as_csv(rows))
+        echo_csv(rows)
         echo(_evidence_line(evidence), err=True)
     else:
         head, *rest = rows

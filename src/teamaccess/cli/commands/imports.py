@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from teamaccess.access.holdings import every_role
 from teamaccess.cli.members_file import COLUMNS, read_members
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.progress import Meter
@@ -27,7 +28,8 @@ def members(
     file: Annotated[
         Path,
         typer.Argument(
-            help=f"CSV in UTF-8 with the columns {','.join(COLUMNS)}, in any order.",
+            help=f"CSV in UTF-8 with the columns {','.join(COLUMNS)}, in any order. A role is an id or a "
+            "name.",
             exists=True,
             dir_okay=False,
         ),
@@ -45,7 +47,8 @@ def members(
         id = OrganizationId(organization)
         async with service.reads() as session:
             await get_organization(session, id)
-        newcomers = read_members(file, service.catalog)
+            roles = await every_role(session, service.catalog, id)
+        newcomers = read_members(file, roles)
         seen = joined = 0
         with Meter("Importing", "members", len(newcomers)) as meter:
             async for batch, new in import_members(

@@ -188,5 +188,5 @@ def _status_sentences(status: LedgerStatus) -> str:
     found = map(sum_up, status.findings)
     checked = f"The oldest comparison is {status.oldest_check_seconds:.0f} s old"
     if status.unchecked_organizations:
-        checked += f"; {status.unchecked_organizations} organizations were never compared"
+        checked += f"; never compared: {pluralize(status.unchecked_organizations, 'organization')}"
     return "\n".join([pending, *stopped, *found, f"{checked}."])

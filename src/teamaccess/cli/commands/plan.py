@@ -14,6 +14,7 @@ from teamaccess.catalog import load_catalog
 from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import AsJson, operator_attribution, progress_of, with_service
 from teamaccess.common.errors import Invalid
+from teamaccess.common.formats.duplicates import read_yaml
 from teamaccess.common.text import LONGEST_REASON, clean, pluralize
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
@@ -143,7 +144,7 @@ async def _apply(service: Service, document: Document, state: str) -> str:
 
 def _read(file: Path) -> Document:
     try:
-        return msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Document)
+        return msgspec.convert(read_yaml(file.read_text(encoding="utf-8-sig")), Document)
     except (OSError, ValueError, RecursionError, yaml.YAMLError, msgspec.ValidationError) as wrong:
         raise BadPlan(file=file, cause=" ".join(str(wrong).split())) from wrong
 

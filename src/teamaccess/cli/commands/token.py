@@ -18,6 +18,16 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 LONGEST_HOURS = LONGEST_LIFE // timedelta(hours=1)
 
 
+class NoTokenForAccount(Invalid):
+    """`token issue` names a service account. It signs in with its own tokens only."""
+
+    message = (
+        "{account} is a service account and signs in with its own tokens. A member of "
+        "{organization} creates one with POST /v1/organizations/{organization}/service-accounts/"
+        "{account}/tokens."
+    )
+
+
 class UserOrOperator(Invalid):
     """`token issue` needs a user or an operator, and was given neither or both."""
 
@@ -52,13 +62,17 @@ def issue_token(
             audience, subject = Audience.OPERATOR, operator_name
         else:
             async with service.reads() as session:
-                audience, subject = Audience.USER, (await find_user(session, user or "")).id
-        about = f"{'operator' if operator_name else 'user'}:{subject}"
+                found = await find_user(session, user or "")
+            if found.service_account_of is not None:
+                raise NoTokenForAccount(account=found.id, organization=found.service_account_of)
+            audience, subject = Audience.USER, found.id
+        now = await service.now()
+        token = issue_access_token(service.keys, audience, subject, now, life)
+        about = f"{'user' if operator_name is None else 'operator'}:{subject}"
         await record_alone(
             service.sessions, operator_attribution(), TokenIssued(hours=hours), about
         )
-        now = await service.now()
-        return subject, issue_access_token(service.keys, audience, subject, now, life)
+        return subject, token
 
     subject, token = with_service(make)
     print_result(as_json, token, subject=subject, token=token, expires_in_hours=hours)

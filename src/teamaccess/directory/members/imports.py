@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import text
 
 from teamaccess.access.giving import OperatorOnlyRole
-from teamaccess.access.holdings import RoleSet
+from teamaccess.access.holdings import role_set_of
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import MembersImported
@@ -31,7 +31,7 @@ PAUSE_SECONDS = 0.2
 JOIN = text("""
 WITH wanted AS (
   SELECT * FROM json_to_recordset(CAST(:newcomers AS json))
-    AS newcomer (id text, email text, name text, role text)
+    AS newcomer (id text, email text, name text, role text, custom boolean)
   ORDER BY email
 ), made AS (
   INSERT INTO users (id, email, name, created_at, tokens_valid_from)
@@ -48,8 +48,8 @@ WITH wanted AS (
   ON CONFLICT DO NOTHING
   RETURNING user_id
 ), given AS (
-  INSERT INTO role_assignments (organization_id, user_id, role, granted_at)
-  SELECT :organization, user_id, role, CAST(:now AS timestamptz)
+  INSERT INTO role_assignments (organization_id, user_id, role, custom, granted_at)
+  SELECT :organization, user_id, role, custom, CAST(:now AS timestamptz)
   FROM joined JOIN known ON known.id = user_id JOIN wanted USING (email)
 ), withdrawn AS (
   UPDATE invitations SET cancelled_at = CAST(:now AS timestamptz) FROM wanted
@@ -146,14 +146,21 @@ async def _bring_in(
 
 async def _join(change: Change, organization: OrganizationId, batch: Sequence[Newcomer]) -> int:
     """Make the batch members; return how many of them were not members."""
-    role_set = RoleSet(change.catalog, {})
-    for role in sorted({newcomer.role for newcomer in batch}):
+    roles = sorted({newcomer.role for newcomer in batch})
+    role_set = await role_set_of(change.session, change.catalog, organization, roles)
+    for role in roles:
         role_set.refuse_unknown([role])
         if role_set.operators_grant(role):
             raise OperatorOnlyRole(role=role)
     by_email = {newcomer.email: newcomer for newcomer in batch}
     newcomers = [
-        {"id": new_user_id(), "email": each.email, "name": each.name, "role": each.role}
+        {
+            "id": new_user_id(),
+            "email": each.email,
+            "name": each.name,
+            "role": each.role,
+            "custom": each.role in role_set.custom,
+        }
         for each in by_email.values()
     ]
     parameters = {

@@ -1,10 +1,12 @@
-"""The ids that custom roles may have."""
+"""The ids and the names that custom roles may have."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
+from teamaccess.common.lookalikes import find_lookalike
 from teamaccess.storage import CustomRole, RoleId, is_role_id
 
 NOBODY = "none"
@@ -35,13 +37,37 @@ class RoleIdsTaken(Conflict):
     )
 
 
+class RoleNameTaken(Conflict):
+    """The name, or the id, looks like that of another role, so people would take one for the other."""
+
+    message = "{name!r} looks like the role {taken!r}. Choose another name."
+
+
 def refuse_bad_id(catalog: Catalog, id: str) -> RoleId:
-    """Return the id; raises InvalidRoleId and RoleIdReserved."""
+    """Return the id. Raises InvalidRoleId, RoleIdReserved and RoleNameTaken."""
     if not is_role_id(id):
         raise InvalidRoleId(id=id)
     if id == NOBODY or id in catalog.organization_names:
         raise RoleIdReserved(id=id)
+    if (taken := find_lookalike(id, _predefined_names(catalog))) is not None:
+        raise RoleNameTaken(name=id, taken=taken)
     return RoleId(id)
+
+
+async def refuse_taken_name(change: OrganizationChange, name: str, of: RoleId) -> None:
+    """Raise RoleNameTaken for a name of the role `of` that looks like the name of another role."""
+    rows = await change.session.scalars(
+        select(CustomRole.name)
+        .where(CustomRole.organization_id == change.organization, CustomRole.id != of)
+        .order_by(CustomRole.created_at, CustomRole.id)
+    )
+    others = [*_predefined_names(change.catalog), *rows]
+    if (taken := find_lookalike(name, others)) is not None:
+        raise RoleNameTaken(name=name, taken=taken)
+
+
+def _predefined_names(catalog: Catalog) -> list[str]:
+    return [text for role in catalog.roles.values() for text in (role.name, role.id)]
 
 
 async def refuse_taken(session: AsyncSession, catalog: Catalog) -> None:

@@ -20,7 +20,7 @@ from teamaccess.changes.events.roles import RoleChanged, RoleCreated
 from teamaccess.common.errors import Conflict, Forbidden, TeamaccessError
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.roles.find import RoleNotFound, find_custom_role
-from teamaccess.directory.roles.ids import refuse_bad_id
+from teamaccess.directory.roles.ids import refuse_bad_id, refuse_taken_name
 from teamaccess.directory.roles.selection import (
     Parts,
     Selector,
@@ -122,13 +122,15 @@ async def replace(
     """Have a role allow exactly what the parts stand for, for all its holders at once.
 
     Returns the role and its state before. Raises what `authorize_giving` and `selection` do,
-    RoleNotFound, PredefinedRole and RoleAboveActor.
+    RoleNotFound, PredefinedRole, RoleAboveActor and RoleNameTaken.
     """
     actions = actions_of(change.catalog, parts)
     target = await role_target(change, id)
     gift = Gift(actions - target.actions)  # an action that stays in the role gives nothing
     role = await authorize_giving(change, "manage_roles", gift, target)
     before = RoleState.of(role)
+    if about.name != before.name:
+        await refuse_taken_name(change, about.name, id)
     role.name, role.description = about.name, about.text
     role.selectors = [asdict(selector) for selector in selectors_among(parts)]
     role.replace_actions(actions)
@@ -167,6 +169,7 @@ async def _begin(change: OrganizationChange, id: str, about: Description) -> Cus
     role = refuse_bad_id(change.catalog, id)
     if await find_custom_role(change.session, change.organization, role) is not None:
         raise RoleExists(role=role, organization=change.organization)
+    await refuse_taken_name(change, about.name, role)
     present = select(literal(1)).where(CustomRole.organization_id == change.organization)
     await refuse_full(change, "roles", present)
     return CustomRole(

@@ -19,6 +19,7 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import TeamCreated, TeamDeleted, TeamRenamed, TeamRolesChanged
 from teamaccess.common.errors import Conflict, Invalid
+from teamaccess.common.lookalikes import find_lookalike
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.teams.find import UnknownTeam, find_team, get_team
@@ -40,6 +41,12 @@ class TeamExists(Conflict):
     message = "{organization} already has a team {team}. Choose another id."
 
 
+class TeamNameTaken(Conflict):
+    """The name looks like that of another team, so people would take one for the other."""
+
+    message = "{name!r} looks like the team {taken!r}. Choose another name."
+
+
 class TeamRolesReplaced(NamedTuple):
     """A team whose roles were replaced, and the roles that it held before."""
 
@@ -50,7 +57,8 @@ class TeamRolesReplaced(NamedTuple):
 async def create_team(change: OrganizationChange, id: str, name: str) -> Team:
     """Create a team without members and roles; return it.
 
-    Raises what `authorize` does, InvalidTeamId, InvalidText, TeamExists and LimitReached.
+    Raises what `authorize` does, InvalidTeamId, InvalidText, TeamExists, TeamNameTaken and
+    LimitReached.
     """
     organization = change.organization
     await authorize(change, "manage_teams")
@@ -59,6 +67,7 @@ async def create_team(change: OrganizationChange, id: str, name: str) -> Team:
     name = clean("name", name, LONGEST_NAME)
     if await find_team(change.session, organization, TeamId(id)) is not None:
         raise TeamExists(team=id, organization=organization)
+    await _refuse_taken_name(change, name, TeamId(id))
     present = select(literal(1)).where(Team.organization_id == organization)
     await refuse_full(change, "teams", present)
     team = Team(
@@ -70,13 +79,17 @@ async def create_team(change: OrganizationChange, id: str, name: str) -> Team:
 
 
 async def rename_team(change: OrganizationChange, id: TeamId, name: str) -> Team:
-    """Give the team another name; raises what `authorize` does, UnknownTeam and InvalidText."""
+    """Give the team another name.
+
+    Raises what `authorize` does, UnknownTeam, InvalidText and TeamNameTaken.
+    """
     await authorize(change, "manage_teams")
     team = await get_team(change.session, change.organization, id)
-    before = team.name
-    team.name = clean("name", name, LONGEST_NAME)
-    if team.name == before:
+    name = clean("name", name, LONGEST_NAME)
+    if team.name == name:
         return team  # nothing has changed, so there is nothing to record
+    await _refuse_taken_name(change, name, id)
+    team.name = name
     await record(change, TeamRenamed(name=team.name), change.organization, id)
     return team
 
@@ -114,6 +127,17 @@ async def delete_team(change: OrganizationChange, id: TeamId) -> None:
     roles = [held.role for held in team.roles]
     await change.session.delete(team)
     await record(change, TeamDeleted(name=team.name, roles=roles), change.organization, id)
+
+
+async def _refuse_taken_name(change: OrganizationChange, name: str, of: TeamId) -> None:
+    """Raise TeamNameTaken for a name of the team `of` that looks like the name of another team."""
+    rows = await change.session.scalars(
+        select(Team.name)
+        .where(Team.organization_id == change.organization, Team.id != of)
+        .order_by(Team.created_at, Team.id)
+    )
+    if (taken := find_lookalike(name, rows)) is not None:
+        raise TeamNameTaken(name=name, taken=taken)
 
 
 async def _target(change: OrganizationChange, id: TeamId, team: Team | None) -> Target[Team]:

@@ -29,7 +29,8 @@ class NobodyToActFor(NotFound):
     """The organization has no person with the id or external id that the header names."""
 
     message = (
-        "{organization} has no person with this id or external id. Correct Teamaccess-On-Behalf-Of."
+        "{organization} has no person with this id or external id. Correct Teamaccess-On-Behalf-Of, "
+        "and percent-encode characters beyond ASCII."
     )
 
 

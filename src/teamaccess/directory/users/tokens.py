@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import jwt
 
+from teamaccess.common.errors import Invalid
 from teamaccess.directory.users.issued import AHEAD, InvalidToken
 from teamaccess.directory.users.keys import Keys
 from teamaccess.storage import User
@@ -16,6 +17,7 @@ __all__ = [
     "LONGEST_LIFE",
     "Audience",
     "Claims",
+    "InvalidSubject",
     "InvalidToken",
     "issue_access_token",
     "verify_access_token",
@@ -24,7 +26,16 @@ __all__ = [
 LONGEST_LIFE = timedelta(hours=12)
 CLOCK_SKEW = timedelta(seconds=10)
 SUBJECT = re.compile(r"[\w@.+-]{1,100}")
-"""A user's id or an operator's name; both are written into the chains."""
+"""A user's id or an operator's name. Both are written into the chains."""
+
+
+class InvalidSubject(Invalid):
+    """A token is issued for a name that no token may have, so it would never be accepted."""
+
+    message = (
+        "{subject!r} can't have a token. Use a name of 1 to 100 letters, digits, and the "
+        "characters _ @ . + -."
+    )
 
 
 class Audience(StrEnum):
@@ -59,8 +70,11 @@ def issue_access_token(
 ) -> str:
     """Return a signed token for `life`, twelve hours at most.
 
-    `now` is the database's clock, against which ended sessions are judged, to the microsecond.
+    `now` is the database's clock, against which ended sessions are judged, to the microsecond. Raises
+    InvalidSubject.
     """
+    if not SUBJECT.fullmatch(subject):
+        raise InvalidSubject(subject=subject)
     claims = {
         "aud": audience,
         "sub": subject,

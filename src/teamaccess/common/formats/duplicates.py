@@ -1,0 +1,86 @@
+"""Refuse a key that JSON or YAML has twice. Every reader would choose another one of the two values."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import yaml
+
+from teamaccess.common.errors import Invalid
+
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class DuplicateKey(Invalid):
+    """An object of a JSON body has a key twice."""
+
+    message = "The body has the key {key!r} {count} times in one object. Send it once."
+
+
+class DuplicateLine(ValueError):
+    """A block of a YAML or JSON file has a key twice."""
+
+    def __init__(self, key: str, line: int, first: int) -> None:
+        super().__init__(f"line {line}: {key!r} is already in line {first}. Keep one of the two")
+
+
+def refuse_duplicate_keys(text: bytes) -> None:
+    """Raise DuplicateKey for JSON with an object that has a key twice, at any depth.
+
+    `\\u0061` and `a` are the same key. The text must be valid JSON in UTF-8.
+    """
+    # numbers stay text, because Python takes long to read huge ones
+    json.loads(
+        text.decode(),
+        object_pairs_hook=_refuse_pairs,
+        parse_int=str,
+        parse_float=str,
+        parse_constant=str,
+    )
+
+
+def _refuse_pairs(pairs: list[tuple[str, Any]]) -> None:
+    counts = Counter(key for key, _ in pairs)
+    for key, count in counts.items():
+        if count > 1:
+            raise DuplicateKey(key=key, count=count)
+
+
+def read_yaml(text: str) -> Any:
+    """Return the content of a YAML file, of which JSON is a part.
+
+    Raises yaml.YAMLError, and DuplicateLine for a key that a block has twice.
+    """
+    loader = LOADER(text)
+    try:
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        _refuse_duplicate_lines(root)
+        return loader.construct_document(root)
+    finally:
+        loader.dispose()
+
+
+def _refuse_duplicate_lines(root: yaml.Node) -> None:
+    seen: set[int] = set()
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen:  # an alias
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes.extend(reversed(node.value))
+        elif isinstance(node, yaml.MappingNode):
+            first: dict[tuple[str, str], yaml.Node] = {}
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                if (earlier := first.setdefault((key.tag, key.value), key)) is not key:
+                    raise DuplicateLine(key.value, _line(key), _line(earlier))
+            nodes.extend(each for pair in reversed(node.value) for each in reversed(pair))
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1

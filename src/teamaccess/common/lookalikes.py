@@ -1,0 +1,66 @@
+"""Find names that people take for each other: other case, other spaces, characters that look alike.
+
+The characters come from Unicode Technical Standard 39, "Unicode Security Mechanisms".
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from functools import cache
+
+INVISIBLE = re.compile(
+    "[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\U000e0020-\U000e007f\U000e0100-\U000e01ef]"
+)
+"""Characters that change nothing or little of what is seen: marks of direction, joiners, variations."""
+
+
+def find_lookalike(name: str, others: Iterable[str]) -> str | None:
+    """Return the first of the other names that looks like this one, or None."""
+    forms = _forms(name)
+    return next((other for other in others if not forms.isdisjoint(_forms(other))), None)
+
+
+def load_lookalikes() -> None:
+    """Read the table of characters, which takes a tenth of a second. A server does it at its start."""
+    _prototypes()
+
+
+def _forms(name: str) -> frozenset[str]:
+    """Return the forms of which two names that look alike share one.
+
+    `BiIling` with a capital I looks like `Billing` as it is, `SUPPORT` like `Support` in small letters,
+    and `ADMIN` in Cyrillic letters like `Admin` in capitals.
+    """
+    text = INVISIBLE.sub("", "".join(unicodedata.normalize("NFKC", name).split()))
+    cases = (text, text.casefold(), text.upper())
+    return frozenset(_skeleton(each).casefold() for each in cases)
+
+
+def _skeleton(text: str) -> str:
+    """Return the text with each character replaced by the prototype of those that look like it."""
+    prototypes = _prototypes()
+    decomposed = unicodedata.normalize("NFD", text)
+    replaced = "".join(prototypes.get(character, character) for character in decomposed)
+    return unicodedata.normalize("NFC", replaced)
+
+
+@cache
+def _prototypes() -> dict[str, str]:
+    """Return the prototype of each character that has one, such as the Latin for the Cyrillic letter."""
+    from confusable_homoglyphs.confusables import confusables_data  # slow, and few commands need it
+
+    alike = {
+        character: {other["c"].strip("\u200e") for other in others} - {character}
+        for character, others in confusables_data.items()
+    }
+
+    def weight(text: str) -> tuple[int, int, str]:
+        """Each character names its prototype alone, and a prototype names all of them."""
+        return len(alike.get(text, ())), len(text), text
+
+    return {
+        character: prototype
+        for character, others in alike.items()
+        if len(character) == 1 and others
+        if (prototype := max((character, *others), key=weight)) != character
+    }
