@@ -13,11 +13,10 @@ from teamaccess.common.errors import Invalid, NotFound
 from teamaccess.common.excerpts import LONGEST_LOCAL_QUOTE
 from teamaccess.common.limits import PREFIX as LIMIT_PREFIX
 from teamaccess.common.limits import Limits
+from teamaccess.common.postgres.address import read_address, sqlalchemy_url
 from teamaccess.common.urls import (
-    asyncpg_url,
     is_https_or_loopback,
     is_local_endpoint,
-    is_postgres_url,
     is_smtp_url,
     is_web_url,
 )
@@ -174,17 +173,14 @@ class Settings(BaseSettings):
     @classmethod
     def _database_is_named(cls, url: str | None) -> str | None:
         """Refuse another URL without quoting it: the part that cannot be parsed may be the password."""
-        if url is not None and not is_postgres_url(url):
-            raise ValueError(
-                "must be postgresql://user:password@host:port/database, with each of # ? / @ : in the "
-                "password percent-encoded"
-            )
+        if url is not None:
+            read_address(url)
         return url
 
     @property
     def sqlalchemy_url(self) -> str:
         """`database_url` as SQLAlchemy spells it for asyncpg."""
-        return asyncpg_url(self.database_url)
+        return sqlalchemy_url(self.database_url)
 
     @classmethod
     def discover(cls) -> Self:

@@ -1,13 +1,10 @@
 """Checks of the addresses to which our own requests go, so that they travel safely."""
 
-import os
 import re
 from ipaddress import ip_address
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-PARAMETER = re.compile(r"[A-Za-z_]+=.*", re.DOTALL)
-STRICTER_THAN_REQUIRE = frozenset({"verify-ca", "verify-full"})
 VISIBLE_ASCII = re.compile(r"[!-~]+")
 """The characters of an address. `urlsplit` alone would silently drop line breaks and tabs."""
 
@@ -82,61 +79,3 @@ def _is_ip(host: str) -> bool:
     except ValueError:
         return False
     return "%" not in host
-
-
-def is_postgres_url(url: str) -> bool:
-    """Return whether the URL is one of PostgreSQL, and every parser reads it in the same way.
-
-    SECURITY: a password that is not percent-encoded can move the host. In `ana:/secret@db.internal` one
-    parser finds the host `ana` and decides on TLS by it. The driver's parser finds `db.internal` and
-    connects to it.
-    """
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    at_signs = parts.netloc.count("@")
-    # an "@" after the host may be the end of a password with a "/" or a "?"
-    at_sign_after_host = "@" in parts.path or (
-        "@" in parts.query and bool(parts.netloc) and not at_signs
-    )
-    return (
-        parts.scheme.partition("+")[0] in ("postgresql", "postgres")
-        and not parts.fragment
-        and at_signs <= 1
-        and not parts.netloc.endswith(":")
-        and not at_sign_after_host
-        and all(PARAMETER.fullmatch(part) for part in parts.query.split("&") if part)
-    )
-
-
-def asyncpg_url(url: str) -> str:
-    """Return a libpq URL of PostgreSQL in SQLAlchemy's spelling for asyncpg.
-
-    asyncpg reads libpq's `ssl...` parameters only from a `dsn`, so they move there. SECURITY: without
-    `sslmode`, connections to other hosts use `require`. libpq's own default would fall back to plain
-    text. A stricter mode in `PGSSLMODE`, which the driver reads by itself, stays in force.
-    """
-    parts = urlsplit(url)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    tls = [parameter for parameter in query if parameter[0].startswith("ssl")]
-    rest = [parameter for parameter in query if not parameter[0].startswith("ssl")]
-    stricter = os.environ.get("PGSSLMODE") in STRICTER_THAN_REQUIRE
-    if not (dict(tls).get("sslmode") or stricter or _is_local_database(parts, rest)):
-        tls.insert(0, ("sslmode", "require"))
-    if tls:
-        rest.append(("dsn", f"postgresql:///?{urlencode(tls)}"))
-    return (
-        "postgresql+asyncpg://"
-        + parts.netloc
-        + parts.path
-        + (f"?{urlencode(rest)}" if rest else "")
-    )
-
-
-def _is_local_database(parts: SplitResult, query: list[tuple[str, str]]) -> bool:
-    named = [value for name, value in query if name == "host"] or [parts.hostname or ""]
-    # the driver reads the host from the environment if the URL has none
-    hosts = [host for value in named for host in (value or os.environ.get("PGHOST", "")).split(",")]
-    return all(not host or host.startswith("/") or is_loopback(host) for host in hosts)
