@@ -1,10 +1,22 @@
 """Checks of the addresses to which our own requests go, so that they travel safely."""
 
 import re
+from email.utils import parseaddr
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+from typing import NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+SERVER = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?))"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+BROKEN_IN_LOGIN = re.compile(r"[^!-~]|[/?#@\[\]]|%(?![0-9A-Fa-f]{2})")
+"""What must be percent-encoded in a user and a password."""
+MAIL_ADDRESS = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+)
+HIGHEST_PORT = 65535
 VISIBLE_ASCII = re.compile(r"[!-~]+")
 """The characters of an address. `urlsplit` alone would silently drop line breaks and tabs."""
 
@@ -55,10 +67,58 @@ def is_web_url(url: str) -> bool:
     )
 
 
-def is_smtp_url(url: str) -> bool:
-    """Return whether the URL is smtp or smtps with a host."""
-    parts = _split(url)
-    return parts is not None and parts.scheme in ("smtp", "smtps")
+class SmtpServer(NamedTuple):
+    """The parts of an SMTP server's URL."""
+
+    tls: bool
+    """Whether TLS begins with the connection."""
+    host: str
+    port: int | None
+    username: str | None
+    password: str | None
+
+
+def read_smtp_url(url: str) -> SmtpServer:
+    """Return the parts of `smtp://user:password@host:port` or `smtps://...`.
+
+    Raises ValueError with a message that says what to correct. It quotes nothing: any part of the URL
+    may be a piece of the password.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("smtp", "smtps"):
+        raise ValueError("must begin with smtp:// or smtps://, such as smtp://mail.example.com:587")
+    login, at_sign, place = rest.removesuffix("/").rpartition("@")
+    user, colon, password = login.partition(":")
+    if BROKEN_IN_LOGIN.search(login) or (not at_sign and not SERVER.fullmatch(place)):
+        raise ValueError(
+            "must be smtp://user:password@host:port, with each of # ? / @ : % in the user and the "
+            "password percent-encoded (%23 %3F %2F %40 %3A %25)"
+        )
+    server = SERVER.fullmatch(place)
+    if server is None or (server["port"] and not 0 < int(server["port"]) <= HIGHEST_PORT):
+        raise ValueError("must end with a host and a port, such as mail.example.com:587")
+    if at_sign and not (user and colon and password):
+        raise ValueError("must have both a user and a password before the @, or neither")
+    return SmtpServer(
+        tls=scheme == "smtps",
+        host=server["six"] or server["name"],
+        port=int(server["port"]) if server["port"] else None,
+        username=unquote(user) or None,
+        password=unquote(password) or None,
+    )
+
+
+def is_mailbox(text: str) -> bool:
+    """Return whether the text is an ASCII address, or a name with one in angle brackets."""
+    name, address = parseaddr(text)
+    return bool(MAIL_ADDRESS.fullmatch(address)) and text in (address, f"{name} <{address}>")
+
+
+def is_target(endpoint: str) -> bool:
+    """Return whether gRPC can connect to the text: host:port, a socket, or a form of its own."""
+    if not VISIBLE_ASCII.fullmatch(endpoint) or endpoint.startswith(("http:", "https:")):
+        return False
+    return re.fullmatch(r"[A-Za-z0-9._-]+|[^:]*:[0-9]+/.*|:[0-9]*", endpoint) is None
 
 
 def _split(url: str) -> SplitResult | None:
