@@ -16,8 +16,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from teamaccess.changes import Ledger
 from teamaccess.common import limits
+from teamaccess.common.postgres.address import sqlalchemy_url
 from teamaccess.common.settings import InvalidSettings, Settings
-from teamaccess.common.urls import asyncpg_url
 from teamaccess.directory.invitations.limits import refuse_flood
 from teamaccess.storage import Invitation, OrganizationId
 from teamaccess.storage import Organization as OrganizationRow
@@ -466,7 +466,7 @@ async def test_checking_a_limit_costs_one_index_lookup(initech: Organization) ->
         "users_mailbox_idx": f"""SELECT id FROM users
             WHERE {TAGGED} AND {MAILBOX_SQL.format(email="users.email")} = 'b@x.example'""",
     }
-    engine = create_async_engine(asyncpg_url(initech.deployment.owner_url))
+    engine = create_async_engine(sqlalchemy_url(initech.deployment.owner_url))
     async with engine.connect() as connection:
         await connection.execute(
             text(MANY), {"organization": initech.id, "user": initech.administrator.id}

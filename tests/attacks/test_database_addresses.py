@@ -55,12 +55,12 @@ def connection_arguments(settings: Settings) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("address", "dsn"),
     [
-        ("postgresql://t:pw@db.internal/t", "postgresql:///?sslmode=require"),
-        ("postgresql://t:pw@/t?host=10.0.0.7", "postgresql:///?sslmode=require"),
-        ("postgresql://t:pw@db.internal/t?sslmode=disable", "postgresql:///?sslmode=disable"),
+        ("postgresql://t:pw@db.internal/t", "postgresql://?sslmode=require"),
+        ("postgresql://t:pw@/t?host=10.0.0.7", "postgresql://?sslmode=require"),
+        ("postgresql://t:pw@db.internal/t?sslmode=disable", "postgresql://?sslmode=disable"),
         (
-            "postgresql://t:pw@db.internal/t?sslmode=verify-full&sslrootcert=%2Fca.pem",
-            "postgresql:///?sslmode=verify-full&sslrootcert=%2Fca.pem",
+            "postgresql://t:pw@db.internal/t?sslmode=verify-full&sslrootcert=%2Fdev%2Fnull",
+            "postgresql://?sslmode=verify-full&sslrootcert=%2Fdev%2Fnull",
         ),
         ("postgresql://t:pw@127.0.0.1/t", None),
         ("postgresql://t:pw@localhost/t", None),
@@ -79,9 +79,9 @@ def test_postgresql_on_another_host_is_connected_over_tls_by_default(
 @pytest.mark.parametrize(
     ("host", "dsn"),
     [
-        ("db.internal", "postgresql:///?sslmode=require"),
-        ("10.0.0.7", "postgresql:///?sslmode=require"),
-        ("localhost,db.internal", "postgresql:///?sslmode=require"),
+        ("db.internal", "postgresql://?sslmode=require"),
+        ("10.0.0.7", "postgresql://?sslmode=require"),
+        ("localhost,db.internal", "postgresql://?sslmode=require"),
         ("localhost", None),
         ("/run/postgresql", None),
         ("", None),
@@ -96,13 +96,13 @@ def test_a_host_from_the_environment_is_connected_over_tls_too(
     assert reported.get("dsn") == dsn
 
 
-@pytest.mark.parametrize("said", ["sslmode=", "ssl=disable", "sslrootcert=%2Fca.pem"])
+@pytest.mark.parametrize("said", ["sslmode=", "ssl=true", "sslrootcert=%2Fdev%2Fnull"])
 def test_tls_stays_on_unless_it_is_disabled_explicitly(
     monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     address = f"postgresql://t:pw@db.internal/t?{said}"
     reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert str(reported["dsn"]).startswith("postgresql:///?sslmode=require")
+    assert str(reported["dsn"]).startswith("postgresql://?sslmode=require")
 
 
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
@@ -121,7 +121,7 @@ def test_a_laxer_mode_from_the_environment_is_ignored(
     monkeypatch.setenv("PGSSLMODE", mode)
     address = "postgresql://t:pw@db.internal/t"
     reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert reported["dsn"] == "postgresql:///?sslmode=require"
+    assert reported["dsn"] == "postgresql://?sslmode=require"
 
 
 @pytest.mark.parametrize("by", ["the address", "the environment"])
@@ -239,6 +239,7 @@ def test_an_address_broken_by_its_password_is_refused_without_quoting_it(
         "mysql://ana:hunter2@127.0.0.1/t",
         "ana:hunter2@127.0.0.1/t",
         "postgresql://ana:pw@127.0.0.1/t?hunter2",
+        "postgresql://ana:hunter2@db.internal/t?ssl=disable",
     ],
 )
 def test_a_malformed_database_address_is_refused(

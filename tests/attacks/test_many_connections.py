@@ -75,6 +75,7 @@ def small(fintoc: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Itera
         "SPICEDB_ENDPOINT": settings.spicedb_endpoint,
         "SPICEDB_PRESHARED_KEY": settings.spicedb_preshared_key.get_secret_value(),
         "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "MAIL": "file",
         "FIRST_BYTE_SECONDS": "2",
         "REQUEST_SECONDS": "2",
     }

@@ -122,6 +122,7 @@ def test_a_port_in_use_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch
     for name in ("DATABASE_URL", "SPICEDB_ENDPOINT", "SPICEDB_PRESHARED_KEY", "SECRET_KEY"):
         monkeypatch.setenv(f"TEAMACCESS_{name}", "postgresql://nowhere:1/for/this/test")
     monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "127.0.0.1:1")
+    monkeypatch.setenv("TEAMACCESS_MAIL", "off")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         refused = teamaccess(f"serve --port {port}")

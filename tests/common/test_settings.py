@@ -1,10 +1,12 @@
 """Settings come from the environment. The local stack provides the ones that are unset."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from teamaccess.common.setting_names import OF_THE_PROJECT, UnknownSetting
 from teamaccess.common.settings import InvalidSettings, Settings, StackNotFound
 
 STACK = {
@@ -84,9 +86,143 @@ def test_sqlalchemy_gets_the_same_database_with_its_own_driver() -> None:
 
 
 @pytest.mark.usefixtures("stack")
-def test_an_empty_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - {"limits", "home"}))
+def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    unset = Settings.discover()
+    monkeypatch.setenv(f"TEAMACCESS_{name.upper()}", "")
+    assert Settings.discover() == unset
+
+
+def test_an_empty_required_variable_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAMACCESS_SECRET_KEY", "")
+    with pytest.raises(StackNotFound, match="TEAMACCESS_SECRET_KEY"):
+        Settings.discover()
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_short_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMACCESS_SECRET_KEY", "short")
     with pytest.raises(InvalidSettings, match=r"TEAMACCESS_SECRET_KEY: .* at least 16"):
+        Settings.discover()
+
+
+# --- names ---
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("TEAMACCESS_SMTPURL", "TEAMACCESS_SMTP_URL"),
+        ("TEAMACCESS_DATABSE_URL", "TEAMACCESS_DATABASE_URL"),
+        ("TEAMACCESS_SPICEDB_KEY", "TEAMACCESS_SPICEDB_PRESHARED_KEY"),
+        ("TEAMACCESS_LIMIT_TEAM", "TEAMACCESS_LIMIT_TEAMS"),
+        ("TEAMACCESS_LIMITS", "TEAMACCESS_LIMIT_"),
+        ("teamaccess_prot", "TEAMACCESS_PORT"),
+        ("TEAMACCESS_NOTHING_OF_OURS_AT_ALL", ""),
+    ],
+)
+def test_a_misspelled_name_is_refused_with_the_nearest_one(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setenv(name, "anything")
+    with pytest.raises(UnknownSetting) as refused:
+        Settings.discover()
+    assert name in str(refused.value)
+    assert meant in str(refused.value)
+    assert ("did you mean" in str(refused.value)) == bool(meant)
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TEAMACCESS_SERVICE_HOST",
+        "TEAMACCESS_SERVICE_PORT_HTTP",
+        "TEAMACCESS_PORT_8000_TCP_ADDR",
+        "TEAMACCESS_API_SERVICE_PORT",
+        "TEAMACCESS_API_PORT",
+    ],
+)
+def test_the_variables_of_kubernetes_are_not_misspelled_settings(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "tcp://10.0.0.7:8000")
+    Settings.discover()
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_port_that_kubernetes_sets_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMACCESS_PORT", "tcp://10.0.0.7:8000")
+    with pytest.raises(InvalidSettings, match="enableServiceLinks"):
+        Settings.discover()
+
+
+def test_the_variables_of_the_tests_are_listed() -> None:
+    root = Path(__file__).parents[2]
+    used = {
+        name
+        for folder in ("tests", "benchmarks", "checks")
+        for file in (root / folder).rglob("*.py")
+        if "node_modules" not in file.parts
+        for name in re.findall(r"environ(?:\.get\(|\[)\"(TEAMACCESS_[A-Z_]+)\"", file.read_text())
+    }
+    settings = {f"TEAMACCESS_{name.upper()}" for name in Settings.model_fields}
+    assert used - settings <= OF_THE_PROJECT
+
+
+# --- values ---
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("SMTP_URL", "mail.example.com:587", "must begin with smtp:// or smtps://"),
+        ("SMTP_URL", "https://mail.example.com", "must begin with smtp:// or smtps://"),
+        ("SMTP_URL", "smtp://ana:hunter2/x@mail.example", "percent-encoded"),
+        ("SMTP_URL", "smtp://ana:hunter2#x@mail.example", "percent-encoded"),
+        ("SMTP_URL", "smtp://ana:12?hunter2@mail.example", "percent-encoded"),
+        ("SMTP_URL", "smtp://ana:hunter2%@mail.example", "percent-encoded"),
+        ("SMTP_URL", "smtp://ana@corp:hunter2@mail.example", "percent-encoded"),
+        ("SMTP_URL", "smtp://ana:hunter2@mail.example:99999", "host and a port"),
+        ("SMTP_URL", "smtp://ana:hunter2@mail.example:port", "host and a port"),
+        ("SMTP_URL", "smtp://ana:hunter2@", "host and a port"),
+        ("SMTP_URL", "smtp://hunter2@mail.example", "a user and a password"),
+        ("PUBLIC_URL", "team.example.com", "https://team.example.com"),
+        ("PUBLIC_URL", "team.example.com:443/x", "https://team.example.com"),
+        ("PUBLIC_URL", "https://", "https://team.example.com"),
+        ("PUBLIC_URL", "ftp://team.example.com", "https://team.example.com"),
+        ("MAIL", "smtp", "SMTP_URL"),
+        ("MAIL", "yes", "'smtp', 'file' or 'off'"),
+        ("MAIL_FROM", "no address", "team@example.com"),
+        ("MAIL_FROM", "a@b.example, c@d.example", "team@example.com"),
+        ("MAIL_FROM", "ana@b.example\nBcc: c@d.example", "team@example.com"),
+        ("SPICEDB_ENDPOINT", "https://127.0.0.1:50051", "host:port"),
+        ("SPICEDB_ENDPOINT", "127.0.0.1", "host:port"),
+        ("SANDBOX_ENDPOINT", "http://127.0.0.1:50051", "host:port"),
+        ("SPICEDB_PRESHARED_KEY", "hunter2\n", "line breaks"),
+    ],
+)
+def test_a_value_that_cannot_work_is_refused_with_its_name_and_the_cure(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, cure: str
+) -> None:
+    monkeypatch.setenv(f"TEAMACCESS_{name}", value)
+    with pytest.raises(InvalidSettings) as refused:
+        Settings.discover()
+    assert f"TEAMACCESS_{name}" in str(refused.value)
+    assert cure in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+    assert refused.value.__cause__ is None
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("mail", ["file", "off"])
+def test_mail_is_decided_once(monkeypatch: pytest.MonkeyPatch, mail: str) -> None:
+    monkeypatch.setenv("TEAMACCESS_SMTP_URL", "smtp://mail.example")
+    Settings.discover()
+    monkeypatch.setenv("TEAMACCESS_MAIL", mail)
+    with pytest.raises(InvalidSettings, match="TEAMACCESS_SMTP_URL"):
         Settings.discover()
 
 

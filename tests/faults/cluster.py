@@ -217,7 +217,9 @@ class Cluster:
             except httpx.TransportError:
                 return False
 
-        self.programs[name] = await self._program(name, ("serve",), ready, port=str(port))
+        self.programs[name] = await self._program(
+            name, ("serve",), ready, port=str(port), mail="file"
+        )
 
     async def _program(
         self, name: str, command: tuple[str, ...], ready: Ready, **more: str

@@ -21,7 +21,9 @@ class Limits(BaseSettings):
     Operators and imports may exceed the numbers of things.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True
+    )
 
     organizations_founded_a_day: Count = 10
     """Organizations that one person creates within a day, including ended ones."""

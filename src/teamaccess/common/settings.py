@@ -14,13 +14,15 @@ from teamaccess.common.errors import Invalid, NotFound
 from teamaccess.common.excerpts import LONGEST_LOCAL_QUOTE
 from teamaccess.common.limits import PREFIX as LIMIT_PREFIX
 from teamaccess.common.limits import Limits
+from teamaccess.common.postgres.address import read_address, sqlalchemy_url
+from teamaccess.common.setting_names import refuse_unknown_names
 from teamaccess.common.urls import (
-    asyncpg_url,
     is_https_or_loopback,
     is_local_endpoint,
-    is_postgres_url,
-    is_smtp_url,
+    is_mailbox,
+    is_target,
     is_web_url,
+    read_smtp_url,
 )
 
 PREFIX = "TEAMACCESS_"
@@ -56,7 +58,11 @@ class Settings(BaseSettings):
     """The settings of the service and of every command."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,
+        env_ignore_empty=True,  # an empty variable is an unset one, as in most deployment tools
     )
 
     home: Path = Path(".teamaccess")
@@ -89,8 +95,13 @@ class Settings(BaseSettings):
     """Signs tokens and hashes addresses. Anybody who has it can sign in as any user."""
     public_url: str = "http://127.0.0.1:8000"
     """The base URL of the links in mails."""
+    mail: Literal["smtp", "file", "off"] | None = None
+    """How mails leave: over `smtp_url`, as files in HOME/mail, or not at all. The default is smtp if
+    `smtp_url` is set. Otherwise `teamaccess serve` refuses to start, and everything else writes files."""
+    mail_from: str | None = None
+    """The sender of mails: an address, or `Name <address>`. The default is no-reply at `public_url`."""
     smtp_url: SecretStr | None = None
-    """`smtp://user:password@host:port`. Without it, mails are written to files in HOME/mail."""
+    """`smtp://user:password@host:port`, or `smtps://...`."""
     smtp_insecure: bool = False
     """Allow sending the password without TLS, to a mail server on a private network."""
     oidc_issuer: str | None = None
@@ -172,44 +183,100 @@ class Settings(BaseSettings):
     def _public_url_is_an_address(cls, url: str) -> str:
         # SECURITY: its host becomes the sender's domain of mails, and their links begin with it
         if not is_web_url(url):
-            raise ValueError("must be http:// or https:// with a host, and nothing behind the path")
+            raise ValueError(
+                "must be http:// or https:// with a host, and nothing behind the path, such as "
+                "https://team.example.com"
+            )
         return url
 
     @field_validator("smtp_url")
     @classmethod
     def _smtp_url_is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
-        # a misspelled scheme must not turn TLS off
-        if url is not None and not is_smtp_url(url.get_secret_value()):
-            raise ValueError("must be smtp:// or smtps:// with a host")
+        if url is not None:
+            read_smtp_url(url.get_secret_value())
         return url
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender_is_a_mailbox(cls, sender: str | None) -> str | None:
+        if sender is not None and not is_mailbox(sender):
+            raise ValueError(
+                "must be an address such as team@example.com, or a name with one: "
+                "Example <team@example.com>"
+            )
+        return sender
+
+    @field_validator("spicedb_endpoint", "sandbox_endpoint")
+    @classmethod
+    def _endpoint_is_a_target(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not is_target(endpoint):
+            raise ValueError("must be host:port, without a scheme and a path")
+        return endpoint
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _port_is_not_a_service_link(cls, port: Any) -> Any:
+        if isinstance(port, str) and "://" in port:
+            raise ValueError(
+                "must be a number. Kubernetes sets this variable to an address in each pod beside a "
+                "Service called teamaccess: set enableServiceLinks: false for the pod"
+            )
+        return port
+
+    @field_validator("spicedb_preshared_key")
+    @classmethod
+    def _key_fits_into_a_header(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value()
+        if text != text.strip() or not (text.isascii() and text.isprintable()):
+            raise ValueError(
+                "must have only visible ASCII characters. Remove the spaces and line breaks around it"
+            )
+        return key
+
+    @model_validator(mode="after")
+    def _mail_is_decided_once(self) -> Self:
+        if self.mail == "smtp" and self.smtp_url is None:
+            raise ValueError(
+                f"{PREFIX}MAIL=smtp needs {PREFIX}SMTP_URL. Set it to smtp://host:port"
+            )
+        if self.mail in ("file", "off") and self.smtp_url is not None:
+            raise ValueError(
+                f"{PREFIX}MAIL={self.mail} contradicts {PREFIX}SMTP_URL. Remove one of them"
+            )
+        return self
 
     @field_validator("database_url", "owner_database_url")
     @classmethod
     def _database_is_named(cls, url: str | None) -> str | None:
         """Refuse another URL without quoting it: the part that cannot be parsed may be the password."""
-        if url is not None and not is_postgres_url(url):
-            raise ValueError(
-                "must be postgresql://user:password@host:port/database, with each of # ? / @ : in the "
-                "password percent-encoded"
-            )
+        if url is not None:
+            read_address(url)
         return url
 
     @property
     def sqlalchemy_url(self) -> str:
         """`database_url` as SQLAlchemy spells it for asyncpg."""
-        return asyncpg_url(self.database_url)
+        return sqlalchemy_url(self.database_url)
 
     @classmethod
     def discover(cls) -> Self:
         """Return the environment's settings, completed by those of the local stack.
 
-        Raises StackNotFound if a required setting is missing, InvalidSettings if a value is invalid.
+        Raises StackNotFound if a required setting is missing, InvalidSettings if a value is invalid, and
+        UnknownSetting if a name is misspelled.
         """
-        home = Path(os.environ.get(PREFIX + "HOME", ".teamaccess"))
+        refuse_unknown_setting_names()
+        home = Path(os.environ.get(PREFIX + "HOME") or ".teamaccess")
         try:
             return cls(**_unless_in_environment(_local_stack(home)))
         except ValidationError as invalid:
             raise _in_one_sentence(invalid, home) from None
+
+
+def refuse_unknown_setting_names() -> None:
+    """Raise UnknownSetting if an environment variable TEAMACCESS_... is not a setting."""
+    limits = [f"{LIMIT_PREFIX.removeprefix(PREFIX)}{name}" for name in Limits.model_fields]
+    refuse_unknown_names(PREFIX, [*Settings.model_fields.keys() - {"limits"}, *limits])
 
 
 def _local_stack(home: Path) -> dict[str, Any]:
@@ -223,6 +290,7 @@ def _local_stack(home: Path) -> dict[str, Any]:
         "catalog": stack["catalog"],
         "database_url": stack["database_url"],
         "public_url": stack["api"],
+        "mail": None if os.environ.get(PREFIX + "SMTP_URL") else "file",
         "secret_key": secrets["secret_key"],
         "spicedb_endpoint": stack["spicedb"]["endpoint"],
         "spicedb_preshared_key": stack["spicedb"]["preshared_key"],
@@ -231,7 +299,7 @@ def _local_stack(home: Path) -> dict[str, Any]:
 
 
 def _unless_in_environment(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: settings[name] for name in settings if PREFIX + name.upper() not in os.environ}
+    return {name: settings[name] for name in settings if not os.environ.get(PREFIX + name.upper())}
 
 
 def _in_one_sentence(invalid: ValidationError, home: Path) -> StackNotFound | InvalidSettings:

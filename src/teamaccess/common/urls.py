@@ -1,13 +1,22 @@
 """Checks of the addresses to which our own requests go, so that they travel safely."""
 
-import os
 import re
+from email.utils import parseaddr
 from ipaddress import ip_address
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from typing import NamedTuple
+from urllib.parse import SplitResult, unquote, urlsplit
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-PARAMETER = re.compile(r"[A-Za-z_]+=.*", re.DOTALL)
-STRICTER_THAN_REQUIRE = frozenset({"verify-ca", "verify-full"})
+SERVER = re.compile(
+    r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?))"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+BROKEN_IN_LOGIN = re.compile(r"[^!-~]|[/?#@\[\]]|%(?![0-9A-Fa-f]{2})")
+"""What must be percent-encoded in a user and a password."""
+MAIL_ADDRESS = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
+)
+HIGHEST_PORT = 65535
 VISIBLE_ASCII = re.compile(r"[!-~]+")
 """The characters of an address. `urlsplit` alone would silently drop line breaks and tabs."""
 
@@ -58,10 +67,58 @@ def is_web_url(url: str) -> bool:
     )
 
 
-def is_smtp_url(url: str) -> bool:
-    """Return whether the URL is smtp or smtps with a host."""
-    parts = _split(url)
-    return parts is not None and parts.scheme in ("smtp", "smtps")
+class SmtpServer(NamedTuple):
+    """The parts of an SMTP server's URL."""
+
+    tls: bool
+    """Whether TLS begins with the connection."""
+    host: str
+    port: int | None
+    username: str | None
+    password: str | None
+
+
+def read_smtp_url(url: str) -> SmtpServer:
+    """Return the parts of `smtp://user:password@host:port` or `smtps://...`.
+
+    Raises ValueError with a message that says what to correct. It quotes nothing: any part of the URL
+    may be a piece of the password.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in ("smtp", "smtps"):
+        raise ValueError("must begin with smtp:// or smtps://, such as smtp://mail.example.com:587")
+    login, at_sign, place = rest.removesuffix("/").rpartition("@")
+    user, colon, password = login.partition(":")
+    if BROKEN_IN_LOGIN.search(login) or (not at_sign and not SERVER.fullmatch(place)):
+        raise ValueError(
+            "must be smtp://user:password@host:port, with each of # ? / @ : % in the user and the "
+            "password percent-encoded (%23 %3F %2F %40 %3A %25)"
+        )
+    server = SERVER.fullmatch(place)
+    if server is None or (server["port"] and not 0 < int(server["port"]) <= HIGHEST_PORT):
+        raise ValueError("must end with a host and a port, such as mail.example.com:587")
+    if at_sign and not (user and colon and password):
+        raise ValueError("must have both a user and a password before the @, or neither")
+    return SmtpServer(
+        tls=scheme == "smtps",
+        host=server["six"] or server["name"],
+        port=int(server["port"]) if server["port"] else None,
+        username=unquote(user) or None,
+        password=unquote(password) or None,
+    )
+
+
+def is_mailbox(text: str) -> bool:
+    """Return whether the text is an ASCII address, or a name with one in angle brackets."""
+    name, address = parseaddr(text)
+    return bool(MAIL_ADDRESS.fullmatch(address)) and text in (address, f"{name} <{address}>")
+
+
+def is_target(endpoint: str) -> bool:
+    """Return whether gRPC can connect to the text: host:port, a socket, or a form of its own."""
+    if not VISIBLE_ASCII.fullmatch(endpoint) or endpoint.startswith(("http:", "https:")):
+        return False
+    return re.fullmatch(r"[A-Za-z0-9._-]+|[^:]*:[0-9]+/.*|:[0-9]*", endpoint) is None
 
 
 def _split(url: str) -> SplitResult | None:
@@ -82,61 +139,3 @@ def _is_ip(host: str) -> bool:
     except ValueError:
         return False
     return "%" not in host
-
-
-def is_postgres_url(url: str) -> bool:
-    """Return whether the URL is one of PostgreSQL, and every parser reads it in the same way.
-
-    SECURITY: a password that is not percent-encoded can move the host. In `ana:/secret@db.internal` one
-    parser finds the host `ana` and decides on TLS by it. The driver's parser finds `db.internal` and
-    connects to it.
-    """
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return False
-    at_signs = parts.netloc.count("@")
-    # an "@" after the host may be the end of a password with a "/" or a "?"
-    at_sign_after_host = "@" in parts.path or (
-        "@" in parts.query and bool(parts.netloc) and not at_signs
-    )
-    return (
-        parts.scheme.partition("+")[0] in ("postgresql", "postgres")
-        and not parts.fragment
-        and at_signs <= 1
-        and not parts.netloc.endswith(":")
-        and not at_sign_after_host
-        and all(PARAMETER.fullmatch(part) for part in parts.query.split("&") if part)
-    )
-
-
-def asyncpg_url(url: str) -> str:
-    """Return a libpq URL of PostgreSQL in SQLAlchemy's spelling for asyncpg.
-
-    asyncpg reads libpq's `ssl...` parameters only from a `dsn`, so they move there. SECURITY: without
-    `sslmode`, connections to other hosts use `require`. libpq's own default would fall back to plain
-    text. A stricter mode in `PGSSLMODE`, which the driver reads by itself, stays in force.
-    """
-    parts = urlsplit(url)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    tls = [parameter for parameter in query if parameter[0].startswith("ssl")]
-    rest = [parameter for parameter in query if not parameter[0].startswith("ssl")]
-    stricter = os.environ.get("PGSSLMODE") in STRICTER_THAN_REQUIRE
-    if not (dict(tls).get("sslmode") or stricter or _is_local_database(parts, rest)):
-        tls.insert(0, ("sslmode", "require"))
-    if tls:
-        rest.append(("dsn", f"postgresql:///?{urlencode(tls)}"))
-    return (
-        "postgresql+asyncpg://"
-        + parts.netloc
-        + parts.path
-        + (f"?{urlencode(rest)}" if rest else "")
-    )
-
-
-def _is_local_database(parts: SplitResult, query: list[tuple[str, str]]) -> bool:
-    named = [value for name, value in query if name == "host"] or [parts.hostname or ""]
-    # the driver reads the host from the environment if the URL has none
-    hosts = [host for value in named for host in (value or os.environ.get("PGHOST", "")).split(",")]
-    return all(not host or host.startswith("/") or is_loopback(host) for host in hosts)

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session
 
 from teamaccess.catalog import Catalog
+from teamaccess.common.postgres.connect import connect
 from teamaccess.ledger.dialect import DRIVER, sqlstate
 from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
@@ -256,7 +257,10 @@ def create_pool(
     return create_async_engine(
         make_url(url).set(drivername=DRIVER),
         isolation_level=None if transactions else "AUTOCOMMIT",
-        connect_args={"server_settings": {"timezone": "UTC", **SERVER_TIMEOUTS, **options}},
+        connect_args={
+            "async_creator_fn": connect,
+            "server_settings": {"timezone": "UTC", **SERVER_TIMEOUTS, **options},
+        },
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,

@@ -130,6 +130,8 @@ def _start_command(
 ) -> Child:
     """Start a teamaccess command with these settings and the rest of our environment."""
     inherited = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    if not inherited.get(PREFIX + "MAIL") and not inherited.get(PREFIX + "SMTP_URL"):
+        settings = settings | {"mail": "file"}
     own = {PREFIX + name.upper(): value for name, value in settings.items()}
     arguments = [sys.executable, "-m", "teamaccess", command or name]
     return stack.supervisor.start(name, arguments, environment=inherited | own)

@@ -1,5 +1,6 @@
 """How a mail leaves: into a folder, or to an SMTP server."""
 
+import asyncio
 import email
 import email.policy
 import stat
@@ -14,7 +15,8 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 from pydantic import SecretStr
 
 from teamaccess.common.settings import Settings
-from teamaccess.directory.mail import FileMailer, Mail, Mailbox, SmtpMailer, mailer
+from teamaccess.directory.invitations.letter import sender_of
+from teamaccess.directory.mail import FileMailer, Mail, Mailbox, NoMailer, SmtpMailer, mailer
 from tests.support.inbox import Inbox, url
 
 
@@ -117,3 +119,23 @@ def test_the_settings_choose_the_mailer(tmp_path: Path) -> None:
     assert isinstance(mailer(settings), FileMailer)
     by_smtp = settings.model_copy(update={"smtp_url": SecretStr("smtp://mail.example:25")})
     assert isinstance(mailer(by_smtp), SmtpMailer)
+    assert isinstance(mailer(settings.model_copy(update={"mail": "file"})), FileMailer)
+    assert isinstance(mailer(settings.model_copy(update={"mail": "off"})), NoMailer)
+
+
+def test_without_mail_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asyncio.run(NoMailer().send(letter()))
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "sender"),
+    [
+        (None, Mailbox("teamaccess", "no-reply@team.example")),
+        ("team@acme.example", Mailbox("", "team@acme.example")),
+        ("Acme Team <team@acme.example>", Mailbox("Acme Team", "team@acme.example")),
+    ],
+)
+def test_the_settings_choose_the_sender(mail_from: str | None, sender: Mailbox) -> None:
+    assert sender_of(mail_from, "https://team.example") == sender

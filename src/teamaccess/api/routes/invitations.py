@@ -168,7 +168,8 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
     """Schedule the mail for after the commit. The view's `delivery` then says whether it was sent."""
     view = InvitationView.of(letter.invitation, change.now)
     organization = await change.session.get_one(Organization, letter.invitation.organization_id)
-    mail = compose(letter, organization.name, service.settings.public_url)
+    settings = service.settings
+    mail = compose(letter, organization.name, settings.public_url, settings.mail_from)
 
     async def after_commit() -> None:
         try:

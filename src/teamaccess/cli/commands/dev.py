@@ -11,6 +11,7 @@ import typer
 from teamaccess.catalog import load_catalog
 from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import HIGHEST_PORT
+from teamaccess.common.settings import refuse_unknown_setting_names
 from teamaccess.local.dev import DevInfo, DevOptions, run_everything
 from teamaccess.local.supervisor import StopRequested
 
@@ -70,6 +71,7 @@ def dev(
     ] = False,
 ) -> None:
     """Run PostgreSQL, SpiceDB and the API on this machine, with a demo organization."""
+    refuse_unknown_setting_names()
     options = DevOptions(home, port, spicedb_port, catalog, fresh)
     try:
         with run_everything(options) as (stack, info):

@@ -6,8 +6,8 @@ import typer
 
 from teamaccess.cli.with_service import AsJson, print_result
 from teamaccess.common.errors import Invalid
+from teamaccess.common.postgres.address import sqlalchemy_url
 from teamaccess.common.settings import Settings
-from teamaccess.common.urls import asyncpg_url
 from teamaccess.storage.migrations import upgrade
 
 app = typer.Typer(add_completion=False)
@@ -28,5 +28,5 @@ def migrate(
     settings = Settings.discover()
     if settings.owner_database_url is None:
         raise OwnerUnknown
-    upgrade(asyncpg_url(settings.owner_database_url), revision)
+    upgrade(sqlalchemy_url(settings.owner_database_url), revision)
     print_result(as_json, f"The database is at revision {revision}.", revision=revision)

@@ -11,7 +11,7 @@ from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.api.server import ConnectionLimits, create_server
 from teamaccess.cli.refusals import EXIT_FAILED
 from teamaccess.cli.with_service import HIGHEST_PORT
-from teamaccess.common.errors import Conflict
+from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.common.process import tune_runtime
 from teamaccess.common.settings import Settings
 
@@ -27,6 +27,15 @@ class CannotListen(Conflict):
     )
 
 
+class MailUndecided(Invalid):
+    """The settings do not say how mails leave. Without a decision, no invitation would arrive."""
+
+    message = (
+        "Decide how mails leave. Set TEAMACCESS_SMTP_URL to smtp://user:password@host:port. "
+        "Or set TEAMACCESS_MAIL: file writes mails into TEAMACCESS_HOME/mail, off sends none."
+    )
+
+
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
@@ -39,6 +48,8 @@ def serve(
 ) -> None:
     """Serve the API, with the settings in the environment variables TEAMACCESS_*."""
     settings = Settings.discover()
+    if settings.mail is None and settings.smtp_url is None:
+        raise MailUndecided
     server = create_server(create_app(settings), ConnectionLimits.of(settings, LARGEST_BATCH))
     tune_runtime()
     with (

@@ -1,6 +1,7 @@
 """The mail that carries an invitation."""
 
 import re
+from email.utils import parseaddr
 from urllib.parse import urlencode, urlsplit
 
 from teamaccess.directory.invitations.offer import Letter
@@ -22,8 +23,13 @@ If you did not expect this mail, ignore it. Nothing will change.
 """
 
 
+def sender_of(mail_from: str | None, public_url: str) -> Mailbox:
+    """Return the sender of the mail: the setting's, or an address at the host of the mail's link."""
+    return Mailbox(*parseaddr(mail_from)) if mail_from else sender_at(public_url)
+
+
 def sender_at(url: str) -> Mailbox:
-    """Return the sender of the mail: an address at the host that its link leads to."""
+    """Return an address at the host of a URL."""
     host = urlsplit(url).hostname or "localhost"
     domain = f"[IPv6:{host}]" if ":" in host else host
     return Mailbox("teamaccess", f"no-reply@{domain}")
@@ -38,8 +44,10 @@ def spoken(name: str, id: str) -> str:
     return id if LINK_LIKE.search(name) else name
 
 
-def compose(letter: Letter, organization: str, public_url: str) -> Mail:
-    """Return the mail; `organization` is the display name."""
+def compose(
+    letter: Letter, organization: str, public_url: str, mail_from: str | None = None
+) -> Mail:
+    """Return the mail; `organization` is the display name, `mail_from` the sender of the settings."""
     invitation = letter.invitation
     offered = invitation.roles
     roles = [spoken(letter.roles.name(role), role) for role in offered[:MOST_ROLES]]
@@ -48,7 +56,7 @@ def compose(letter: Letter, organization: str, public_url: str) -> Mail:
     query = urlencode({"token": letter.secret})
     return Mail(
         subject=f"Join {organization}",
-        sender=sender_at(public_url),
+        sender=sender_of(mail_from, public_url),
         recipient=invitation.email,
         date=invitation.sent_at,
         text=BODY.format(

@@ -1,7 +1,7 @@
 """Mails: their content, their serialization, the check of the bytes, and sending."""
 
 from teamaccess.directory.mail.mail import Mail, Mailbox
-from teamaccess.directory.mail.mailer import FileMailer, Mailer, SmtpMailer, mailer
+from teamaccess.directory.mail.mailer import FileMailer, Mailer, NoMailer, SmtpMailer, mailer
 from teamaccess.directory.mail.verify import UnsafeMail, serialize_verified
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "Mail",
     "Mailbox",
     "Mailer",
+    "NoMailer",
     "SmtpMailer",
     "UnsafeMail",
     "mailer",

@@ -4,7 +4,6 @@ import asyncio
 import secrets
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
@@ -53,12 +52,10 @@ class SmtpMailer:
     """
 
     def __init__(self, url: str, *, insecure: bool = False) -> None:
-        parts = urlsplit(url)
-        self._hostname = parts.hostname or "localhost"
-        self._use_tls = parts.scheme == "smtps"
-        self._port = parts.port
-        self._username = unquote(parts.username) if parts.username else None
-        self._password = unquote(parts.password) if parts.password else None
+        server = urls.read_smtp_url(url)
+        self._hostname, self._port = server.host, server.port
+        self._use_tls = server.tls
+        self._username, self._password = server.username, server.password
         self._start_tls = self._whether_to_start_tls(insecure=insecure)
 
     async def send(self, mail: Mail) -> None:
@@ -92,8 +89,18 @@ class SmtpMailer:
         return True if needed else None
 
 
+class NoMailer:
+    """Sends nothing: the product passes invitations on by itself."""
+
+    async def send(self, mail: Mail) -> None:
+        """Verify the mail, and drop it."""
+        serialize_verified(mail)
+
+
 def mailer(settings: Settings) -> Mailer:
-    """Return an SmtpMailer if the settings have `smtp_url`, or else a FileMailer for HOME/mail."""
+    """Return the mailer that `mail` and `smtp_url` ask for, and a FileMailer if they say nothing."""
+    if settings.mail == "off":
+        return NoMailer()
     if settings.smtp_url is None:
         return FileMailer(settings.home / "mail")
     return SmtpMailer(settings.smtp_url.get_secret_value(), insecure=settings.smtp_insecure)

@@ -6,6 +6,7 @@ from alembic import context
 from sqlalchemy import Connection, make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from teamaccess.common.postgres.connect import connect as postgres_connect
 from teamaccess.storage.base import Base
 
 
@@ -19,7 +20,7 @@ def run(connection: Connection) -> None:
 async def connect() -> None:
     """Connect as the owner of the tables and migrate."""
     url = make_url(context.config.attributes["url"]).set(drivername="postgresql+asyncpg")
-    engine = create_async_engine(url)
+    engine = create_async_engine(url, connect_args={"async_creator_fn": postgres_connect})
     async with engine.begin() as connection:
         await connection.run_sync(run)
     await engine.dispose()

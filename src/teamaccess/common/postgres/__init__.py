@@ -1,0 +1,1 @@
+"""Addresses of PostgreSQL as libpq documents them, and the connections that they describe."""
