@@ -29,6 +29,7 @@ pytest_plugins = [
     "tests.support.fixtures",
     "tests.support.http_server",
     "tests.support.isolated_deployments",
+    "tests.support.issuer_server",
 ]
 """Every fixture that more than one folder uses comes from one of these."""
 

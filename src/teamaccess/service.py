@@ -19,6 +19,7 @@ from teamaccess.delivery import Applier, Relay
 from teamaccess.directory.mail import Mailer, mailer
 from teamaccess.directory.members.activity import ActivityLog
 from teamaccess.directory.service_accounts.sign_in import TokenUse
+from teamaccess.directory.users.claims import ProfileClaims
 from teamaccess.directory.users.issuer import Issuer
 from teamaccess.directory.users.keys import Keys
 from teamaccess.engine import Engine
@@ -116,4 +117,5 @@ def _limits(settings: Settings) -> RefusalLimits:
 def _issuer(settings: Settings) -> Issuer | None:
     if settings.oidc_issuer is None or settings.oidc_audience is None:
         return None
-    return Issuer(settings.oidc_issuer, settings.oidc_audience)
+    claims = ProfileClaims.from_settings(settings)
+    return Issuer(settings.oidc_issuer, settings.oidc_audience, claims)

@@ -53,7 +53,7 @@ def _know_key(deployment: Deployment) -> None:
     assert deployment.service.issuer is not None
     keys = deployment.service.issuer.keys
     public = json.loads(ECAlgorithm.to_jwk(PRIVATE.public_key()))
-    keys._keys = {KEY: {**public, "kid": KEY, "alg": "ES256"}}
+    keys._keys = [{**public, "kid": KEY, "alg": "ES256"}]
     keys._known_at = keys._asked_at = time.monotonic()
 
 

@@ -56,6 +56,7 @@ async def refused(application_connection: Connection, *statements: str) -> None:
             "ahead of the clock",
             "stays",
             "ends when",
+            "no event records",
         )
     ), reported
 
@@ -285,21 +286,41 @@ async def test_a_user_cannot_be_taken_over_in_secret(
     )
 
 
-async def test_a_login_cannot_be_moved_to_another_user(
+async def test_a_login_cannot_be_moved_to_another_user_in_secret(
     acme: Organization, application_connection: Connection, owner_connection: Connection
 ) -> None:
     id = acme.administrator.id
     own = f"UPDATE users SET issuer = 'https://login.example', subject = '{id}' WHERE id = '{id}'"
     event = EVENT.format("-", "login_linked", f"user:{id}", "{}")
     await run_transaction(application_connection, own, event)
-    await refused(
-        application_connection,
-        f"UPDATE users SET subject = 'eve' WHERE id = '{id}'",
-        event,
-    )
-    await refused(
-        application_connection, f"UPDATE users SET issuer = NULL, subject = NULL WHERE id = '{id}'"
-    )
+    moves = f"UPDATE users SET subject = 'eve-{id}', linked_at = {{}} WHERE id = '{id}'"
+    ends = f"UPDATE users SET issuer = NULL, subject = NULL, linked_at = {{}} WHERE id = '{id}'"
+    for statement in (moves, ends):
+        await refused(application_connection, statement.format("linked_at"), event)
+        await refused(application_connection, statement.format("NULL"), event)
+        await refused(application_connection, statement.format("clock_timestamp()"))
+        other = EVENT.format("-", "login_linked", "user:other", "{}")
+        await refused(application_connection, statement.format("clock_timestamp()"), other)
+    # the application itself can move it, and leaves an event
+    await run_transaction(application_connection, moves.format("clock_timestamp()"), event)
+    back = f"UPDATE users SET linked_at = linked_at - interval '1 s' WHERE id = '{id}'"
+    await refused(application_connection, back, event)
+
+
+async def test_an_address_cannot_be_changed_in_secret(
+    acme: Organization, application_connection: Connection
+) -> None:
+    id = acme.administrator.id
+    changes = f"UPDATE users SET email = 'eve-{id}@evil.example' WHERE id = '{id}'"
+    await refused(application_connection, changes)
+    for chain, kind, subject in (
+        (acme.id, "user_profile_changed", f"user:{id}"),
+        ("-", "signed_out", f"user:{id}"),
+        ("-", "user_profile_changed", "user:other"),
+    ):
+        await refused(application_connection, changes, EVENT.format(chain, kind, subject, "{}"))
+    ahead = f"UPDATE users SET profile_at = '2100-01-01' WHERE id = '{id}'"
+    await refused(application_connection, ahead)
 
 
 @pytest.mark.parametrize("column", ["checked_at", "asked_at"])

@@ -105,10 +105,12 @@ async def test_the_application_has_exactly_these_privileges_on_columns(
         "findings UPDATE": ["resolved_at", "resolved_by"],
         "events INSERT": INSERTED_EVENT.split(),
         "users UPDATE": [
+            "email",
             "external_id",
             "issuer",
             "linked_at",
             "name",
+            "profile_at",
             "subject",
             "tokens_valid_from",
         ],

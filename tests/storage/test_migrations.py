@@ -22,6 +22,7 @@ from tests.support.deployment import Deployment
 DESCRIBED = "teamaccess_described"
 MIGRATED = "teamaccess_migrated"
 GROWN = "teamaccess_grown"
+SPELT = "teamaccess_spelt"
 FOUND = """
 INSERT INTO findings (kind, organization_id, fingerprint, details)
 VALUES ('foreign_write', 'acme', 'a', '{"count": 3, "updates": %(told)s, "zed_token": "z"}'),
@@ -114,3 +115,35 @@ async def test_details_of_another_tenant_are_removed_from_old_findings(
         {"count": 500, "updates": [reported[1]], "zed_token": "z"},
         {"counts": {"extra": 1}},
     ]
+
+
+async def test_addresses_are_stored_in_lower_case_where_that_is_free(
+    postgres: LocalPostgres,
+) -> None:
+    postgres.create_database(SPELT, owner=OWNER)
+    url = postgres.url(SPELT, OWNER)
+    await asyncio.to_thread(upgrade, url, "0013")
+    people = {
+        "old": "Ünal@acme.example",
+        "second": "ÜNAL@acme.example",
+        "nikos": "ΝΊΚΟΣ@acme.example",
+        "plain": "ana@acme.example",
+        "nobody": None,
+    }
+    async with _connected(url) as connection:
+        for day, (id, email) in enumerate(people.items()):
+            await connection.execute(
+                text(
+                    "INSERT INTO users (id, email, created_at)"
+                    " VALUES (:id, :email, timestamptz '2026-01-01' + :day * interval '1 day')"
+                ),
+                {"id": id, "email": email, "day": day},
+            )
+    await asyncio.to_thread(upgrade, url)
+    async with _connected(url) as connection:
+        rows = await connection.execute(text("SELECT id, email FROM users"))
+        stored = {row.id: row.email for row in rows}
+    assert stored == people | {
+        "old": "ünal@acme.example",
+        "nikos": "νίκος@acme.example",
+    }

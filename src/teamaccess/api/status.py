@@ -1,5 +1,7 @@
 """The state of the databases, SpiceDB and the ledgers, read at most every STATUS_SECONDS."""
 
+import asyncio
+import time
 from dataclasses import dataclass, replace
 
 from litestar.datastructures import State
@@ -16,6 +18,8 @@ from teamaccess.service import Service
 
 STATUS_SECONDS = 2.0
 """How long one reading serves all callers."""
+ISSUER_SECONDS = 1.0
+"""How long a reading waits for the OpenID issuer's answer."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,13 @@ class Readiness:
     """`ok`, or the reason why not."""
     ledgers: LedgerStatus | None
     """None if PostgreSQL does not answer."""
+    clock_offset_seconds: float | None = None
+    """How far this machine's clock is ahead of PostgreSQL's; None if PostgreSQL does not answer."""
+    issuer: str | None = None
+    """`ok`, or why people cannot sign in at the OpenID issuer; None without one.
+
+    Our own tokens work without it, so a problem does not make the process unready.
+    """
 
     @property
     def ready(self) -> bool:
@@ -46,17 +57,35 @@ class Status:
         self._service = service
         self.ledgers = Cached(self._read_ledgers, STATUS_SECONDS)
         self.readiness = Cached(self._read_readiness, STATUS_SECONDS)
+        self._refreshing: asyncio.Task[None] | None = None
 
     async def _read_ledgers(self) -> LedgerStatus:
         async with self._service.reads() as session:
             return await ledger_status(session)
 
     async def _read_readiness(self) -> Readiness:
-        engine = await self._read_engine()
+        engine, issuer = await self._read_engine(), await self._read_issuer()
         try:
-            return Readiness("ok", engine, await self._read_ledgers())
+            ledgers, offset = await self._read_ledgers(), await self._read_clock_offset()
+            return Readiness("ok", engine, ledgers, offset, issuer)
         except (SQLAlchemyError, OSError) as error:
-            return Readiness(type(error).__name__, engine, None)
+            return Readiness(type(error).__name__, engine, None, issuer=issuer)
+
+    async def _read_clock_offset(self) -> float:
+        """Return the difference of the clocks; half the time of the question is its uncertainty."""
+        before = time.time()
+        database = (await self._service.now()).timestamp()
+        return (before + time.time()) / 2 - database
+
+    async def _read_issuer(self) -> str | None:
+        """Return what is known of the issuer. Its keys are fetched again if they are due."""
+        issuer = self._service.issuer
+        if issuer is None:
+            return None
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(issuer.keys.refresh())
+        _, late = await asyncio.wait([self._refreshing], timeout=ISSUER_SECONDS)
+        return "it has not answered yet" if late else issuer.problem or "ok"
 
     async def _read_engine(self) -> str:
         """Return `ok` if SpiceDB answers with the catalog's schema and the ledgers' history.

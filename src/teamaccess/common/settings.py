@@ -108,6 +108,17 @@ class Settings(BaseSettings):
     """The OpenID issuer whose tokens are accepted, as in their `iss` claim."""
     oidc_audience: str | None = None
     """The audience that those tokens must have."""
+    oidc_email_claim: str = Field(default="email", min_length=1)
+    """The claim of those tokens with the person's address."""
+    oidc_email_verified_claim: str = Field(default="email_verified", min_length=1)
+    """The claim that says whether the issuer has verified the address."""
+    oidc_name_claim: str = Field(default="name", min_length=1)
+    """The claim with the person's name."""
+    oidc_trust_email: bool = False
+    """Trust the address of a token without the claim that it is verified. Set it only for an issuer that
+    lets nobody choose an address: a trusted address opens the account of the person who has it here."""
+    oidc_email_verified_as_text: bool = False
+    """Count the text "true" as true in the claim that the address is verified."""
     port: int = Field(default=8000, ge=0, le=65535)
     enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long a request waits until its committed change is enforced. After that it answers 202."""

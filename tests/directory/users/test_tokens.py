@@ -1,12 +1,14 @@
 """Access tokens: their content, their validation, and their lifetime."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from teamaccess.directory.users.issued import LEEWAY, refuse_unless_current
+from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.keys import Keys
 from teamaccess.directory.users.tokens import (
     LONGEST_LIFE,
@@ -16,8 +18,11 @@ from teamaccess.directory.users.tokens import (
     verify_access_token,
 )
 from teamaccess.storage import User, UserId
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 KEYS = Keys.from_secret("a secret of the tests alone")
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 OTHERS = Keys.from_secret("a secret of the tests alonE")
 
 
@@ -64,12 +69,53 @@ def test_every_token_has_an_id_of_its_own_and_names_its_key() -> None:
     assert {jwt.get_unverified_header(each)["kid"] for each in tokens} == {KEYS.token_key_id}
 
 
-def test_an_expired_token_and_one_of_another_deployment_are_refused() -> None:
-    over = issue_access_token(KEYS, Audience.USER, "usr_1", lately() - LONGEST_LIFE, LONGEST_LIFE)
+def test_a_token_of_another_deployment_is_refused() -> None:
     foreign = issue_access_token(OTHERS, Audience.USER, "usr_1", lately(), LONGEST_LIFE)
-    for token in (over, foreign):
-        with pytest.raises(InvalidToken):
-            verify_access_token(KEYS, token)
+    with pytest.raises(InvalidToken):
+        verify_access_token(KEYS, foreign)
+
+
+def test_a_token_ends_a_minute_after_its_end_by_the_clock_that_issued_it() -> None:
+    now = lately()
+    token = issue_access_token(KEYS, Audience.USER, "usr_1", now, timedelta(hours=1))
+    claims = verify_access_token(KEYS, token)
+    refuse_unless_current(claims, now + timedelta(hours=1, seconds=58))
+    with pytest.raises(InvalidToken, match="expired"):
+        refuse_unless_current(claims, now + timedelta(hours=1, seconds=60))
+
+
+def test_a_token_of_an_issuer_begins_a_minute_before_its_beginning() -> None:
+    now = lately()
+    begins = now + timedelta(hours=1)
+    login = Login("https://login.example", "eve", now, begins, None, None, begins - LEEWAY)
+    refuse_unless_current(login, begins - timedelta(seconds=60))
+    with pytest.raises(InvalidToken, match="not valid yet"):
+        refuse_unless_current(login, begins - timedelta(seconds=61))
+
+
+@pytest.mark.parametrize("offset", [-timedelta(hours=13), -30 * SECOND, 30 * SECOND, 13 * HOUR])
+async def test_a_new_token_is_valid_wherever_the_clock_of_this_machine_stands(
+    acme: Organization, offset: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock(datetime):
+        """A clock of this machine that is not PostgreSQL's."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls.fromtimestamp((datetime.now(UTC) + offset).timestamp(), tz)
+
+    acme.administrator.token = await acme.deployment.token(acme.administrator.id)
+    monkeypatch.setattr("jwt.api_jwt.datetime", Clock)
+    assert (await acme.administrator.ask("GET", "/v1/me")).status_code == 200
+
+
+async def test_an_expired_token_is_refused(acme: Organization) -> None:
+    issued = await acme.deployment.service.now() - timedelta(minutes=61, seconds=1)
+    keys, bob = acme.deployment.service.keys, acme.administrator
+    bob.token = issue_access_token(keys, Audience.USER, bob.id, issued, timedelta(hours=1))
+    assert "expired" in refused(await bob.ask("GET", "/v1/me"), 401, "invalid_token")["detail"]
+    bob.token = issue_access_token(keys, Audience.OPERATOR, "ines", issued, timedelta(hours=1))
+    assert "expired" in refused(await bob.ask("GET", "/readyz"), 401, "invalid_token")["detail"]
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))

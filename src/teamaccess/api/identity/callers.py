@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change
 from teamaccess.directory.service_accounts.sign_in import InvalidApiToken
+from teamaccess.directory.users.issued import refuse_unless_current
 from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.tokens import Audience, Claims, InvalidToken
 from teamaccess.ledger import Attribution, OnBehalf
@@ -97,8 +98,7 @@ async def require_valid_credential(
             if token is None or not token.valid(now):
                 raise InvalidApiToken(cause="it has ended")
         case Claims() | Login():
-            if credential.expires_at <= now:
-                raise InvalidToken(cause="it has expired")
+            refuse_unless_current(credential, now)
             if isinstance(credential, Claims) and credential.audience is Audience.OPERATOR:
                 return
             user = await _owner_of(session, credential)

@@ -4,9 +4,20 @@ from teamaccess.api.identity.callers import Caller, Credential, Operator
 from teamaccess.changes.events.users import SignInRefused
 from teamaccess.directory.service_accounts.sign_in import PREFIX, InvalidApiToken, signed_in
 from teamaccess.directory.users.find import user_and_clock
-from teamaccess.directory.users.issued import wait_until_issued
-from teamaccess.directory.users.issuer import Issuer, Login
-from teamaccess.directory.users.logins import first_sign_in, known_and_clock
+from teamaccess.directory.users.issued import refuse_unless_current, wait_until_issued
+from teamaccess.directory.users.issuer import Issuer, Login, named_issuer
+from teamaccess.directory.users.logins import (
+    SignInAgain,
+    first_sign_in,
+    known_and_clock,
+    later_sign_in,
+)
+from teamaccess.directory.users.profiles import (
+    AddressHasAnotherLogin,
+    ProfileBusy,
+    differs,
+    log_unusable_claims,
+)
 from teamaccess.directory.users.tokens import Audience, Claims, InvalidToken, verify_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service
@@ -23,11 +34,15 @@ async def authenticate_token(
     """
     if token.startswith(PREFIX):
         return await _authenticate_service_account(service, token, request_id)
-    if service.issuer is not None and service.issuer.is_of(token):
+    if named_issuer(token) is not None:  # our own tokens name none
+        if service.issuer is None:
+            raise InvalidToken(cause="it is of an OpenID issuer, and this service accepts none")
         return await _authenticate_login(service, service.issuer, token, request_id)
     claims = verify_access_token(service.keys, token)
     if claims.audience is Audience.OPERATOR:
-        await wait_until_issued(claims.issued_at, await service.now())
+        now = await service.now()
+        refuse_unless_current(claims, now)
+        await wait_until_issued(claims.issued_at, now)
         return Operator(claims.subject), claims
     user = await _user_of(service, claims)
     # a service account signs in with its API tokens only, so for this kind of token it is not a user
@@ -48,6 +63,7 @@ async def _user_of(service: Service, claims: Claims) -> User | None:
         if found is None:
             return None
         user, now = found
+        refuse_unless_current(claims, now)
         if not await wait_until_issued(claims.issued_at, now):
             return user
 
@@ -62,6 +78,7 @@ async def _user_with_login(
     while True:
         async with service.reads() as session:
             user, now = await known_and_clock(session, login)
+        refuse_unless_current(login, now)
         dated = issuer.dated(login, now)
         if not await wait_until_issued(login.issued_at, now):
             return user, dated
@@ -84,13 +101,33 @@ async def _authenticate_login(
 ) -> tuple[Caller, Credential]:
     login = await issuer.verify(token)
     user, login = await _user_with_login(service, issuer, login)
-    if user is None:
-        attributed = Attribution("anonymous", Channel.API, request_id)
-        async with service.ledger.change(attributed) as change:
-            user = await first_sign_in(change, login)
-            await service.ledger.commit(change)
-    await _refuse_if_ended(service, login, user, request_id)
+    if user is not None:
+        await _refuse_if_ended(service, login, user, request_id)
+    if user is None or differs(user, login):
+        user = await _follow_login(service, user, login, request_id)
+        await _refuse_if_ended(service, login, user, request_id)
+    log_unusable_claims(user, login)
     return user, login
+
+
+async def _follow_login(service: Service, user: User | None, login: Login, request_id: str) -> User:
+    """Make or change the user by what the login says. Raises AddressHasAnotherLogin."""
+    actor = f"user:{user.id}" if user is not None else "anonymous"
+    try:
+        async with service.ledger.change(Attribution(actor, Channel.API, request_id)) as change:
+            if user is None:
+                followed = await first_sign_in(change, login)
+            else:
+                followed = await later_sign_in(change, user.id, login)
+            await service.ledger.commit(change)
+    except ProfileBusy:
+        if user is None:
+            raise SignInAgain from None
+        return user
+    except AddressHasAnotherLogin as refused:
+        await _record_refusal(service, actor, request_id, refused.code)
+        raise
+    return followed
 
 
 async def _refuse_if_ended(

@@ -46,13 +46,17 @@ async def ready(
 
 
 def _view(readiness: Readiness, *, operator: bool) -> dict[str, object]:
-    parts = {
+    parts: dict[str, object] = {
         "status": "ok" if readiness.ready else "unavailable",
         "database": readiness.database,
         "engine": readiness.engine,
     }
+    if readiness.issuer is not None:
+        parts["issuer"] = readiness.issuer
+    if readiness.clock_offset_seconds is not None:
+        parts["clock_offset_seconds"] = round(readiness.clock_offset_seconds, 3)
     if readiness.ledgers is None:
-        return {**parts}
+        return parts
     return {**parts, **_ledgers(readiness.ledgers, operator=operator)}
 
 

@@ -24,6 +24,7 @@ from teamaccess.directory.invitations.find import list_invitations
 from teamaccess.directory.invitations.letter import compose
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.users.issuer import Login
+from teamaccess.directory.users.profiles import verified_address
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue_access_token
 from teamaccess.ledger import NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import raise_busy_on_lock_timeout
@@ -129,7 +130,8 @@ async def accept(
     try:
         async with service.ledger.change(attributed, organization) as change:
             signed_in = await still_signed_in(request, change)
-            user = await acceptance.accept(change, offered.id, data.token, signed_in, name)
+            address = _address_of(signed_in, request.auth)
+            user = await acceptance.accept(change, offered.id, data.token, signed_in, address, name)
             token = issue_access_token(
                 service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE
             )
@@ -162,6 +164,13 @@ async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
         user = await change.session.get_one(User, request.user.id, with_for_update=at_once)
     await recheck_credential(request, change)
     return user
+
+
+def _address_of(user: User | None, credential: object) -> str | None:
+    """Return the address that the credential vouches for."""
+    if user is not None and isinstance(credential, Login):
+        return verified_address(user, credential)
+    return user.email if user is not None else None
 
 
 async def send(change: Change, service: Service, letter: Letter) -> InvitationView:

@@ -75,6 +75,9 @@ class EventKind(StrEnum):
     SIGNED_IN = "signed_in"
     SIGNED_OUT = "signed_out"
     LOGIN_LINKED = "login_linked"
+    LOGIN_MOVED = "login_moved"
+    USER_PROFILE_CHANGED = "user_profile_changed"
+    ADDRESS_RELEASED = "address_released"
     TOKEN_ISSUED = "token_issued"  # noqa: S105
     AUDITOR_GRANTED = "auditor_granted"
     AUDITOR_REVOKED = "auditor_revoked"

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from msgspec import UNSET, UnsetType
 
 from teamaccess.changes.events.kind import EventDetails, EventKind, Subject
+from teamaccess.storage import UserId
 
 
 class UserSignedIn(EventDetails):
@@ -25,12 +26,43 @@ class UserSignedOut(EventDetails):
 
 
 class LoginLinked(EventDetails):
-    """A user signed in through an OpenID issuer for the first time."""
+    """A user signed in through an OpenID issuer for the first time, or an operator linked a login.
+
+    `replaced` is true if the user had another login before. `unusable` names the claims of the token, and
+    the `external_id`, that this service could not use.
+    """
 
     kind: ClassVar = EventKind.LOGIN_LINKED
     subject: ClassVar = Subject.USER
 
     issuer: str
+    replaced: bool | UnsetType = UNSET
+    unusable: list[str] | UnsetType = UNSET
+
+
+class LoginMoved(EventDetails):
+    """A login was given to another user, so this user has none any more."""
+
+    kind: ClassVar = EventKind.LOGIN_MOVED
+    subject: ClassVar = Subject.USER
+
+    to: UserId
+
+
+class UserProfileChanged(EventDetails):
+    """The address or the name of a user was taken over from their login. `changed` names which."""
+
+    kind: ClassVar = EventKind.USER_PROFILE_CHANGED
+    subject: ClassVar = Subject.USER
+
+    changed: list[str]
+
+
+class AddressReleased(EventDetails):
+    """An operator took the address from a user, so that the mailbox's new owner can use it."""
+
+    kind: ClassVar = EventKind.ADDRESS_RELEASED
+    subject: ClassVar = Subject.USER
 
 
 class TokenIssued(EventDetails):

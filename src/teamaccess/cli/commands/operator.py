@@ -17,14 +17,23 @@ from teamaccess.cli.with_service import (
     progress_of,
     with_service,
 )
+from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members.administrators import grant_administrator as grant_role
 from teamaccess.directory.organizations import create
+from teamaccess.directory.users.logins import link_login as link_to_user
+from teamaccess.directory.users.logins import release_address as release_of_user
 from teamaccess.ledger import database_time
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, UserId
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+
+class NoIssuer(Invalid):
+    """`operator link-login` names no issuer, and the settings have none."""
+
+    message = "Name the issuer with --issuer: TEAMACCESS_OIDC_ISSUER is not set."
 
 
 @app.callback()
@@ -141,6 +150,60 @@ def revoke_auditor(
     print_result(
         as_json, f"{email} ({user}) is no longer an auditor of all organizations.", user=user
     )
+
+
+@app.command("link-login")
+def link_login(
+    user: Annotated[str, typer.Argument(help="The person's address or user id.")],
+    subject: Annotated[str, typer.Option(help="The `sub` of the person's tokens.")],
+    reason: Annotated[str, typer.Option(help="The reason. Auditors see it.")],
+    issuer: Annotated[
+        str | None,
+        typer.Option(help="The `iss` of the person's tokens; TEAMACCESS_OIDC_ISSUER by default."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a person another login. It replaces their present one, and ends their earlier sessions."""
+    cleaned_reason = clean("reason", reason, LONGEST_REASON)
+
+    async def link(service: Service) -> tuple[UserId, str | None, str]:
+        named = issuer or service.settings.oidc_issuer
+        if named is None:
+            raise NoIssuer
+        async with service.ledger.change(operator_attribution()) as change:
+            linked = await link_to_user(change, user, named, subject, cleaned_reason)
+            await service.ledger.commit(change)
+        return linked.id, linked.email, named
+
+    id, email, named = with_service(link)
+    print_result(
+        as_json,
+        f"{email or id} ({id}) signs in as {subject} at {named} from now on. Their earlier sessions have "
+        "ended.",
+        user=id,
+        email=email,
+        issuer=named,
+        subject=subject,
+    )
+
+
+@app.command("release-address")
+def release_address(
+    user: Annotated[str, typer.Argument(help="The person's address or user id.")],
+    reason: Annotated[str, typer.Option(help="The reason. Auditors see it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Take the address from a person whose mailbox has a new owner. They keep everything else."""
+    cleaned_reason = clean("reason", reason, LONGEST_REASON)
+
+    async def release(service: Service) -> UserId:
+        async with service.ledger.change(operator_attribution()) as change:
+            released = await release_of_user(change, user, cleaned_reason)
+            await service.ledger.commit(change)
+        return released.id
+
+    id = with_service(release)
+    print_result(as_json, f"{id} has no address any more. Another person can use it now.", user=id)
 
 
 @app.command("auditors")

@@ -22,6 +22,8 @@ from teamaccess.directory.invitations.offer import (
     authorize_inviter,
     find_invitation,
 )
+from teamaccess.directory.users.addresses import normalise
+from teamaccess.directory.users.profiles import holder_of
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.storage import Invitation, InvitationId, Membership, User, new_user_id
 
@@ -44,6 +46,16 @@ class AcceptsForSomebodyElse(Forbidden):
     message = (
         "This invitation was sent to another address than the one you are signed in with. Sign "
         "out, or sign in as the invited person."
+    )
+
+
+class AddressNotVerified(AcceptsForSomebodyElse):
+    """The caller's login does not confirm any address."""
+
+    code = AcceptsForSomebodyElse.code
+    message = (
+        "Your login does not confirm your e-mail address. Verify the address where you sign in, sign in "
+        "again, and then accept the invitation."
     )
 
 
@@ -97,9 +109,12 @@ async def accept(
     id: InvitationId,
     secret: str,
     signed_in: User | None,
+    address: str | None,
     name: str | None,
 ) -> User:
     """Create the membership with the offered roles, under the organization's lock; return the user.
+
+    `address` is the one that the caller's credential vouches for. `name` is for a user without one.
 
     The inviter is authorized again: they must still be able to invite, and hold every action offered.
     Raises UnknownInvitationToken, InvitationUnexplained, OnlyInPerson, AcceptsForSomebodyElse,
@@ -115,8 +130,8 @@ async def accept(
     is_machine = signed_in is not None and signed_in.is_service_account
     if is_machine or not change.in_person:
         raise OnlyInPerson
-    if signed_in is not None and signed_in.email != invitation.email:
-        raise AcceptsForSomebodyElse
+    if signed_in is not None:
+        await _refuse_other(change, invitation, signed_in, address)
     user = await _invited_user(change, invitation, signed_in, name)
     invitation.accept(user.id, change.now)
     change.attribute(change.attribution.with_inviter(user.id, invitation.invited_by))
@@ -132,17 +147,35 @@ async def accept(
     return user
 
 
+async def _refuse_other(
+    change: OrganizationChange, invitation: Invitation, user: User, address: str | None
+) -> None:
+    """Raise AcceptsForSomebodyElse unless the caller holds the invited address at present.
+
+    SECURITY: an address may have had another owner when it was stored with a user.
+    """
+    if address is None:
+        raise AddressNotVerified
+    if address != normalise(invitation.email):
+        raise AcceptsForSomebodyElse
+    holder = await holder_of(change.session, address)
+    if holder is not None and holder.id != user.id:
+        raise AcceptsForSomebodyElse
+
+
 async def _invited_user(
     change: OrganizationChange, invitation: Invitation, signed_in: User | None, name: str | None
 ) -> User:
     """Return the invited user; a new address becomes a user."""
     if signed_in is not None:
+        if signed_in.name is None:
+            signed_in.name = name
         return signed_in
     user: User | None = await change.session.scalar(
         insert(User)
         .values(
             id=new_user_id(),
-            email=invitation.email,
+            email=normalise(invitation.email),
             name=name,
             created_at=change.now,
             tokens_valid_from=change.now,

@@ -21,16 +21,17 @@ class InvalidEmail(Invalid):
 
 
 def normalise(email: str) -> str:
-    """Return the address in NFC, ASCII letters in lower case, its domain in IDNA's ASCII form.
+    """Return the address in NFC and in lower case, its domain in IDNA's ASCII form.
 
     Plus tags and dots are kept: they are the mail provider's business. Raises InvalidEmail.
     """
     local, at, domain = unicodedata.normalize("NFC", email.strip()).rpartition("@")
+    local = lower(local)
     try:
         domain = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
     except UnicodeError:  # IDNA's own among them
         raise InvalidEmail(email=email) from None
-    address = f"{_ascii_lower(local)}@{domain}"
+    address = f"{local}@{domain}"
     plausible = (
         at
         and not any(_unmailable(character) for character in local)
@@ -52,8 +53,10 @@ def invitee(key: bytes, address: str) -> str:
     return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()
 
 
-def _ascii_lower(text: str) -> str:
-    return "".join(c.lower() if c.isascii() else c for c in text)
+def lower(local: str) -> str:
+    """Return the part before the @ in NFC and in lower case, so that `Ünal` and `ünal` are one person."""
+    # a capital may become several characters, which NFC then composes
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).lower())
 
 
 def _unmailable(character: str) -> bool:

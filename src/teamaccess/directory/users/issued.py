@@ -1,11 +1,17 @@
-"""When a token was issued, judged by PostgreSQL's clock."""
+"""The times in a token, judged by PostgreSQL's clock."""
 
 import asyncio
 from collections import OrderedDict
 from collections.abc import Hashable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from jwt.types import Options
 
 from teamaccess.common.errors import Unauthenticated
+
+LEEWAY = timedelta(seconds=60)
+"""How long before its beginning and after its end a token is accepted, be it ours or an issuer's."""
 
 MOST_AHEAD = timedelta(seconds=2)
 """How far an issuer's clock may be ahead of PostgreSQL's."""
@@ -20,7 +26,53 @@ class InvalidToken(Unauthenticated):
     message = "The access token is not valid ({cause}). Sign in again."
 
 
-AHEAD = "its time of issue is ahead of our clock: the issuer's clock must be set"
+AHEAD = "its time of issue is ahead of our clock: set the clock of its issuer"
+
+
+class Lifetime(Protocol):
+    """The times between which a token is accepted, with the leeway."""
+
+    @property
+    def valid_from(self) -> datetime | None:
+        """When it is accepted, None from its time of issue."""
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it is refused."""
+
+
+def required(*claims: str) -> Options:
+    """Return PyJWT's options that require these claims, and leave their times to this module.
+
+    There is one clock, PostgreSQL's: all processes share it, and it is the one that ends sessions.
+    """
+    return {
+        "require": list(claims),
+        "verify_exp": False,
+        "verify_nbf": False,
+        "verify_iat": False,
+    }
+
+
+def time_in(claim: Any) -> datetime:
+    """Return the time of a claim, in seconds since 1970.
+
+    Raises TypeError, ValueError, OverflowError and OSError for anything else.
+    """
+    return datetime.fromtimestamp(claim, UTC)
+
+
+def beginning_in(claims: dict[str, Any]) -> datetime | None:
+    """Return when a token with these claims is accepted, None for one without a beginning (`nbf`)."""
+    return time_in(claims["nbf"]) - LEEWAY if claims.get("nbf") is not None else None
+
+
+def refuse_unless_current(token: Lifetime, now: datetime) -> None:
+    """Raise InvalidToken for a token that has expired, or is not valid yet."""
+    if token.expires_at <= now:
+        raise InvalidToken(cause="it has expired")
+    if token.valid_from is not None and token.valid_from > now:
+        raise InvalidToken(cause="it is not valid yet")
 
 
 async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:

@@ -1,24 +1,30 @@
 """Tokens of a login that people have already: JWTs of one OpenID issuer."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, NoReturn
 
 import jwt
+import structlog
 
-from teamaccess.common.text import LONGEST_NAME, InvalidText, clean
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
-from teamaccess.directory.users.issued import EarlyTokens
-from teamaccess.directory.users.signing_keys import SigningKeys
+from teamaccess.directory.users.claims import Profile, ProfileClaims
+from teamaccess.directory.users.issued import LEEWAY, EarlyTokens, beginning_in, required, time_in
+from teamaccess.directory.users.signing_keys import (
+    Jwk,
+    LoginUnavailable,
+    SigningKeys,
+    misspelt,
+)
 from teamaccess.directory.users.tokens import InvalidToken
 from teamaccess.storage import User
+
+log = structlog.get_logger()
 
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
 """Algorithms with a private and a public key. With any other, everybody who can read a key could sign."""
-CLOCK_SKEW = timedelta(seconds=60)
-"""For `exp` and `nbf`."""
 LONGEST_SUBJECT = 255
 """OpenID Connect Core 1.0 section 2."""
 
@@ -35,6 +41,10 @@ class Login:
     email: str | None
     """Normalised; None where the issuer does not vouch for it."""
     name: str | None
+    valid_from: datetime | None = None
+    """When it is accepted, with what clocks may differ. None from its time of issue."""
+    unusable: tuple[str, ...] = ()
+    """The claims `email` and `name`, if the token has a text there that this service cannot use."""
 
     def refuse_if_ended(self, user: User) -> None:
         """Raise InvalidToken when the user's sessions were ended after this token was issued.
@@ -49,11 +59,15 @@ class Login:
 class Issuer:
     """The login of this deployment, and the audience of its tokens."""
 
-    def __init__(self, issuer: str, audience: str) -> None:
+    def __init__(
+        self, issuer: str, audience: str, profile_claims: ProfileClaims | None = None
+    ) -> None:
         self.issuer = issuer
         self.audience = audience
         self.keys = SigningKeys(issuer)
+        self._profile_claims = profile_claims or ProfileClaims()
         self._early = EarlyTokens()
+        self._misspelt: str | None = None
 
     def dated(self, login: Login, now: datetime) -> Login:
         """Return the login with the time by which its token was issued, at the latest."""
@@ -61,68 +75,96 @@ class Issuer:
         token = (login.issuer, login.subject, login.issued_at)
         return replace(login, issued_at=self._early.issued(token, login.issued_at, now))
 
-    def is_of(self, token: str) -> bool:
-        """Return whether a token says that it is this issuer's; whether it is has to be verified."""
-        try:
-            said = jwt.decode(token, options={"verify_signature": False})
-        except (jwt.PyJWTError, ValueError, RecursionError):
-            return False
-        return said.get("iss") == self.issuer
+    @property
+    def problem(self) -> str | None:
+        """Why people cannot sign in, None as long as nothing is known to be wrong."""
+        return self.keys.problem or self._misspelt
 
     async def verify(self, token: str) -> Login:
         """Return what the token says.
 
-        Raises InvalidToken for one that is not the issuer's, not for us, or has ended, and
-        LoginUnavailable where the issuer's keys are not to be had.
+        Raises InvalidToken for one that is not the issuer's, not for us, or malformed, and
+        LoginUnavailable if the issuer's keys cannot be fetched. The times in the token are not judged
+        here, but by PostgreSQL's clock.
         """
         try:
-            header = jwt.get_unverified_header(token)
-            algorithm, kid = header.get("alg"), header.get("kid")
-            if algorithm not in ALGORITHMS:
-                raise InvalidToken(cause="it is not signed with a private key")
-            key = await self.keys.find(kid) if isinstance(kid, str) else None
-            if key is None or key.get("alg", algorithm) != algorithm:
-                raise InvalidToken(cause="signed with an unknown key")
-            claims = jwt.decode(
-                token,
-                jwt.PyJWK(key, algorithm),
-                algorithms=[algorithm],
-                audience=self.audience,
-                issuer=self.issuer,
-                leeway=CLOCK_SKEW,
-                options={
-                    "require": ["iss", "sub", "aud", "exp", "iat"],
-                    "verify_iat": False,  # by PostgreSQL's clock: `issued.wait_until_issued`
-                },
-            )
-            return _login(claims)
+            named = named_issuer(token)
+            if named != self.issuer:
+                await self._refuse_other(token, named or "")
+            claims = await self._signed_claims(token, self.issuer)
+            self._misspelt = None
+            return _login(claims, self._profile_claims.read(claims))
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, OSError) as error:
             raise InvalidToken(cause=str(error) or type(error).__name__) from None
 
+    async def _signed_claims(self, token: str, issuer: str) -> dict[str, Any]:
+        """Return the claims of a token with a valid signature of this issuer."""
+        header = jwt.get_unverified_header(token)
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm not in ALGORITHMS:
+            raise InvalidToken(cause="it is not signed with a private key")
+        keys = await self.keys.find(kid, algorithm)
+        if not keys:
+            raise InvalidToken(cause="signed with an unknown key")
+        if kid is None and len(keys) > 1:
+            raise InvalidToken(
+                cause=f"it does not name its key (kid), and {len(keys)} keys of its issuer fit"
+            )
+        for key in keys[:-1]:  # keys of one name that fit alike: any of them may have signed
+            with suppress(jwt.InvalidSignatureError, jwt.InvalidKeyError, jwt.PyJWKError):
+                return self._decode(token, key, algorithm, issuer)
+        return self._decode(token, keys[-1], algorithm, issuer)
 
-def _login(claims: dict[str, Any]) -> Login:
+    def _decode(self, token: str, key: Jwk, algorithm: str, issuer: str) -> dict[str, Any]:
+        return jwt.decode(
+            token,
+            jwt.PyJWK(key, algorithm),
+            algorithms=[algorithm],
+            audience=self.audience,
+            issuer=issuer,
+            options=required("iss", "sub", "aud", "exp", "iat"),
+        )
+
+    async def _refuse_other(self, token: str, named: str) -> NoReturn:
+        """Raise InvalidToken for a token that names another issuer.
+
+        SECURITY: anybody can write a token that names the issuer with one slash more. Only one with a
+        valid signature shows that the setting is misspelt, so only that is logged and shown.
+        """
+        if named.rstrip("/") != self.issuer.rstrip("/"):
+            raise InvalidToken(cause="its issuer is not the one that this service accepts")
+        with suppress(InvalidToken, LoginUnavailable, jwt.PyJWTError, ValueError, TypeError):
+            await self._signed_claims(token, named)
+            if self._misspelt is None:
+                self._misspelt = misspelt(named, self.issuer)
+                log.warning("issuer_misspelt", cause=self._misspelt)
+        raise InvalidToken(
+            cause=f"its issuer is {named}, and this service accepts {self.issuer}: they differ only in"
+            " the slash at the end. The operator has to set TEAMACCESS_OIDC_ISSUER to the former"
+        )
+
+
+def named_issuer(token: str) -> str | None:
+    """Return the issuer that a token names, None if it names none. It is not verified."""
+    try:
+        said = jwt.decode(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return None
+    issuer = said.get("iss")
+    return issuer if isinstance(issuer, str) else None
+
+
+def _login(claims: dict[str, Any], profile: Profile) -> Login:
     subject = claims["sub"]
     if not (0 < len(subject) <= LONGEST_SUBJECT and subject.isprintable()):
         raise ValueError("its subject is not an id")
     return Login(
         issuer=claims["iss"],
         subject=subject,
-        issued_at=datetime.fromtimestamp(claims["iat"], UTC),
-        expires_at=datetime.fromtimestamp(claims["exp"], UTC) + CLOCK_SKEW,
-        email=_address(claims.get("email")) if claims.get("email_verified") is True else None,
-        name=_name(claims.get("name")),
+        issued_at=time_in(claims["iat"]),
+        expires_at=time_in(claims["exp"]) + LEEWAY,
+        email=profile.email,
+        name=profile.name,
+        valid_from=beginning_in(claims),
+        unusable=profile.unusable,
     )
-
-
-def _address(said: object) -> str | None:
-    try:
-        return normalise(said) if isinstance(said, str) else None
-    except InvalidEmail:
-        return None
-
-
-def _name(said: object) -> str | None:
-    try:
-        return clean("name", said, LONGEST_NAME) if isinstance(said, str) else None
-    except InvalidText:
-        return None

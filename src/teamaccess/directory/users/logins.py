@@ -1,20 +1,31 @@
-"""Users of another login, found by its issuer and subject and by nothing else."""
+"""Users of another login, found by its issuer and subject and by nothing else.
+
+A login is linked to a user at its first sign-in, or by an operator. Afterwards it stays there.
+"""
 
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import ColumnElement, Table, case, exists, func, literal, select, update
+from msgspec import UNSET
+from sqlalchemy import ColumnElement, Table, case, exists, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
-from teamaccess.changes.events.users import LoginLinked
-from teamaccess.common.errors import Unavailable
-from teamaccess.directory.users.issuer import Login
+from teamaccess.changes.events.users import AddressReleased, LoginLinked, LoginMoved
+from teamaccess.common.errors import Conflict, Invalid, Unavailable
+from teamaccess.directory.users.find import UnknownUser, find_user
+from teamaccess.directory.users.issuer import LONGEST_SUBJECT, Login
+from teamaccess.directory.users.profiles import (
+    address_taken,
+    holder_of,
+    take_over,
+    waiting_shortly,
+)
 from teamaccess.ledger import database_time
-from teamaccess.storage import Event, User, new_user_id
+from teamaccess.storage import Auditor, Event, Membership, User, UserId, new_user_id
 
 OTHERS = cast(Table, User.__table__).alias("others")
 
@@ -23,6 +34,36 @@ class SignInAgain(Unavailable):
     """Another request has just created a user with this address or login."""
 
     message = "Another request has just created a user with this address or login. Try again."
+
+
+class LoginInUse(Conflict):
+    """The login belongs to a user who has access of their own, so it cannot be given away."""
+
+    message = (
+        "The login belongs to {user}, who is a member or an auditor. Remove that user everywhere "
+        "first, or keep the login there."
+    )
+
+
+class LinkedAlready(Conflict):
+    """The user has this login already."""
+
+    message = "{user} has this login already."
+
+
+class InvalidLogin(Invalid):
+    """The issuer or the subject has an impossible length or unprintable characters."""
+
+    message = (
+        "An issuer and a subject have 1 to {longest} printable characters. Copy them from `iss` and "
+        "`sub` of the person's token."
+    )
+
+
+class NoAddressToRelease(Conflict):
+    """The user has no address."""
+
+    message = "{user} has no address."
 
 
 async def known(session: AsyncSession, login: Login) -> User | None:
@@ -43,8 +84,8 @@ async def first_sign_in(change: Change, login: Login) -> User:
     """Return the user who has this login from now on.
 
     That is the user with its address, if the issuer vouches for it and the user has no login yet.
-    Otherwise it is a new user, who gets the address if no other user has it. Raises SignInAgain, and
-    InvalidToken if the user's sessions were ended after the login's token was issued.
+    Otherwise it is a new user. Raises AddressHasAnotherLogin, SignInAgain, and InvalidToken if the user's
+    sessions were ended after the login's token was issued.
     """
     try:
         user = await _link(change, login) or await _make(change, login)
@@ -52,11 +93,97 @@ async def first_sign_in(change: Change, login: Login) -> User:
         raise SignInAgain from taken
     if user is None:
         user = await known(change.session, login)  # in another request, meanwhile
-        if user is None:
-            raise SignInAgain
-        return user
+        if user is not None:
+            return user
+        if await holder_of(change.session, login.email) is not None:
+            raise address_taken(login)
+        raise SignInAgain
     login.refuse_if_ended(user)
-    await record(change, LoginLinked(issuer=login.issuer), Event.PLATFORM, user.id)
+    await _record_link(change, user, login.issuer, login)
+    return user
+
+
+async def later_sign_in(change: Change, id: UserId, login: Login) -> User:
+    """Take over what the login says of its user. Return the user whom it belongs to from now on.
+
+    That is another user in one case: the login's user has no access, and the address belongs to a user
+    without a login. The person was made a user twice, and gets the user whom the address was given. This
+    is what their first sign-in would have done with a verified address.
+
+    Raises AddressHasAnotherLogin, ProfileBusy, and InvalidToken if the sessions of the other user were
+    ended after the login's token was issued.
+    """
+    async with waiting_shortly(change, login):
+        holder = await holder_of(change.session, login.email)
+        if holder is not None and holder.id != id and _may_be_linked(holder):
+            user = await change.session.get_one(
+                User, id, with_for_update=True, populate_existing=True
+            )
+            if (user.issuer, user.subject) == (login.issuer, login.subject):
+                if await _has_access(change, id):
+                    raise address_taken(login)
+                await _move(change, user, holder)
+                linked = await _link(change, login)
+                if linked is None:
+                    raise SignInAgain
+                login.refuse_if_ended(linked)
+                await _record_link(change, linked, login.issuer, login)
+                return linked
+        return await take_over(change, id, login)
+
+
+async def link_login(
+    change: Change, id_or_email: str, issuer: str, subject: str, reason: str
+) -> User:
+    """Give the login to the user, as an operator. Return the user.
+
+    It replaces another login of the user and ends all their earlier sessions. A user who has the login
+    without any access loses it. Raises InvalidLogin, UnknownUser, LinkedAlready and LoginInUse.
+    """
+    if any(
+        not (0 < len(each) <= LONGEST_SUBJECT and each.isprintable()) for each in (issuer, subject)
+    ):
+        raise InvalidLogin(longest=LONGEST_SUBJECT)
+    found = await find_user(change.session, id_or_email)
+    locked = (
+        select(User)
+        .where(or_(User.id == found.id, (User.issuer == issuer) & (User.subject == subject)))
+        .order_by(User.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    users = {user.id: user for user in await change.session.scalars(locked)}
+    user = users.pop(found.id)
+    if user.is_service_account:
+        raise UnknownUser(user=id_or_email)
+    if (user.issuer, user.subject) == (issuer, subject):
+        raise LinkedAlready(user=id_or_email)
+    for giver in users.values():
+        if await _has_access(change, giver.id):
+            raise LoginInUse(user=giver.id)
+        await _move(change, giver, user, reason)
+    replaced = user.issuer is not None
+    follows = user.external_id is None or user.external_id == user.subject
+    user.issuer, user.subject, user.profile_at = issuer, subject, None
+    user.linked_at = func.clock_timestamp()  # SECURITY: this ends all earlier sessions
+    if follows:
+        user.external_id = _unless_taken("external_id", subject)
+    await change.session.flush()
+    await change.session.refresh(user)
+    await _record_link(change, user, issuer, replaced=replaced, reason=reason)
+    return user
+
+
+async def release_address(change: Change, id_or_email: str, reason: str) -> User:
+    """Take the address from the user, as an operator. Return the user, who keeps everything else.
+
+    It is for a mailbox with a new owner. Raises UnknownUser and NoAddressToRelease.
+    """
+    user = await find_user(change.session, id_or_email)
+    if user.email is None:
+        raise NoAddressToRelease(user=user.id)
+    user.email = None
+    await record(change, AddressReleased(), Event.PLATFORM, user.id, reason)
     return user
 
 
@@ -69,6 +196,8 @@ async def _link(change: Change, login: Login) -> User | None:
         .values(
             issuer=login.issuer,
             subject=login.subject,
+            name=func.coalesce(login.name, User.name),
+            profile_at=login.issued_at,
             # SECURITY: this ends all sessions of ours that the user has; those of the login begin now
             linked_at=func.clock_timestamp(),
             external_id=func.coalesce(
@@ -76,7 +205,7 @@ async def _link(change: Change, login: Login) -> User | None:
             ),
         )
         .returning(User)
-        .execution_options(synchronize_session=False)
+        .execution_options(synchronize_session=False, populate_existing=True)
     )
     return linked
 
@@ -86,10 +215,11 @@ async def _make(change: Change, login: Login) -> User | None:
         insert(User)
         .values(
             id=new_user_id(),
-            email=_unless_taken("email", login.email) if login.email is not None else None,
+            email=login.email,
             name=login.name,
             created_at=change.now,
             tokens_valid_from=login.issued_at,
+            profile_at=login.issued_at,
             issuer=login.issuer,
             subject=login.subject,
             external_id=_unless_taken("external_id", login.subject),
@@ -98,6 +228,43 @@ async def _make(change: Change, login: Login) -> User | None:
         .returning(User)
     )
     return made
+
+
+async def _move(change: Change, giver: User, to: User, reason: str | None = None) -> None:
+    """Take the login from a user without access, and what came with it."""
+    giver.issuer = giver.subject = giver.external_id = giver.email = None
+    giver.linked_at = func.clock_timestamp()
+    await record(change, LoginMoved(to=to.id), Event.PLATFORM, giver.id, reason)
+
+
+async def _record_link(
+    change: Change,
+    user: User,
+    issuer: str,
+    login: Login | None = None,
+    *,
+    replaced: bool = False,
+    reason: str | None = None,
+) -> None:
+    unusable = [
+        *(login.unusable if login else ()),
+        *(["external_id"] if not user.external_id else []),
+    ]
+    details = LoginLinked(
+        issuer=issuer, replaced=replaced or UNSET, unusable=unusable if unusable else UNSET
+    )
+    await record(change, details, Event.PLATFORM, user.id, reason)
+
+
+async def _has_access(change: Change, id: UserId) -> bool:
+    """Return whether the user is a member or an auditor. Lock their row before."""
+    member = exists().where(Membership.user_id == id)
+    auditor = exists().where(Auditor.user_id == id)
+    return bool(await change.session.scalar(select(or_(member, auditor))))
+
+
+def _may_be_linked(user: User) -> bool:
+    return user.issuer is None and not user.is_service_account
 
 
 def _unless_taken(column: str, value: str) -> ColumnElement[str | None]:

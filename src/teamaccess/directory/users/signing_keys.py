@@ -32,13 +32,22 @@ LARGEST_ANSWER = 1024 * 1024
 
 Jwk = dict[str, Any]
 
+KINDS_OF_KEYS = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
+"""The `kty` that the beginning of an algorithm's name requires (RFC 7518 section 6.1, RFC 8037)."""
+CURVES = {
+    "ES256": {"P-256"},
+    "ES384": {"P-384"},
+    "ES512": {"P-521"},
+    "EdDSA": {"Ed25519", "Ed448"},
+}
+
 
 class LoginUnavailable(Unavailable):
     """The OpenID issuer's keys cannot be fetched, so its tokens cannot be verified."""
 
     message = (
-        "The OpenID issuer {issuer} does not answer, so its tokens can't be verified. Try again"
-        " shortly."
+        "The tokens of the OpenID issuer {issuer} can't be verified, because its keys can't be"
+        " fetched: {cause}. Try again shortly."
     )
 
 
@@ -47,59 +56,105 @@ class NotTheIssuer(Exception):
 
 
 class SigningKeys:
-    """One issuer's keys, found by discovery and kept for a while."""
+    """One issuer's keys, found by discovery and kept for a while.
+
+    A set may name several keys alike, for example one for each algorithm (RFC 7517 section 4.5). So all
+    keys are kept, and `find` chooses among them.
+    """
 
     def __init__(self, issuer: str) -> None:
         self.issuer = issuer
         self.pause = PAUSE_SECONDS
-        self._keys: dict[str, Jwk] = {}
+        self.problem: str | None = None
+        """Why the keys could not be fetched the last time; None if they could, or were not needed yet."""
+        self._keys: list[Jwk] = []
         self._known_at = self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
 
-    async def find(self, kid: str) -> Jwk | None:
-        """Return the key that the issuer names so, None where it has none of that name.
+    async def find(self, kid: str | None, algorithm: str) -> list[Jwk]:
+        """Return the keys that a token of this algorithm can be signed with; none if there are none.
 
-        Raises LoginUnavailable.
+        With a `kid` these are the keys of that name, otherwise all of them. Raises LoginUnavailable.
         """
-        busy = self._lock.locked() and kid in self._keys  # then what is known does for now
-        if self._is_due(kid) and not busy:
+        busy = self._lock.locked() and self._fitting(kid, algorithm)  # what is known does for now
+        if self._is_due(kid, algorithm) and not busy:
             async with self._lock:
-                if self._is_due(kid):  # another request may have asked meanwhile
+                if self._is_due(kid, algorithm):  # another request may have asked meanwhile
                     await self._ask()
         age = time.monotonic() - self._known_at
-        if age > GRACE_SECONDS or (kid not in self._keys and self._known_at < self._asked_at):
-            raise LoginUnavailable(issuer=self.issuer)
-        return self._keys.get(kid)
+        found = self._fitting(kid, algorithm)
+        if age > GRACE_SECONDS or (not found and self._known_at < self._asked_at):
+            raise LoginUnavailable(issuer=self.issuer, cause=self.problem)
+        return found
 
-    def _is_due(self, kid: str) -> bool:
-        now = time.monotonic()
-        wanted = kid not in self._keys or now - self._known_at > LIFE_SECONDS
-        return wanted and now - self._asked_at > self.pause
+    async def refresh(self) -> None:
+        """Fetch the keys again if they are due, so that a problem shows before a person signs in."""
+        if self._is_old() and not self._lock.locked():
+            async with self._lock:
+                await self._ask()
+
+    def _fitting(self, kid: str | None, algorithm: str) -> list[Jwk]:
+        return [
+            key
+            for key in self._keys
+            if (kid is None or key.get("kid") == kid) and _is_for(key, algorithm)
+        ]
+
+    def _is_due(self, kid: str | None, algorithm: str) -> bool:
+        unknown = not self._fitting(kid, algorithm)
+        return self._is_old() or (unknown and self._may_ask())
+
+    def _is_old(self) -> bool:
+        return time.monotonic() - self._known_at > LIFE_SECONDS and self._may_ask()
+
+    def _may_ask(self) -> bool:
+        return time.monotonic() - self._asked_at > self.pause
 
     async def _ask(self) -> None:
         try:
             self._keys = await asyncio.to_thread(_keys_of, self.issuer)
             self._asked_at = self._known_at = time.monotonic()
+            self.problem = None
         except (NotTheIssuer, OSError, HTTPException, ValueError) as cause:
             self._asked_at = time.monotonic()
-            log.warning("login_unavailable", issuer=self.issuer, cause=repr(cause))
+            self.problem = (
+                str(cause) if isinstance(cause, NotTheIssuer) else f"it does not answer ({cause})"
+            )
+            log.warning("login_unavailable", issuer=self.issuer, cause=self.problem)
 
 
-def _keys_of(issuer: str) -> dict[str, Jwk]:
-    """Ask for the keys for signatures, by name (OpenID Connect Discovery 1.0 section 4)."""
+def misspelt(named: str, issuer: str) -> str:
+    """Return how the issuer's own name differs from the one of the settings."""
+    if named.rstrip("/") == issuer.rstrip("/"):
+        return (
+            f"the issuer calls itself {named}, and TEAMACCESS_OIDC_ISSUER is {issuer}. They differ only"
+            f" in the slash at the end. Set TEAMACCESS_OIDC_ISSUER to {named}"
+        )
+    return f"the issuer calls itself {named}, and TEAMACCESS_OIDC_ISSUER is {issuer}"
+
+
+def _is_for(key: Jwk, algorithm: str) -> bool:
+    """Return whether the key can verify signatures of the algorithm (RFC 7517 section 4)."""
+    operations = key.get("key_ops", ["verify"])
+    return (
+        key.get("kty") == KINDS_OF_KEYS.get(algorithm[:2])
+        and key.get("alg", algorithm) == algorithm
+        and key.get("use", "sig") == "sig"
+        and isinstance(operations, list)
+        and "verify" in operations
+        and (algorithm not in CURVES or key.get("crv") in CURVES[algorithm])
+    )
+
+
+def _keys_of(issuer: str) -> list[Jwk]:
+    """Ask for all keys of the issuer (OpenID Connect Discovery 1.0 section 4)."""
     about = _fetch(issuer.rstrip("/") + DISCOVERY)
-    if about.get("issuer") != issuer:
-        raise NotTheIssuer(f"it calls itself {about.get('issuer')!r}")
+    if (named := about.get("issuer")) != issuer:
+        raise NotTheIssuer(misspelt(str(named), issuer))
     keys = _fetch(str(about.get("jwks_uri"))).get("keys")
     if not isinstance(keys, list):
-        raise NotTheIssuer("it has no keys")
-    return {
-        key["kid"]: key
-        for key in keys
-        if isinstance(key, dict)
-        and isinstance(key.get("kid"), str)
-        and key.get("use", "sig") == "sig"
-    }
+        raise NotTheIssuer("the issuer gives out no keys")
+    return [key for key in keys if isinstance(key, dict)]
 
 
 def _fetch(url: str) -> dict[str, Any]:

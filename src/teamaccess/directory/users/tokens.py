@@ -3,13 +3,13 @@
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import jwt
 
 from teamaccess.common.errors import Invalid
-from teamaccess.directory.users.issued import AHEAD, InvalidToken
+from teamaccess.directory.users.issued import LEEWAY, InvalidToken, beginning_in, required, time_in
 from teamaccess.directory.users.keys import Keys
 from teamaccess.storage import User
 
@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 LONGEST_LIFE = timedelta(hours=12)
-CLOCK_SKEW = timedelta(seconds=10)
 SUBJECT = re.compile(r"[\w@.+-]{1,100}")
 """A user's id or an operator's name. Both are written into the chains."""
 
@@ -54,6 +53,8 @@ class Claims:
     issued_at: datetime
     expires_at: datetime
     """When it is refused, with what clocks may differ."""
+    valid_from: datetime | None = None
+    """When it is accepted. None from its time of issue, as for all tokens that we issue."""
 
     def refuse_if_ended(self, user: User) -> None:
         """Raise InvalidToken when the user's sessions were ended after this token was issued.
@@ -86,15 +87,17 @@ def issue_access_token(
 
 
 def verify_access_token(keys: Keys, token: str) -> Claims:
-    """Return what the token says; raises InvalidToken for one that is not ours or has ended."""
+    """Return what the token says. Raises InvalidToken for one that is not ours.
+
+    Its times are judged by PostgreSQL's clock: `issued.refuse_unless_current` and `wait_until_issued`.
+    """
     try:
         verified = jwt.decode_complete(
             token,
             keys.tokens,
             algorithms=["HS256"],
             audience=list(Audience),
-            leeway=CLOCK_SKEW,
-            options={"require": ["aud", "sub", "iat", "exp", "jti"]},
+            options=required("aud", "sub", "iat", "exp", "jti"),
         )
         claims = verified["payload"]
         if verified["header"].get("kid") != keys.token_key_id:
@@ -104,10 +107,9 @@ def verify_access_token(keys: Keys, token: str) -> Claims:
         return Claims(
             Audience(claims["aud"]),
             claims["sub"],
-            datetime.fromtimestamp(claims["iat"], UTC),
-            datetime.fromtimestamp(claims["exp"], UTC) + CLOCK_SKEW,
+            time_in(claims["iat"]),
+            time_in(claims["exp"]) + LEEWAY,
+            beginning_in(claims),
         )
-    except jwt.ImmatureSignatureError:
-        raise InvalidToken(cause=AHEAD) from None
     except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, OSError) as error:
         raise InvalidToken(cause=str(error) or type(error).__name__) from None

@@ -93,6 +93,8 @@ class User(Base):
     external_id: Mapped[str | None]
     linked_at: Mapped[datetime | None]
     """When a login was linked to an existing user. Our own tokens from before are invalid."""
+    profile_at: Mapped[datetime | None]
+    """When the token was issued from which address and name were last taken over."""
 
     @property
     def kind(self) -> UserKind:

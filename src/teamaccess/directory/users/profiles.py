@@ -1,0 +1,130 @@
+"""A user's address and name follow what their login says of them.
+
+A user has the address that their newest token vouches for. So an address that they give up is free for
+its next owner, who gets nothing of theirs: memberships belong to the user, not to the address.
+"""
+
+import shlex
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.changes import Change
+from teamaccess.changes.events import record
+from teamaccess.changes.events.users import UserProfileChanged
+from teamaccess.common.errors import Conflict
+from teamaccess.common.throttle import Throttle
+from teamaccess.directory.users.issuer import Login
+from teamaccess.ledger.dialect import sqlstate
+from teamaccess.ledger.session import LOCK_NOT_AVAILABLE
+from teamaccess.storage import Event, User, UserId
+
+log = structlog.get_logger()
+
+SHORT_WAIT = text("SET LOCAL lock_timeout = '50ms'")
+"""SECURITY: changes of all organizations lock users. A request that only reads must not wait for them."""
+_LOGGED = Throttle(3600)
+
+
+class AddressHasAnotherLogin(Conflict):
+    """The address that the login vouches for belongs to another user.
+
+    Nobody is linked without an operator, because a mailbox may have a new owner.
+    """
+
+    message = (
+        "The address {email} belongs to another user, who does not have this login. If you are that "
+        "user, an operator of this service can give them your login: `teamaccess operator link-login "
+        "{address} {login} --reason TEXT`. If the mailbox has a new owner, `teamaccess operator "
+        "release-address {address} --reason TEXT` makes the address free."
+    )
+
+
+class ProfileBusy(Exception):
+    """Another change holds the user's row. The profile is taken over at the next request."""
+
+
+def differs(user: User, login: Login) -> bool:
+    """Return whether the login says something newer of the user.
+
+    A token from before the last change says what was true before it.
+    """
+    if user.profile_at is not None and login.issued_at <= user.profile_at:
+        return False
+    return login.email not in (None, user.email) or login.name not in (None, user.name)
+
+
+def verified_address(user: User, login: Login) -> str | None:
+    """Return the address that the login vouches for now, None if there is none.
+
+    SECURITY: the stored address does not count, because its mailbox may have a new owner. Neither does
+    the address of a token from before the user's last change of address.
+    """
+    return login.email if login.email == user.email or differs(user, login) else None
+
+
+@asynccontextmanager
+async def waiting_shortly(change: Change, login: Login) -> AsyncIterator[None]:
+    """Raise ProfileBusy if the block would have to wait for a lock.
+
+    Raises AddressHasAnotherLogin if another user takes the login's address at the same moment.
+    """
+    try:
+        await change.session.execute(SHORT_WAIT)
+        yield
+    except DBAPIError as error:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            raise ProfileBusy from error
+        if isinstance(error, IntegrityError):
+            raise address_taken(login) from error
+        raise
+
+
+async def take_over(change: Change, id: UserId, login: Login) -> User:
+    """Take address and name over from the login. Return the user. Raises AddressHasAnotherLogin."""
+    user = await change.session.get_one(User, id, with_for_update=True, populate_existing=True)
+    if not differs(user, login):  # another request has taken it over meanwhile
+        return user
+    changed = []
+    if login.email not in (None, user.email):
+        if await holder_of(change.session, login.email) is not None:
+            raise address_taken(login)
+        user.email = login.email
+        changed.append("email")
+    if login.name not in (None, user.name):
+        user.name = login.name
+        changed.append("name")
+    user.profile_at = login.issued_at
+    await record(change, UserProfileChanged(changed=changed), Event.PLATFORM, id)
+    return user
+
+
+async def holder_of(session: AsyncSession, email: str | None) -> User | None:
+    """Return the user with this normalised address, or None."""
+    if email is None:
+        return None
+    holder: User | None = await session.scalar(select(User).where(User.email == email))
+    return holder
+
+
+def address_taken(login: Login) -> AddressHasAnotherLogin:
+    """Return the refusal of a login whose address belongs to another user.
+
+    SECURITY: an operator may paste the commands into a shell, and people choose what they contain.
+    """
+    issuer, subject, address = map(shlex.quote, (login.issuer, login.subject, login.email or ""))
+    named = f"--issuer {issuer} --subject {subject}"
+    return AddressHasAnotherLogin(email=login.email, address=address, login=named)
+
+
+def log_unusable_claims(user: User, login: Login) -> None:
+    """Log which claims of the login could not be used, once an hour for each user.
+
+    The user keeps the address and the name that they had.
+    """
+    if login.unusable and _LOGGED.allows((user.id, login.unusable)):
+        log.warning("login_claims_unusable", user=user.id, claims=list(login.unusable))
