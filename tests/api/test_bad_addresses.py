@@ -220,7 +220,8 @@ async def test_unsupported_methods_are_refused(targets: RequestTargets, path: st
     known = {route.method: route for route in ROUTES if route.path == path}
     url = targets.url(next(iter(known.values())))
     for method in METHODS:
-        if method.upper() not in known:
+        as_get = method == "HEAD" and "GET" in known
+        if method.upper() not in known and not as_get:
             answer = await ana.deployment.http.request(
                 method, url, headers={"Authorization": f"Bearer {ana.token}"}
             )

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from teamaccess.common.text import InvalidText, clean
-from teamaccess.directory.invitations.letter import spoken
 from teamaccess.directory.mail import (
     FileMailer,
     Mail,
@@ -23,6 +22,7 @@ from teamaccess.directory.mail import (
     SmtpMailer,
     UnsafeMail,
     serialize_verified,
+    without_links,
 )
 from tests.support.deployment import Deployment
 from tests.support.inbox import Inbox, url
@@ -35,6 +35,8 @@ HEADERS = [
     "From",
     "To",
     "Date",
+    "Message-ID",
+    "Auto-Submitted",
     "MIME-Version",
     "Content-Type",
     "Content-Transfer-Encoding",
@@ -99,7 +101,7 @@ async def test_an_organizations_name_cannot_become_a_header(
     assert mail.get_content_type() == "text/plain"
     assert b"You are invited to join " in mail.get_payload(decode=True)
     if not name.startswith("=?") and "=?" not in name:
-        assert as_clients_read(mail) == f"Join {spoken(name, initech.id)}"
+        assert as_clients_read(mail) == f"Join {without_links(name)}"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -260,18 +262,3 @@ async def test_a_deployment_with_a_hostile_sender_address_does_not_start(
     ):
         with pytest.raises(ValidationError):
             type(finicom.settings)(**{**finicom.settings.model_dump(), "public_url": address})
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("https://evil.example/login - your account is locked", "acme"),
-        ("www.evil.example", "acme"),
-        ("sign in at evil.example/now", "acme"),
-        ("write to help@evil.example", "acme"),
-        ("Booking.com", "Booking.com"),
-        ("Acme & Sons", "Acme & Sons"),
-    ],
-)
-def test_a_name_that_looks_like_a_link_is_not_in_the_mail(name: str, shown: str) -> None:
-    assert spoken(name, "acme") == shown

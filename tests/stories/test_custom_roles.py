@@ -30,7 +30,9 @@ async def test_a_custom_role_allows_only_its_actions(acme: Organization) -> None
     ]
     bob = await acme.member("bob", roles=["treasurer"])
     assert (await acme.ledger())[-1][-1] == f"TOUCH role:{acme.id}/treasurer#member@user:{bob.id}"
-    assert "You are invited to join Acme as Treasurer." in acme.deployment.mails_to(bob.email)[-1]
+    mail = acme.deployment.mails_to(bob.email)[-1]
+    assert "You are invited to join Acme\n" in mail
+    assert "  - Treasurer\n" in mail
     shown = (await bob.ask("GET", f"{acme.path}/permissions")).json()
     assert shown["actions"] == ["payouts_view", "transfers_view"]
     assert not await acme.can(bob, "transfers_create")

@@ -12,6 +12,7 @@ from litestar.types import Message, Scope
 
 from teamaccess.api import problems
 from teamaccess.api.description import describe, formats, render
+from teamaccess.api.head import AnswerHead
 from teamaccess.api.identity.authentication import Authentication, provide_service, provide_user
 from teamaccess.api.identity.callers import request_id
 from teamaccess.api.metrics import Metrics
@@ -89,6 +90,7 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
     )
     describe(app)
+    app.asgi_handler = AnswerHead(app.asgi_handler)  # outside the router, which refuses HEAD
     app.state.known_tokens = tokens
     return app
 

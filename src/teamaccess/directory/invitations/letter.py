@@ -1,26 +1,33 @@
 """The mail that carries an invitation."""
 
-import re
 from email.utils import parseaddr
 from urllib.parse import urlencode, urlsplit
 
+from teamaccess.common.text import pluralize
 from teamaccess.directory.invitations.offer import Letter
-from teamaccess.directory.mail import Mail, Mailbox
+from teamaccess.directory.mail import Mail, Mailbox, without_links
 
 MOST_ROLES = 10
 """Roles that a mail names."""
-LINK_LIKE = re.compile(r"://|www\.|\w\.\w{2,}[/?#:]|@", re.IGNORECASE)
 
 BODY = """\
-You are invited to join {organization} as {roles}.
+You are invited to join {organization}
+
+Your roles there:
+
+{roles}
 
 Accept here:
 
   {link}
 
-The link works once, only for {email}, and until {until:%d %B %Y, %H:%M} UTC.
+The link works once, only for the address that this mail was sent to, and until
+{until:%d %B %Y, %H:%M} UTC.
+
 If you did not expect this mail, ignore it. Nothing will change.
 """
+"""SECURITY: a line break follows each name, so that no text of ours completes a link in it. The invited
+address is left out: its inviter chose what stands before the @, which can look like a link, too."""
 
 
 def sender_of(mail_from: str | None, public_url: str) -> Mailbox:
@@ -35,24 +42,16 @@ def sender_at(url: str) -> Mailbox:
     return Mailbox("teamaccess", f"no-reply@{domain}")
 
 
-def spoken(name: str, id: str) -> str:
-    """Return the name, or the id instead of a name that mail programs could make a link of.
-
-    SECURITY: anybody may be able to choose an organization's name, and the mail is ours: a link in it
-    would be taken for ours, too.
-    """
-    return id if LINK_LIKE.search(name) else name
-
-
 def compose(
     letter: Letter, organization: str, public_url: str, mail_from: str | None = None
 ) -> Mail:
     """Return the mail; `organization` is the display name, `mail_from` the sender of the settings."""
     invitation = letter.invitation
     offered = invitation.roles
-    roles = [spoken(letter.roles.name(role), role) for role in offered[:MOST_ROLES]]
-    more = [f"{len(offered) - MOST_ROLES} more roles"] if len(offered) > MOST_ROLES else []
-    organization = spoken(organization, invitation.organization_id)
+    roles = [without_links(letter.roles.name(role)) for role in offered[:MOST_ROLES]]
+    if more := len(offered) - len(roles):
+        roles.append(f"and {pluralize(more, 'more role')}")
+    organization = without_links(organization)
     query = urlencode({"token": letter.secret})
     return Mail(
         subject=f"Join {organization}",
@@ -61,9 +60,8 @@ def compose(
         date=invitation.sent_at,
         text=BODY.format(
             organization=organization,
-            roles=", ".join([*roles, *more]),
+            roles="\n".join(f"  - {role}" for role in roles),
             link=f"{public_url.rstrip('/')}/invitations/accept?{query}",
             until=invitation.expires_at,
-            email=invitation.email,
         ),
     )

@@ -2,6 +2,7 @@
 
 from teamaccess.directory.mail.mail import Mail, Mailbox
 from teamaccess.directory.mail.mailer import FileMailer, Mailer, NoMailer, SmtpMailer, mailer
+from teamaccess.directory.mail.names import without_links
 from teamaccess.directory.mail.verify import UnsafeMail, serialize_verified
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "UnsafeMail",
     "mailer",
     "serialize_verified",
+    "without_links",
 ]

@@ -17,17 +17,22 @@ HEADERS = (
     "From",
     "To",
     "Date",
+    "Message-ID",
+    "Auto-Submitted",
     "MIME-Version",
     "Content-Type",
     "Content-Transfer-Encoding",
 )
 CONTENT_TYPE = 'text/plain; charset="utf-8"'
+AUTO_SUBMITTED = "auto-generated"
+"""No program should answer the mail, for example with a note about holidays (RFC 3834 section 5)."""
 LONGEST_LINE = 998
 """In bytes, without the line end (RFC 5322 section 2.1.1)."""
 LONGEST_PLAIN = 60
 """The most characters of a header that is written unencoded. Longer headers are encoded and folded."""
-BYTES_IN_A_WORD = 42
-"""42 bytes are 56 characters of base64, so an encoded word keeps within 75 (RFC 2047 section 2)."""
+BYTES_IN_A_WORD = 39
+"""39 bytes are 52 characters of base64. So every line with an encoded word has at most 76 characters, the
+first line of the Subject included (RFC 2047 section 2)."""
 PLAIN = re.compile(r"[!-~]+( [!-~]+)*")
 ATOM = re.compile(r"[A-Za-z0-9]+( [A-Za-z0-9]+)*")
 
@@ -45,6 +50,8 @@ def serialize(mail: Mail, *, readable: bool = False) -> bytes:
         _mailbox(mail.sender),
         mail.recipient,
         format_datetime(mail.date),
+        mail.message_id,
+        AUTO_SUBMITTED,
         "1.0",
         CONTENT_TYPE,
         encoding,

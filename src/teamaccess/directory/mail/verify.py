@@ -13,7 +13,13 @@ from email.policy import compat32
 from email.utils import format_datetime, getaddresses
 
 from teamaccess.directory.mail.mail import Mail, Mailbox
-from teamaccess.directory.mail.serialize import CONTENT_TYPE, HEADERS, LONGEST_LINE, serialize
+from teamaccess.directory.mail.serialize import (
+    AUTO_SUBMITTED,
+    CONTENT_TYPE,
+    HEADERS,
+    LONGEST_LINE,
+    serialize,
+)
 
 ADDRESS = re.compile(
     r"""
@@ -25,6 +31,9 @@ ADDRESS = re.compile(
 )
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
 """Control characters. None of our headers contains one."""
+
+
+MAIL_ID = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
 class UnsafeMail(ValueError):
@@ -55,9 +64,13 @@ def verify_mail(content: bytes, mail: Mail) -> None:
     _verify_mailboxes(parsed, mail)
     if not mail.subject or CONTROL_CHARACTERS.search(mail.subject):
         raise UnsafeMail("Subject")
+    if not MAIL_ID.fullmatch(mail.id):
+        raise UnsafeMail("Message-ID")
     expected = {
         "Subject": mail.subject,
         "Date": format_datetime(mail.date),
+        "Message-ID": mail.message_id,
+        "Auto-Submitted": AUTO_SUBMITTED,
         "MIME-Version": "1.0",
         "Content-Type": CONTENT_TYPE,
     }
