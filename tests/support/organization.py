@@ -253,6 +253,12 @@ class Organization:
             membership = await change.session.get_one(Membership, (self.id, member.id))
             membership.expires_at = at
 
+    async def set_joined_at(self, member: Person, at: datetime) -> None:
+        """Set when a member joined."""
+        async with self.deployment.operator(self.id) as change:
+            membership = await change.session.get_one(Membership, (self.id, member.id))
+            membership.joined_at = at
+
     async def set_last_activity(self, member: Person, at: datetime) -> None:
         """Set when a member was last active."""
         async with self.deployment.service.sessions.begin() as session:

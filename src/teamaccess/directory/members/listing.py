@@ -67,7 +67,7 @@ class MemberFilter:
     team: TeamId | None = None
     status: MembershipStatus | None = None
     inactive_days: int | None = None
-    """Members without activity for so many days; a member without any activity counts, too."""
+    """Members without activity for so many days. A member who was never active counts from joining."""
     kind: UserKind | None = None
 
     def of(self, now: datetime) -> list[ColumnElement[bool]]:
@@ -84,6 +84,7 @@ class MemberFilter:
             conditions.append(is_in(self.team))
         if self.inactive_days is not None:
             since = now - timedelta(days=self.inactive_days)
+            conditions.append(Membership.joined_at <= since)
             conditions.append(~Membership.activity.has(Activity.last_active_at > since))
         if self.kind is not None:
             person = User.service_account_of.is_(None)

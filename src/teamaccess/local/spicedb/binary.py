@@ -21,7 +21,7 @@ def pinned_module() -> Path:
 
 
 def pinned_version() -> str:
-    """Return SpiceDB's version in go.mod, such as `v1.56.1`."""
+    """Return SpiceDB's version in go.mod, such as `v1.57.1`."""
     return _in_go_mod(r"github\.com/authzed/spicedb (v\S+)")
 
 
