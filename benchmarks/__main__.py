@@ -14,6 +14,7 @@ from benchmarks import (
     invitations,
     members,
     paths,
+    plans,
     quantization,
     rebuild,
     reconcile,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Coroutine[Any, Any, list[Table]]]]
     "rebuild": rebuild.measure,
     "resources": resources.measure,
     "paths": paths.measure,
+    "plans": plans.measure,
     "audit": audit.measure,
     "fairness": fairness.measure,
 }

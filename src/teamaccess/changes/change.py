@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
+from teamaccess.common.errors import Forbidden
 from teamaccess.common.fairness import Turn
 from teamaccess.common.limits import Limits
 from teamaccess.delivery.position import LedgerPosition, position_before_creation
@@ -24,6 +25,18 @@ from teamaccess.storage import Channel, OrganizationId, Reason, User, UserId
 
 Counted = MutableMapping[tuple[OrganizationId, str], tuple[int, int]]
 """Maps an organization and a limit to a position and the count at that position."""
+
+Asked = tuple[OrganizationId, UserId, OnBehalf | None, ObjectReference | None, frozenset[str]]
+"""A question to SpiceDB about one user in a change."""
+
+
+class OnlyMembersGive(Forbidden):
+    """An operator invites or grants, and the invitation or the grant must name a member who gives it."""
+
+    message = (
+        "Operators can't invite people or grant actions on objects, because a member must be named who"
+        " does it. Let a member make this change over the API."
+    )
 
 
 @dataclass(frozen=True)
@@ -76,6 +89,9 @@ class Change:
     """Counts that this process remembers: how many things an organization had at a position."""
     foreign_schema: bool = False
     """Whether SpiceDB has a foreign schema. Then a change may only take access away."""
+    _held: dict[Asked, frozenset[str]] = field(default_factory=dict)
+    """SpiceDB's answers. It has nothing of this change before the commit, and no other change runs
+    meanwhile. So the same question has the same answer, and many changes made together ask it once."""
     _proven: set[OrganizationId] = field(default_factory=set)
     _signed_out: list[User] = field(default_factory=list)
 
@@ -97,13 +113,17 @@ class Change:
             return frozenset(permissions)
         standing = next(at for at in self.standing if at.organization == organization)
         both = self.attribution.on_behalf
-        if both is not None and both.member == user:
-            guard = self.catalog.guards["act_on_behalf"]
-            held = await standing.permitted_to_both(self._engine, both, permissions, guard, on=on)
-        else:
-            held = await standing.permitted(self._engine, user, permissions, on=on)
-        self._proven.add(organization)
-        return held
+        asked = frozenset(permissions)
+        key = (organization, user, both, on, asked)
+        if key not in self._held:
+            if both is not None and both.member == user:
+                guard = self.catalog.guards["act_on_behalf"]
+                held = await standing.permitted_to_both(self._engine, both, asked, guard, on=on)
+            else:
+                held = await standing.permitted(self._engine, user, asked, on=on)
+            self._proven.add(organization)
+            self._held[key] = held
+        return self._held[key]
 
     def position_of(self, organization: OrganizationId) -> int:
         """Return the newest position of a locked organization when the change was opened."""
@@ -200,6 +220,18 @@ class OrganizationChange(Change):
 
     organization: OrganizationId = field(kw_only=True)
     actor: UserId = field(kw_only=True)
+
+    on_behalf_of_asker: UserId | None = None
+    """In an operator's rehearsal of what a user asks about: that user, whom new rows then name."""
+
+    @property
+    def giver(self) -> UserId:
+        """The user whom an invitation or a grant names as the one who gave it. Raises OnlyMembersGive."""
+        if self.attribution.channel is Channel.OPERATOR:
+            if self.on_behalf_of_asker is None:
+                raise OnlyMembersGive
+            return self.on_behalf_of_asker
+        return self.actor
 
     async def held(
         self, permissions: Iterable[str], on: ObjectReference | None = None

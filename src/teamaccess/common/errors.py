@@ -5,12 +5,16 @@ the command line an exit code) and never looks at single classes.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, cut_to_limits
 
 NUMBERED = re.compile(r"\{(?P<fact>\w+)\}(?: (?!is |was |has )[a-z]+){0,2}? [a-z]{3,}s\b")
 """A number in a message with its noun in the plural, such as `{open} open requests`."""
+ITEM = "item"
+"""The fact that names the item of a request with many, counted from 1."""
 
 
 class TeamaccessError(Exception):
@@ -56,7 +60,8 @@ class TeamaccessError(Exception):
             name: self._listed(name, fact) if isinstance(fact, list) else fact
             for name, fact in self.facts.items()
         }
-        return NUMBERED.sub(self._in_singular, self.message).format(**written)
+        sentence = NUMBERED.sub(self._in_singular, self.message).format(**written)
+        return f"Item {self.facts[ITEM]}: {sentence}" if ITEM in self.facts else sentence
 
     def _in_singular(self, number: re.Match[str]) -> str:
         """Return "{days} day" of a message for a fact of one day, and all others unchanged."""
@@ -68,6 +73,16 @@ class TeamaccessError(Exception):
     def _listed(self, name: str, fact: list[Any]) -> str:
         listed, left_out = ", ".join(map(str, fact)), self.facts.get(f"{name}_left_out")
         return f"{listed} and {left_out} more" if left_out else listed
+
+
+@contextmanager
+def naming_item(number: int) -> Iterator[None]:
+    """Name the item of a request, counted from 1, in every refusal inside the block."""
+    try:
+        yield
+    except TeamaccessError as refusal:
+        refusal.facts.setdefault(ITEM, number)
+        raise
 
 
 class Invalid(TeamaccessError):

@@ -122,7 +122,7 @@ def _groups(plan: Plan) -> dict[str, list[str]]:
         on for change in plan.changes for _, on in (*change.gains, *change.loses) if on is not None
     }
     return {
-        str(on): [str(each) for each in plan.object_groups[on]]
+        str(on): plan.object_groups[on]
         for on in sorted(named, key=str)
         if len(plan.object_groups[on]) > 1
     }

@@ -16,7 +16,7 @@ from teamaccess.storage import OrganizationId, UserId
 MOST_GROUPS = 1000
 """The most groups of objects in a plan. Each group takes a question for each of its actions."""
 
-ObjectGroups = dict[ObjectReference, list[ObjectReference]]
+ObjectGroups = dict[ObjectReference, list[str]]
 """Groups of objects on which the same people have the same actions, each by its first object."""
 
 
@@ -38,6 +38,7 @@ class HeldAction(NamedTuple):
 
 
 HoldersByAction = dict[HeldAction, set[UserId]]
+ActionsByUser = Mapping[UserId, list[HeldAction]]
 
 
 async def find_holders_by_action(
@@ -80,16 +81,21 @@ def group_objects(organization: OrganizationId, *states: Iterable[Fact]) -> Obje
             relationships[resource].append(f"{number} {rest}")
             if rest.startswith("organization@"):
                 registered.add(resource)
-    groups: dict[tuple[str, ...], list[ObjectReference]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for resource in sorted(registered):
-        on = ObjectReference.parse(resource)
-        groups[(on.type, *sorted(relationships[resource]))].append(on)
-    if len(groups) > MOST_GROUPS:
-        raise TooManyObjects(organization=organization, groups=len(groups), most=MOST_GROUPS)
-    return {group[0]: group for group in groups.values()}
+        type = resource.partition(":")[0]
+        groups[(type, *sorted(relationships[resource]))].append(resource)
+    refuse_too_many(organization, len(groups))
+    return {ObjectReference.parse(group[0]): group for group in groups.values()}
 
 
-def gained(before: HoldersByAction, after: HoldersByAction) -> Mapping[UserId, list[HeldAction]]:
+def refuse_too_many(organization: OrganizationId, groups: int) -> None:
+    """Raise TooManyObjects for more groups of objects than a plan compares."""
+    if groups > MOST_GROUPS:
+        raise TooManyObjects(organization=organization, groups=groups, most=MOST_GROUPS)
+
+
+def gained(before: HoldersByAction, after: HoldersByAction) -> ActionsByUser:
     """Return the actions that each user has after and did not have before, in the order of `after`."""
     gains: dict[UserId, list[HeldAction]] = defaultdict(list)
     for held_action, users in after.items():

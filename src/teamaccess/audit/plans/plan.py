@@ -3,10 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
+from teamaccess.audit.plans.alike import questions_about
+from teamaccess.audit.plans.answers import find_answers
 from teamaccess.audit.plans.held_actions import (
+    ActionsByUser,
     HeldAction,
     HoldersByAction,
     ObjectGroups,
@@ -14,11 +18,13 @@ from teamaccess.audit.plans.held_actions import (
     gained,
     group_objects,
 )
+from teamaccess.audit.plans.operations.base import Invitations
 from teamaccess.audit.plans.proposals import Proposal, make_all
+from teamaccess.audit.plans.related_rows import RelatedRows, read_related_rows
 from teamaccess.audit.questions.evidence import Evidence, query
 from teamaccess.audit.questions.people import Person, find_people
 from teamaccess.audit.sources import AuditSources
-from teamaccess.audit.state.facts import Facts, facts_at
+from teamaccess.audit.state.facts import Fact, Facts, facts_at
 from teamaccess.audit.state.sandboxes import SandboxState
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Ledger, OrganizationChange, Rehearsal
@@ -34,7 +40,7 @@ from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Attribution, database_time
 from teamaccess.relationships import Relationship
-from teamaccess.storage import Channel, OrganizationId
+from teamaccess.storage import Channel, OrganizationId, UserId
 
 
 class StateMoved(PreconditionFailed):
@@ -125,32 +131,34 @@ async def plan(
 ) -> Plan:
     """Return who would gain and lose which actions by the changes, under the catalog if one is given.
 
-    The changes are rehearsed under every rule except those about the caller's own rights. Then the states
-    before and after are put into one sandbox each, and each sandbox is asked who has which action.
+    The changes are rehearsed as the asker, and as an operator if the asker may not make them. Then two
+    sandboxes, with the states before and after, are asked what the changes can reach. Another catalog
+    reaches everybody, so that sandboxes with the whole organization are asked everything.
 
     Raises NothingProposed, the refusals of the changes, PlanTakesTooLong, PlanTooLarge, and what
     `SandboxPool.ask` does.
     """
     if not proposals and catalog is None:
         raise NothingProposed
-    new_catalog = catalog or sources.catalog
     async with sources.sandbox_queue.turn(organization, caller):
-        rehearsal = await _rehearse(ledger, organization, proposals, PLANNER, caller)
-        refusal = await _refusal(ledger, organization, proposals, asker, caller)
-        position, permits = rehearsal.standing.position, sources.catalog.schema_allows
-        facts = await facts_at(sources.reads, organization, position, permits=permits)
-        before = await asyncio.to_thread(_before, sources.catalog, organization, facts, rehearsal)
-        after, orphans = await asyncio.to_thread(
-            _after, new_catalog, organization, facts, rehearsal
+        rehearsed, refusal = await _rehearse(
+            ledger, organization, proposals, asker, caller, sources.invitees
         )
-        groups = await asyncio.to_thread(group_objects, organization, before.facts, after.facts)
         try:
             async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
-                holders_before = await _ask(sources, before, sources.catalog, groups)
-                holders_after = await _ask(sources, after, new_catalog, groups)
+                if catalog is None:
+                    effect = await _effect(sources, rehearsed)
+                else:
+                    effect = await _effect_everywhere(sources, rehearsed.rehearsal, catalog)
         except TimeoutError as late:
             raise PlanTooLarge(organization=organization, seconds=LONGEST_ANSWER_SECONDS) from late
-    changes = await _access_changes(sources, holders_before, holders_after)
+    rehearsal, new_catalog = rehearsed.rehearsal, catalog or sources.catalog
+    async with sources.reads() as session:
+        affected = await find_people(session, {*effect.gains, *effect.loses})
+    changes = [
+        AccessChange(person, effect.gains.get(user, []), effect.loses.get(user, []))
+        for user, person in affected.items()
+    ]
     question = query(
         "plan", changes=msgspec.json.encode(proposals).decode(), catalog=new_catalog.version
     )
@@ -159,10 +167,112 @@ async def plan(
         state=state_of(rehearsal.standing, sources.catalog),
         catalog=new_catalog.version,
         updates=[str(update) for update in rehearsal.updates],
-        orphans=orphans,
+        orphans=effect.orphans,
         changes=changes,
-        object_groups=groups,
+        object_groups=effect.groups,
         refusal=refusal,
+    )
+
+
+class _Rehearsed(NamedTuple):
+    rehearsal: Rehearsal
+    related: RelatedRows
+
+
+class _Effect(NamedTuple):
+    gains: ActionsByUser
+    loses: ActionsByUser
+    groups: ObjectGroups
+    orphans: list[str]
+
+
+async def _rehearse(
+    ledger: Ledger,
+    organization: OrganizationId,
+    proposals: list[Proposal],
+    asker: Attribution | None,
+    caller: str,
+    key: bytes,
+) -> tuple[_Rehearsed, TeamaccessError | None]:
+    """Rehearse the changes. Return also why the asker may not make them, None if they may."""
+    refusal: TeamaccessError | None = None
+    if asker is not None:
+        try:
+            return await _rehearse_as(asker, ledger, organization, proposals, caller, key), None
+        except Unavailable:
+            raise  # an outage says nothing about the asker's rights
+        except TeamaccessError as refused:
+            refusal = refused
+    user = asker.user if asker is not None else None
+    planned = await _rehearse_as(PLANNER, ledger, organization, proposals, caller, key, user)
+    return planned, refusal
+
+
+async def _rehearse_as(
+    attribution: Attribution,
+    ledger: Ledger,
+    organization: OrganizationId,
+    proposals: list[Proposal],
+    caller: str,
+    key: bytes,
+    asker: UserId | None = None,
+) -> _Rehearsed:
+    related: list[RelatedRows] = []
+
+    async def act(change: OrganizationChange) -> None:
+        change.on_behalf_of_asker = asker
+        await make_all(proposals, change, Invitations(key))
+        await change.decide()
+        updates = [update for entry in change.entries for update in entry.updates]
+        related.append(await read_related_rows(change, updates))
+
+    async with resting_after():
+        rehearsal = await ledger.rehearse(attribution, organization, act, caller)
+    return _Rehearsed(rehearsal, related[0])
+
+
+async def _effect(sources: AuditSources, rehearsed: _Rehearsed) -> _Effect:
+    """Ask two small sandboxes only what the changes can reach."""
+    rehearsal, related = rehearsed
+    asked = await asyncio.to_thread(questions_about, sources.catalog, related)
+    if not asked.asks:
+        return _Effect({}, {}, asked.groups, [])
+    questions = asked.questions
+
+    async def ask(engine: Engine, at: Consistency) -> list[bool]:
+        return await find_answers(engine, at, questions)
+
+    schema, answers = sources.catalog.schema(), []
+    for state in (asked.before, asked.after):
+        facts = Facts({each.identity: _fact(each) for each in state}, {})
+        sandbox = SandboxState.of(related.organization, schema, facts, rehearsal.now)
+        answers.append(await sources.sandboxes.ask(sandbox, ask))
+    gains, loses = asked.gains_and_losses(*answers)
+    return _Effect(gains, loses, asked.groups, [])
+
+
+def _fact(relationship: Relationship) -> Fact:
+    identity = relationship.identity
+    return Fact(identity, str(relationship)[len(identity) :], began=0, position=0)
+
+
+async def _effect_everywhere(
+    sources: AuditSources, rehearsal: Rehearsal, catalog: Catalog
+) -> _Effect:
+    """Ask two sandboxes with the whole organization what everybody can do, under each catalog."""
+    organization, position = rehearsal.standing.organization, rehearsal.standing.position
+    permits = sources.catalog.schema_allows
+    facts = await facts_at(sources.reads, organization, position, permits=permits)
+    before = await asyncio.to_thread(_before, sources.catalog, organization, facts, rehearsal)
+    after, orphans = await asyncio.to_thread(_after, catalog, organization, facts, rehearsal)
+    groups = await asyncio.to_thread(group_objects, organization, before.facts, after.facts)
+    holders_before = await _ask_everything(sources, before, sources.catalog, groups)
+    holders_after = await _ask_everything(sources, after, catalog, groups)
+    return _Effect(
+        gained(holders_before, holders_after),
+        gained(holders_after, holders_before),
+        groups,
+        orphans,
     )
 
 
@@ -190,58 +300,13 @@ def _after(
     return SandboxState.of(organization, catalog.schema(), facts, rehearsal.now), texts
 
 
-async def _rehearse(
-    ledger: Ledger,
-    organization: OrganizationId,
-    proposals: list[Proposal],
-    attribution: Attribution,
-    caller: str,
-) -> Rehearsal:
-    async def act(change: OrganizationChange) -> None:
-        await make_all(proposals, change)
-
-    async with resting_after():
-        return await ledger.rehearse(attribution, organization, act, caller)
-
-
-async def _refusal(
-    ledger: Ledger,
-    organization: OrganizationId,
-    proposals: list[Proposal],
-    asker: Attribution | None,
-    caller: str,
-) -> TeamaccessError | None:
-    """Return the error with which the asker's own rehearsal is refused, None if it is allowed."""
-    if asker is None:
-        return None
-    try:
-        await _rehearse(ledger, organization, proposals, asker, caller)
-    except Unavailable:
-        raise  # an outage says nothing about the asker's rights
-    except TeamaccessError as refused:
-        return refused
-    return None
-
-
-async def _ask(
+async def _ask_everything(
     sources: AuditSources, state: SandboxState, catalog: Catalog, groups: ObjectGroups
 ) -> HoldersByAction:
     async def ask(engine: Engine, at: Consistency) -> HoldersByAction:
         return await find_holders_by_action(engine, at, catalog, state.organization, groups)
 
     return await sources.sandboxes.ask(state, ask)
-
-
-async def _access_changes(
-    sources: AuditSources, before: HoldersByAction, after: HoldersByAction
-) -> list[AccessChange]:
-    gains, loses = gained(before, after), gained(after, before)
-    async with sources.reads() as session:
-        affected = await find_people(session, {*gains, *loses})
-    return [
-        AccessChange(person, gains.get(user, []), loses.get(user, []))
-        for user, person in affected.items()
-    ]
 
 
 async def _evidence(

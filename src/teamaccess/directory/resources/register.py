@@ -54,13 +54,15 @@ from teamaccess.storage import (
     UserId,
     is_local_id,
 )
+from teamaccess.storage.base import suggest_local_id
 
 
 class InvalidResourceId(Invalid):
     """The id has a form that SpiceDB does not take."""
 
     message = (
-        "{id!r} is not a valid resource id. Use 1 to 64 characters of A-Z, a-z, 0-9, _ and hyphen."
+        "{id!r} is not a valid resource id. Use 1 to 128 characters of A-Z, a-z, 0-9, _ and hyphen, "
+        "because SpiceDB takes no dots in ids. For example: {example!r}."
     )
 
 
@@ -182,7 +184,7 @@ def _checked(change: OrganizationChange, operation: ResourceOperation) -> Resour
             raise UnknownResource(organization=change.organization, type=type, resource=id)
         return operation
     if not is_local_id(id):
-        raise InvalidResourceId(id=id)
+        raise InvalidResourceId(id=id, example=suggest_local_id(id))
     return ResourceOperation(type, id, creator_of(change.attribution, kind, operation.creator))
 
 
