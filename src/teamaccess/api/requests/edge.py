@@ -22,6 +22,7 @@ from typing import Any
 from litestar import Request, Response
 
 from teamaccess.access.authorize import MEMBERSHIP, require_held
+from teamaccess.access.own_access import keeping_own_ends
 from teamaccess.api.identity.callers import (
     attribution,
     credential_of,
@@ -143,7 +144,11 @@ async def run_in_change(
         except Replay as replay:
             await refuse_outsiders(change, request)
             return answer(replay.body, await replay.receipts(service), replay.status_code)
-    body = await handler(change=change, **arguments)
+    if isinstance(change, OrganizationChange):
+        async with keeping_own_ends(change):
+            body = await handler(change=change, **arguments)
+    else:
+        body = await handler(change=change, **arguments)
     # a service account's token is revoked only under this lock, so one check is enough
     if not isinstance(credential_of(request), ApiToken):
         await recheck_credential(request, change)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from teamaccess.access.own_access import keeping_own_ends
 from teamaccess.audit.plans.held_actions import (
     HeldAction,
     HoldersByAction,
@@ -134,9 +135,10 @@ async def plan(
     if not proposals and catalog is None:
         raise NothingProposed
     new_catalog = catalog or sources.catalog
+    # SECURITY: a rehearsal waits for the organization's lock, so it holds no place among the sandboxes
+    rehearsal = await _rehearse(ledger, organization, proposals, PLANNER, caller)
+    refusal = await _refusal(ledger, organization, proposals, asker, caller)
     async with sources.sandbox_queue.turn(organization, caller):
-        rehearsal = await _rehearse(ledger, organization, proposals, PLANNER, caller)
-        refusal = await _refusal(ledger, organization, proposals, asker, caller)
         position, permits = rehearsal.standing.position, sources.catalog.schema_allows
         facts = await facts_at(sources.reads, organization, position, permits=permits)
         before = await asyncio.to_thread(_before, sources.catalog, organization, facts, rehearsal)
@@ -198,7 +200,8 @@ async def _rehearse(
     caller: str,
 ) -> Rehearsal:
     async def act(change: OrganizationChange) -> None:
-        await make_all(proposals, change)
+        async with keeping_own_ends(change):
+            await make_all(proposals, change)
 
     async with resting_after():
         return await ledger.rehearse(attribution, organization, act, caller)

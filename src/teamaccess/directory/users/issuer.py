@@ -1,6 +1,6 @@
 """Tokens of a login that people have already: JWTs of one OpenID issuer."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +8,7 @@ import jwt
 
 from teamaccess.common.text import LONGEST_NAME, InvalidText, clean
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
-from teamaccess.directory.users.issued import EarlyTokens
+from teamaccess.directory.users.issued import token_id
 from teamaccess.directory.users.signing_keys import SigningKeys
 from teamaccess.directory.users.tokens import InvalidToken
 from teamaccess.storage import User
@@ -36,6 +36,11 @@ class Login:
     """Normalised; None where the issuer does not vouch for it."""
     name: str | None
 
+    @property
+    def token(self) -> bytes:
+        """What identifies its token. The text does not: a signature can be written in several ways."""
+        return token_id("login", self.issuer, self.subject, self.issued_at.isoformat())
+
     def refuse_if_ended(self, user: User) -> None:
         """Raise InvalidToken when the user's sessions were ended after this token was issued.
 
@@ -53,13 +58,6 @@ class Issuer:
         self.issuer = issuer
         self.audience = audience
         self.keys = SigningKeys(issuer)
-        self._early = EarlyTokens()
-
-    def dated(self, login: Login, now: datetime) -> Login:
-        """Return the login with the time by which its token was issued, at the latest."""
-        # not by the token's text: some signatures can be written in several ways
-        token = (login.issuer, login.subject, login.issued_at)
-        return replace(login, issued_at=self._early.issued(token, login.issued_at, now))
 
     def is_of(self, token: str) -> bool:
         """Return whether a token says that it is this issuer's; whether it is has to be verified."""

@@ -1,6 +1,5 @@
 """Users of another login, found by its issuer and subject and by nothing else."""
 
-from datetime import datetime
 from typing import cast
 
 from sqlalchemy import ColumnElement, Table, case, exists, func, literal, select, update
@@ -12,8 +11,9 @@ from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.changes.events.users import LoginLinked
 from teamaccess.common.errors import Unavailable
+from teamaccess.directory.users.find import Shown
+from teamaccess.directory.users.issued import FIRST_SHOWN
 from teamaccess.directory.users.issuer import Login
-from teamaccess.ledger import database_time
 from teamaccess.storage import Event, User, new_user_id
 
 OTHERS = cast(Table, User.__table__).alias("others")
@@ -27,16 +27,17 @@ class SignInAgain(Unavailable):
 
 async def known(session: AsyncSession, login: Login) -> User | None:
     """Return the user with this login, or None before the first sign-in."""
-    return (await known_and_clock(session, login))[0]
+    has_login = (User.issuer == login.issuer, User.subject == login.subject)
+    return (await session.scalars(select(User).where(*has_login))).one_or_none()
 
 
-async def known_and_clock(session: AsyncSession, login: Login) -> tuple[User | None, datetime]:
-    """Return the user with this login, or None, and PostgreSQL's clock at this moment."""
-    wanted = select(User, func.clock_timestamp()).where(
-        User.issuer == login.issuer, User.subject == login.subject
-    )
-    found = (await session.execute(wanted)).one_or_none()
-    return (found[0], found[1]) if found is not None else (None, await database_time(session))
+async def known_and_clock(session: AsyncSession, login: Login, token: bytes) -> Shown:
+    """Return the user with this login, or None, at the moment at which its token is shown."""
+    moment = select(func.clock_timestamp().label("now"), FIRST_SHOWN.label("first")).subquery()
+    has_login = (User.issuer == login.issuer) & (User.subject == login.subject)
+    wanted = select(User, moment.c.now, moment.c.first).select_from(moment)
+    found = await session.execute(wanted.outerjoin(User, has_login), {"token": token})
+    return Shown(*found.one())
 
 
 async def first_sign_in(change: Change, login: Login) -> User:

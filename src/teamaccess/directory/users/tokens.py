@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import jwt
 
-from teamaccess.directory.users.issued import AHEAD, InvalidToken
+from teamaccess.directory.users.issued import InvalidToken, token_id
 from teamaccess.directory.users.keys import Keys
 from teamaccess.storage import User
 
@@ -43,6 +43,8 @@ class Claims:
     issued_at: datetime
     expires_at: datetime
     """When it is refused, with what clocks may differ."""
+    token: bytes
+    """What identifies the token (`issued.token_id`)."""
 
     def refuse_if_ended(self, user: User) -> None:
         """Raise InvalidToken when the user's sessions were ended after this token was issued.
@@ -80,7 +82,10 @@ def verify_access_token(keys: Keys, token: str) -> Claims:
             algorithms=["HS256"],
             audience=list(Audience),
             leeway=CLOCK_SKEW,
-            options={"require": ["aud", "sub", "iat", "exp", "jti"]},
+            options={
+                "require": ["aud", "sub", "iat", "exp", "jti"],
+                "verify_iat": False,  # by PostgreSQL's clock: `issued.wait_until_issued`
+            },
         )
         claims = verified["payload"]
         if verified["header"].get("kid") != keys.token_key_id:
@@ -92,8 +97,7 @@ def verify_access_token(keys: Keys, token: str) -> Claims:
             claims["sub"],
             datetime.fromtimestamp(claims["iat"], UTC),
             datetime.fromtimestamp(claims["exp"], UTC) + CLOCK_SKEW,
+            token_id("own", claims["sub"], str(claims["iat"]), str(claims["jti"])),
         )
-    except jwt.ImmatureSignatureError:
-        raise InvalidToken(cause=AHEAD) from None
     except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, OSError) as error:
         raise InvalidToken(cause=str(error) or type(error).__name__) from None
