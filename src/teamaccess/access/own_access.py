@@ -22,13 +22,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     ColumnElement,
-    and_,
     func,
     literal,
     literal_column,
-    or_,
     select,
     text,
+    union,
     union_all,
 )
 from sqlalchemy.orm import aliased
@@ -166,21 +165,27 @@ def _name(key: Key) -> str:
 
 
 def _selves(change: OrganizationChange) -> ColumnElement[bool]:
-    """Return the condition for users that count as the actor."""
+    """Return the condition for users that count as the actor. Each part of it finds them by an index."""
     ids = [change.actor, *filter(None, [change.attribution.account])]
     address: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="self.email"))
-    self = aliased(User, name="self")
+    self, person = aliased(User, name="self"), aliased(User, name="person")
     mailbox = select(address).select_from(self).where(self.id == change.actor).scalar_subquery()
-    tagged = text(TAGGED.replace("email", "users.email", 1))  # the condition of the index
-    same_mailbox = literal_column(MAILBOX_SQL.format(email="users.email")) == mailbox
+    tagged = text(TAGGED.replace("email", "person.email", 1))  # the condition of the index
+    same_mailbox = literal_column(MAILBOX_SQL.format(email="person.email")) == mailbox
     makers = select(func.substring(ApiToken.created_by, "^user:([^ ]+)")).where(
         ApiToken.organization_id == change.organization,
         ApiToken.user_id.in_(ids),
         ApiToken.revoked_at.is_(None),
         ApiToken.expires_at > change.now,
     )
-    is_same_person = or_(User.email == mailbox, and_(tagged, same_mailbox))
-    return or_(User.id.in_(ids), User.id.in_(makers), is_same_person)
+    return User.id.in_(
+        union(
+            select(person.id).where(person.id.in_(ids)),
+            makers,
+            select(person.id).where(person.email == mailbox),
+            select(person.id).where(tagged, same_mailbox),
+        )
+    )
 
 
 def _machines(change: OrganizationChange) -> ColumnElement[bool]:

@@ -181,25 +181,31 @@ class Refusals:
     async def _record_postponed(self, chain: str) -> None:
         """Record the postponed refusals of a chain, in their order, as soon as the chain is free."""
         pause = SHORTEST_PAUSE_SECONDS
-        while waiting := self._postponed[chain]:
-            await asyncio.sleep(pause)
-            refused = waiting[0]
-            try:
-                async with self._retries:
-                    done = await self._insert_in_time(refused)
-            except (SQLAlchemyError, OSError) as cause:
-                log.warning("refusal_postponed", chain=chain, cause=repr(cause))
-                done = False
-            if not done and time.monotonic() - refused.since > POSTPONED_SECONDS:
-                log.error("refusal_not_recorded", chain=chain, actor=refused.attribution.actor)
+        try:
+            while waiting := self._postponed[chain]:
+                await asyncio.sleep(pause)
+                if await self._retry(waiting[0]):
+                    waiting.popleft()
+                    pause = 0.0
+                else:
+                    pause = min(max(pause, SHORTEST_PAUSE_SECONDS) * 2, LONGEST_PAUSE_SECONDS)
+        finally:
+            for refused in self._postponed.pop(chain):  # none, unless the process ends
                 self._suppress(refused.chain_and_actor)
-                done = True
-            if done:
-                waiting.popleft()
-            pause = (
-                0.0 if done else min(max(pause, SHORTEST_PAUSE_SECONDS) * 2, LONGEST_PAUSE_SECONDS)
-            )
-        del self._postponed[chain]
+
+    async def _retry(self, refused: _Refused) -> bool:
+        """Try once more to record a postponed refusal. Return whether it is done, or was given up."""
+        try:
+            async with self._retries:
+                if await self._insert_in_time(refused):
+                    return True
+        except (SQLAlchemyError, OSError) as cause:
+            log.warning("refusal_postponed", chain=refused.chain, cause=repr(cause))
+        if time.monotonic() - refused.since < POSTPONED_SECONDS:
+            return False
+        log.error("refusal_not_recorded", chain=refused.chain, actor=refused.attribution.actor)
+        self._suppress(refused.chain_and_actor)
+        return True
 
     async def _insert_in_time(self, refused: _Refused) -> bool:
         """Record the refusal or count it. Return False if another transaction holds its chain."""
