@@ -24,6 +24,7 @@ from teamaccess.directory.users.issuer import Issuer
 from teamaccess.directory.users.keys import Keys
 from teamaccess.engine import Engine
 from teamaccess.ledger import Sessions, create_pool, database_time, session_maker
+from teamaccess.storage.advisory_locks import AdvisoryLocks
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Service:
     """Sessions that write. Their commits go through the ledger."""
     reads: Sessions
     """Sessions that only read. Each statement sees the newest commits, without a transaction."""
+    locks: AdvisoryLocks
+    notes: Sessions
+    """Sessions that note when members and tokens were used. No decision depends on such a note."""
     ledger: Ledger
     applier: Applier
     relay: Relay
@@ -67,7 +71,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         writes = create_pool(url, connections=32)
         reads = create_pool(url, connections=16, transactions=False)
         status_pool = create_pool(url, transactions=False, synchronous_commit="off")
-        for pool in (writes, reads, status_pool):
+        quick = {"lock_timeout": "50ms", "synchronous_commit": "off"}
+        notes = create_pool(url, connections=2, transactions=False, **quick)
+        for pool in (writes, reads, status_pool, notes):
             stack.push_async_callback(pool.dispose)
         engine = await stack.enter_async_context(
             Engine(
@@ -83,12 +89,22 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         read_sessions = async_sessionmaker(reads, expire_on_commit=False)
         sandboxes = SandboxPool(settings.sandbox_endpoint)
         stack.push_async_callback(sandboxes.close)
-        activity = ActivityLog(write_sessions)
+        note_sessions = async_sessionmaker(notes, expire_on_commit=False)
+        activity = ActivityLog(note_sessions)
         keys = Keys.from_secret(settings.secret_key.get_secret_value())
+        locks = AdvisoryLocks(keys.locks)
         ledger = Ledger(
-            write_sessions, applier, engine, catalog, settings.enforcement_seconds, settings.limits
+            write_sessions,
+            applier,
+            engine,
+            catalog,
+            locks,
+            settings.enforcement_seconds,
+            settings.limits,
         )
         sources = AuditSources(read_sessions, engine, catalog, sandboxes, keys.invitees)
+        refusals = Refusals(write_sessions, locks, _limits(settings))
+        stack.push_async_callback(refusals.close)
         yield Service(
             settings=settings,
             catalog=catalog,
@@ -96,6 +112,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             engine=engine,
             sessions=write_sessions,
             reads=read_sessions,
+            notes=note_sessions,
+            locks=locks,
             ledger=ledger,
             applier=applier,
             relay=Relay(applier, status_pool),
@@ -103,8 +121,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             admission=Admission(applier, read_sessions),
             audit=AuditQuestions(sources, ledger, keys.invitees),
             activity=activity,
-            token_use=TokenUse(write_sessions),
-            refusals=Refusals(write_sessions, _limits(settings)),
+            token_use=TokenUse(note_sessions),
+            refusals=refusals,
             mailer=mailer(settings),
             issuer=_issuer(settings),
         )

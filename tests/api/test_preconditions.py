@@ -62,3 +62,31 @@ async def test_equal_roles_have_equal_tags(acme: Organization, bob: Person) -> N
     await acme.change_roles(bob, "support")
     assert first != second
     assert await tag(acme, bob) == first
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        (
+            [{"change": "set_roles", "user": "usr_x", "roles": ["support", "support"]}],
+            400,
+            "role_twice",
+        ),
+        ([{"change": "set_role", "role": "mine", "actions": ["no_such"]}], 400, "unknown_action"),
+        (
+            [{"change": "set_role", "role": "mine", "actions": [], "name": "\u0007"}],
+            400,
+            "invalid_text",
+        ),
+    ],
+)
+async def test_a_member_without_rights_learns_no_state_from_a_mistake(
+    acme: Organization, changes: list[dict[str, object]], status: int, code: str
+) -> None:
+    """These mistakes are found before rights are judged, and the answer was 412 with the state."""
+    bob = (await acme.add_members({"bob": []}))["bob"]
+    tag = {"If-Match": '"another"'}
+    path, body = f"{acme.path}/changes", {"changes": changes}
+    problem = refused(await bob.ask("POST", path, json=body, headers=tag), status, code)
+    assert "state" not in problem
+    refused(await acme.administrator.ask("POST", path, json=body, headers=tag), 412, "state_moved")

@@ -15,7 +15,7 @@ from teamaccess.changes.change_queue import ANONYMOUS_AT_ONCE, AT_ONCE, SHARE, C
 from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
-from tests.support.deployment import OPERATOR
+from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
@@ -207,6 +207,42 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
     assert waiting == 1
     release.set()
     assert {each.status_code for each in await asyncio.gather(*others)} == {200}
+
+
+@pytest.mark.parametrize("question", ["past", "plan"])
+async def test_questions_that_wait_for_a_change_of_their_tenant_hold_no_sandbox(
+    acme: Organization,
+    globex: Organization,
+    fintoc: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+    question: str,
+) -> None:
+    """Two tenants with long changes held both places, and a third one waited for both."""
+    monkeypatch.setattr("teamaccess.audit.state.moment.PATIENCE_SECONDS", 60.0, raising=False)
+    third = await fintoc.create_organization("initrode")
+    now = await fintoc.service.now()
+
+    async def ask_past(organization: Organization) -> httpx.Response:
+        return await organization.administrator.ask(
+            "GET", f"{organization.path}/audit/matrix", params={"at": now.isoformat()}
+        )
+
+    async def make_plan(organization: Organization) -> httpx.Response:
+        body = {"changes": [{"change": "suspend", "user": "usr_nobody"}]}
+        path = f"{organization.path}/audit/plan"
+        return await organization.administrator.ask("POST", path, json=body)
+
+    ask = ask_past if question == "past" else make_plan
+    async with (
+        fintoc.service.ledger.change(OPERATOR, acme.id),
+        fintoc.service.ledger.change(OPERATOR, globex.id),
+    ):
+        waiting = [asyncio.create_task(ask(each)) for each in (acme, globex)]
+        await asyncio.sleep(0.5)
+        answer = await ask_past(third)
+        assert not any(each.done() for each in waiting)
+    assert answer.status_code == 200, answer.text
+    await asyncio.gather(*waiting)
 
 
 async def test_large_questions_of_a_tenant_leave_room_for_other_tenants(

@@ -91,7 +91,7 @@ async def test_a_backend_counts_as_one_actor_for_all_its_members(small: Deployme
 
 
 async def test_several_processes_share_one_limit(fintoc: Deployment, acme: Organization) -> None:
-    processes = [Refusals(fintoc.service.sessions, FEW) for _ in range(4)]
+    processes = [Refusals(fintoc.service.sessions, fintoc.service.locks, FEW) for _ in range(4)]
     who = Attribution("user:usr_mallory", Channel.API, "flood")
     await asyncio.gather(
         *(
@@ -100,13 +100,14 @@ async def test_several_processes_share_one_limit(fintoc: Deployment, acme: Organ
             for number in range(20)
         )
     )
+    await asyncio.gather(*(process.close() for process in processes))  # which records the postponed
     assert await refusals(fintoc, acme.id) == FEW.from_one_actor
 
 
 async def test_many_actors_together_stay_below_the_limit_of_the_chain(
     fintoc: Deployment, acme: Organization
 ) -> None:
-    refusals_of_all = Refusals(fintoc.service.sessions, FEW)
+    refusals_of_all = Refusals(fintoc.service.sessions, fintoc.service.locks, FEW)
     for number in range(40):
         who = Attribution(f"user:usr_{number}", Channel.API, "flood")
         await refusals_of_all.record(who, Refused(code="missing_permission"), acme.id)
@@ -116,7 +117,7 @@ async def test_many_actors_together_stay_below_the_limit_of_the_chain(
 async def test_the_next_recorded_refusal_counts_the_suppressed_ones(
     fintoc: Deployment, acme: Organization
 ) -> None:
-    process = Refusals(fintoc.service.sessions, FEW)
+    process = Refusals(fintoc.service.sessions, fintoc.service.locks, FEW)
     who = Attribution("user:usr_mallory", Channel.API, "flood")
     for _ in range(10):
         await process.record(who, Refused(code="missing_permission"), acme.id)

@@ -5,13 +5,14 @@ swaps the schema for a moment, creates an administrator over the API, and swaps 
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
-from teamaccess.catalog import find_catalog_file, load_catalog
+from teamaccess.catalog import Catalog, find_catalog_file, load_catalog
 from teamaccess.directory.organizations.findings import resolve_findings
 from teamaccess.directory.schemas.apply import (
     SchemaStillForeign,
@@ -174,6 +175,43 @@ async def test_a_process_with_an_older_catalog_changes_nothing(
     # back to the catalog of this process, and everything goes on by itself
     await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
     await wait_until(lambda: _changed(acme, bob, "product"))
+
+
+def with_other_rules(catalog: Catalog) -> dict[str, Catalog]:
+    """Return catalogs that compile to the same relations and permissions, and decide otherwise."""
+    support, invite = catalog.roles["support"], catalog.actions["users_invite"]
+    by_operators = replace(support, granted_by="operator")
+    at_another_level = replace(invite, level="authorize")
+    return {
+        "a stricter guard": replace(catalog, guards={**catalog.guards, "invite": "audit_view"}),
+        "a role of operators": replace(catalog, roles={**catalog.roles, "support": by_operators}),
+        "a founder": replace(catalog, founder_role="administrator"),
+        "shorter access": replace(catalog, longest_days=30),
+        "another level": replace(
+            catalog, actions={**catalog.actions, "users_invite": at_another_level}
+        ),
+    }
+
+
+async def test_a_process_with_other_rules_and_the_same_permissions_changes_nothing(
+    isolated: Deployment,
+) -> None:
+    """The proof covered only the compiled schema, which has neither guards nor reserved roles."""
+    acme = await isolated.create_organization("acme")
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    service = isolated.service
+    for newer in with_other_rules(service.catalog).values():
+        await apply_schema(service.ledger, service.engine, newer, OPERATOR)
+
+        async def refuses() -> bool:
+            answer = await acme.change_roles(bob, "support")
+            return answer.is_error and answer.json()["code"] == "schema_mismatch"
+
+        await wait_until(refuses, seconds=5)
+        before = await positions(acme)
+        refused(await acme.invite("eve", ["support"]), 503, "schema_mismatch")
+        refused(await acme.change_roles(bob, "product"), 503, "schema_mismatch")
+        assert await positions(acme) == before
 
 
 async def test_a_process_with_a_newer_catalog_changes_nothing_before_it_is_applied(

@@ -11,15 +11,15 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 from jwt.algorithms import ECAlgorithm
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from teamaccess.common.settings import Settings
-from teamaccess.directory.users.issued import MOST_AHEAD
+from teamaccess.directory.users.issued import MOST_AHEAD, note_early
 from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.logins import first_sign_in
 from teamaccess.directory.users.tokens import Audience, InvalidToken, issue_access_token
 from teamaccess.ledger import Attribution
-from teamaccess.storage import Channel, User
+from teamaccess.storage import Channel, EarlyToken, User
 from tests.support.deployment import Deployment
 from tests.support.fixtures import hosted
 from tests.support.organization import Organization
@@ -288,3 +288,83 @@ async def test_changed_settings_end_tokens_valid_under_the_old_ones(
     async for changed in hosted(settings, organization.deployment.owner_url):
         _know_key(changed)
         refused(await me(changed, token), 401, "invalid_token")
+
+
+@pytest.fixture(scope="module")
+async def elsewhere(deployment: Deployment) -> AsyncIterator[Deployment]:
+    """Another process of the same deployment."""
+    async for opened in hosted(deployment.settings, deployment.owner_url):
+        _know_key(opened)
+        yield opened
+
+
+@pytest.mark.parametrize("ahead", [1.5, 4.0])
+async def test_a_token_dated_ahead_does_not_outlive_a_sign_out_in_another_process(
+    organization: Organization, elsewhere: Deployment, ahead: float
+) -> None:
+    """Each process remembered only the early tokens that it had seen itself."""
+    deployment, name = organization.deployment, f"eve-{organization.id}"
+    now = await clock(deployment)
+    (await me(deployment, login_token(name, None, int(now)))).raise_for_status()
+    early = login_token(name, None, now + ahead)
+    shown = asyncio.create_task(me(elsewhere, early))
+    await until(deployment, now + 0.7)
+    eve = Person(deployment, None, "", login_token(name, None, now + 0.6))  # type: ignore[arg-type]
+    assert (await eve.ask("POST", "/v1/me/sign-out")).status_code == 204
+    refused(await shown, 401, "invalid_token")
+    await until(deployment, now + ahead + 0.1)
+    for process in (deployment, elsewhere):
+        refused(await me(process, early), 401, "invalid_token")
+
+
+async def test_our_own_token_dated_ahead_does_not_outlive_a_sign_out_in_another_process(
+    acme: Organization, fintoc_elsewhere: Deployment
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    service, now = acme.deployment.service, await clock(acme.deployment)
+    issued = datetime.fromtimestamp(now + 12, UTC)
+    ahead = issue_access_token(service.keys, Audience.USER, bob.id, issued, timedelta(hours=1))
+    assert "clock" in refused(await me(fintoc_elsewhere, ahead), 401, "invalid_token")["detail"]
+    assert (await bob.ask("POST", "/v1/me/sign-out")).status_code == 204
+    await until(acme.deployment, now + 12.1)
+    for process in (acme.deployment, fintoc_elsewhere):
+        refused(await me(process, ahead), 401, "invalid_token")
+
+
+async def test_an_acceptance_with_a_token_dated_ahead_ends_with_a_sign_out_and_a_removal(
+    organization: Organization, elsewhere: Deployment
+) -> None:
+    deployment, name = organization.deployment, f"zoe-{organization.id}"
+    (await organization.invite("zoe", ["support"])).raise_for_status()
+    address = organization.address("zoe")
+    secret, now = deployment.invitation_token(address), await clock(deployment)
+    early = login_token(name, address, now + 1.2)
+    zoe = Person(elsewhere, None, address, early)  # type: ignore[arg-type]
+    accepted = await zoe.ask("POST", "/v1/invitations/accept", json={"token": secret})
+    assert accepted.status_code == 200, accepted.text
+    zoe.id = accepted.json()["user"]
+    assert (await organization.remove(zoe)).status_code == 204
+    await until(deployment, now + 1.5)
+    for process in (deployment, elsewhere):
+        for token in (early, accepted.json()["access_token"]):
+            refused(await me(process, token), 401, "invalid_token")
+
+
+async def test_early_tokens_are_forgotten_when_they_end(organization: Organization) -> None:
+    service, name = organization.deployment.service, f"eve-{organization.id}"
+    now = await service.now()
+    async with service.reads() as session:
+        await note_early(session, b"ended", now + timedelta(hours=1), now, now)
+        noted = select(EarlyToken.id).where(EarlyToken.id == b"ended")
+        assert await session.scalar(noted) is not None
+        await me(organization.deployment, login_token(name, None, now.timestamp() + 1))
+        assert await session.scalar(noted) is None
+
+
+async def test_a_token_of_the_present_writes_nothing(organization: Organization) -> None:
+    token = login_token(f"eve-{organization.id}", None, int(await clock(organization.deployment)))
+    assert (await me(organization.deployment, token)).status_code == 200
+    async with organization.deployment.service.reads() as session:
+        before = await session.scalar(select(func.count()).select_from(EarlyToken))
+        assert (await me(organization.deployment, token)).status_code == 200
+        assert await session.scalar(select(func.count()).select_from(EarlyToken)) == before

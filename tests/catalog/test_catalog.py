@@ -1,7 +1,8 @@
 """A valid catalog: its answers, and its compiled schema."""
 
 import json
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,52 @@ def test_the_proof_of_a_schema_changes_only_with_what_it_enforces() -> None:
     assert reworded.schema() != before.schema()
     assert reworded.schema_proof == before.schema_proof
     assert regranted.schema_proof != before.schema_proof
+
+
+def _changed(part: object) -> object:
+    """Return another value of the same type."""
+    match part:
+        case bool():
+            return not part
+        case int():
+            return part + 1
+        case str() | None:
+            return f"{part or ''}x"
+        case list():
+            return [*part, "x"]
+        case dict():
+            return {**part, "x": "x"}
+    raise TypeError(part)
+
+
+def _each_change(meaning: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the catalog's meaning with one part changed, for each part, with the part's name."""
+    for key, part in meaning.items():
+        if isinstance(part, dict):
+            for name, changed in _each_change(part):
+                yield name, {**meaning, key: changed}
+        else:
+            yield key, {**meaning, key: _changed(part)}
+
+
+def test_the_proof_covers_every_rule_of_the_catalog() -> None:
+    """A process whose catalog has other rules must not decide, although the schema allows the same."""
+    catalog = load_catalog("fintoc")
+    meaning, rules = catalog.meaning(), json.dumps(catalog.rules(), sort_keys=True)
+    texts = {"name", "label", "description", "source"}
+    changed = set()
+    for name, other in _each_change(meaning):
+        changed.add(name)
+        same = json.dumps(replace_meaning(catalog, other).rules(), sort_keys=True) == rules
+        assert same == (name in texts), name
+    assert changed >= {*texts, "granted_by", "reserved", "invite", "founder_role", "longest_days"}
+
+
+def replace_meaning(catalog: Catalog, meaning: dict[str, Any]) -> Catalog:
+    """Return a catalog that states another meaning."""
+
+    class Other(Catalog):
+        def meaning(self) -> dict[str, Any]:
+            return meaning
+
+    return Other(**{field.name: getattr(catalog, field.name) for field in fields(catalog)})

@@ -85,6 +85,7 @@ async def test_the_application_has_exactly_these_privileges_on_tables(
         "attested_rows": "SELECT",
         "engine_runs": "SELECT",
         "watched_ledgers": "INSERT SELECT",
+        "early_tokens": "DELETE SELECT",
     }
 
 
@@ -125,6 +126,8 @@ async def test_the_application_has_exactly_these_privileges_on_columns(
         ],
         "engine_runs UPDATE": ["over_at", "phase", "settled_at"],
         "watched_ledgers UPDATE": ["position"],
+        "early_tokens INSERT": ["expires_at", "id"],
+        "early_tokens UPDATE": ["expires_at"],
         "schema_versions INSERT": [
             "applied_by",
             "catalog",
@@ -135,13 +138,14 @@ async def test_the_application_has_exactly_these_privileges_on_columns(
     }
 
 
-async def test_the_application_may_call_four_functions(superuser_connection: Connection) -> None:
+async def test_the_application_may_call_five_functions(superuser_connection: Connection) -> None:
     callable_ones = await superuser_connection.fetch(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         " AND has_function_privilege('teamaccess', oid, 'EXECUTE') ORDER BY 1"
     )
     assert [row["proname"] for row in callable_ones] == [
         "attestable_rows",
+        "foreign_schema_found",
         "invitation_attested",
         "ledger_drain",
         "ledger_lock",

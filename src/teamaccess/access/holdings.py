@@ -145,7 +145,11 @@ async def role_set_of(
     ids = [role for role in others if is_role_id(role)]
     if not ids:
         return RoleSet(catalog, {})
-    rows = await session.scalars(CUSTOM_ROLES, {"organization": organization, "roles": ids})
+    rows = await session.scalars(
+        CUSTOM_ROLES,
+        {"organization": organization, "roles": ids},
+        execution_options={"populate_existing": True},  # an earlier part may have changed them
+    )
     return RoleSet(catalog, {role.id: role for role in rows})
 
 

@@ -15,6 +15,7 @@ from litestar.types import Scope
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from teamaccess.api.identity.callers import Operator, attribution
+from teamaccess.changes.commit_outcome import may_have_changed
 from teamaccess.changes.events.users import Refused
 from teamaccess.common import errors
 from teamaccess.common.excerpts import cut_to_limits, excerpt
@@ -89,10 +90,17 @@ def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
     return ProblemDetailsException(
         status_code=503,
         title="Service Unavailable",
-        detail="The database does not answer. Nothing was changed; try again shortly.",
+        detail=f"The database does not answer. {_outcome()}",
         headers={"Retry-After": "2"},
         extra={"code": "database_unavailable"},
     )
+
+
+def _outcome() -> str:
+    """Return whether the request made a change, as far as it is known."""
+    if may_have_changed():
+        return "The change was made, or may have been made. Look before you repeat it."
+    return "Nothing was changed; try again shortly."
 
 
 def _is_temporary(error: DBAPIError) -> bool:
@@ -109,7 +117,7 @@ def unexpected(error: Exception) -> ProblemDetailsException:
     return ProblemDetailsException(
         status_code=500,
         title="Internal Server Error",
-        detail="Something went wrong here. Nothing was changed.",
+        detail=f"Something went wrong here. {_outcome()}",
         extra={"code": "internal_error"},
     )
 

@@ -1,11 +1,12 @@
 """Choose the source that answers a question: the present in SpiceDB, or the past in a sandbox."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
-from teamaccess.audit.state.moment import Moment, position_at
+from teamaccess.audit.state.moment import Moment, position_at, wait_until_final
 from teamaccess.audit.state.past import PastSource
 from teamaccess.audit.state.present import PresentSource
-from teamaccess.audit.state.queue import AuditQueue
+from teamaccess.audit.state.queue import MOST_ORGANIZATIONS, AuditQueue
 from teamaccess.audit.state.sandboxes import SandboxPool
 from teamaccess.audit.state.snapshot import AuditSource
 from teamaccess.catalog import Catalog
@@ -50,6 +51,10 @@ class AuditSources:
     """The queue of questions about the present."""
     sandbox_queue: AuditQueue = field(default_factory=AuditQueue)
     """The queue of questions that need a sandbox. They can take long, so they wait apart."""
+    catalog_queue: AuditQueue = field(default_factory=AuditQueue)
+    """The queue of plans whose catalog is being read, which takes up to a second of the processor."""
+    final_queue: AuditQueue = field(default_factory=partial(AuditQueue, MOST_ORGANIZATIONS))
+    """The queue of questions that wait until no more entries of a past time can become visible."""
 
     async def of(
         self, organization: OrganizationId, moment: Moment | None = None, caller: str = ""
@@ -68,14 +73,13 @@ class AuditSources:
                 organization, self.reads, self.catalog, self.engine, self.queue, caller
             )
         moment = moment.in_utc()
-        # SECURITY: `position_at` can wait for a running change and holds a connection meanwhile. Taking
-        # turns keeps such questions from using up the connections that sign-ins need.
-        async with (
-            self.sandbox_queue.turn(organization, caller),
-            self.reads() as session,
-        ):
-            ledger_position, decided_by = await position_at(session, organization, moment)
-            recorded = await schema_in_force(session, moment.at)
+        # SECURITY: the question may wait for a change of its organization. Meanwhile it holds neither a
+        # connection nor a place among the sandboxes, and each organization has one such question.
+        async with self.final_queue.turn(organization, caller):
+            await wait_until_final(self.reads, organization, moment)
+            async with self.reads() as session:
+                ledger_position, decided_by = await position_at(session, organization, moment)
+                recorded = await schema_in_force(session, moment.at)
         if recorded is not None:
             catalog, schema = recorded.catalog, recorded.schema
         elif decided_by == self.catalog.version:

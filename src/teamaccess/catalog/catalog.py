@@ -14,6 +14,9 @@ from teamaccess.catalog.errors import RoleNotInCatalog
 from teamaccess.catalog.model import Action, CatalogResource, ResourceType, Role
 from teamaccess.relationships import Relationship
 
+TEXTS = frozenset({"name", "label", "description", "source"})
+"""The parts of a catalog that are only shown to people, or say where a rule comes from."""
+
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
@@ -44,6 +47,11 @@ class Catalog:
         meaning: dict[str, Any] = json.loads(json.dumps(asdict(self), default=sorted))
         return meaning
 
+    def rules(self) -> dict[str, Any]:
+        """Return everything in the catalog that decides about a change: all but the texts for people."""
+        rules: dict[str, Any] = _without_texts(self.meaning())
+        return rules
+
     @classmethod
     def from_meaning(cls, meaning: dict[str, Any]) -> Self:
         """Return the catalog that `meaning()` once returned as this JSON."""
@@ -59,7 +67,7 @@ class Catalog:
 
     @cached_property
     def schema_proof(self) -> str:
-        """The name of the permission of an organization that only this catalog's schema has."""
+        """The name of an organization's permission. Only catalogs with the same rules have it."""
         return proof_name(self)
 
     def schema_allows(self, relationship: Relationship) -> bool:
@@ -96,3 +104,14 @@ class Catalog:
             for definition in definitions(self)
             for relation in definition.relations()
         }
+
+
+def _without_texts(meaning: Any) -> Any:
+    """Return a part of a catalog's meaning without the texts of its roles, actions and types."""
+    if not isinstance(meaning, dict):
+        return meaning
+    return {
+        key: _without_texts(part)
+        for key, part in meaning.items()
+        if key not in TEXTS or not isinstance(part, str)
+    }

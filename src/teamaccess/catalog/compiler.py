@@ -4,6 +4,7 @@ Every permission of an organization is `(roles + granted) & member`. So only an 
 anything, whatever other relationships the graph still has. This is the membership gate.
 """
 
+import json
 from collections.abc import Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ BUILT_IN_TYPES = ("user", "email", "ledger_position", "team", "role", "organizat
 BUILT_IN_RELATIONS = ("applied", "head", "member", "membership", "administration")
 BUILT_IN_OBJECT_RELATIONS = ("organization", "creator")
 
-PROOF = "The name is a hash of this schema: asking for it proves which schema answers."
+PROOF = "The name is a hash of this schema and its catalog: a yes proves which schema answers."
 
 USER = (SubjectType("user"), SubjectType("user", expires=True))
 TEAM = (SubjectType("team", "member"), SubjectType("team", "member", expires=True))
@@ -43,12 +44,15 @@ def definitions(catalog: "Catalog") -> Iterator[Definition]:
 
 
 def proof_name(catalog: "Catalog") -> str:
-    """Return the name of the schema proof: a hash of the rest of the schema, without its comments.
+    """Return the name of the schema proof: a hash of the rest of the schema and of the catalog's rules.
 
     A change asks SpiceDB for this permission at the ledger's newest position. A yes proves that SpiceDB
-    has the ledger's history and that it enforces exactly this schema.
+    has the ledger's history and that it enforces exactly this schema. SECURITY: the rules are part of the
+    hash because some of them, such as the guards, are not in the schema and decide all the same. So a
+    process with other rules than the applied ones changes nothing.
     """
-    meaning = "\n".join(definition.meaning for definition in _definitions(catalog, []))
+    definitions = (definition.meaning for definition in _definitions(catalog, []))
+    meaning = "\n".join([*definitions, json.dumps(catalog.rules(), sort_keys=True)])
     return f"schema_{sha256(meaning.encode()).hexdigest()[:16]}"
 
 

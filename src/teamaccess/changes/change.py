@@ -22,6 +22,7 @@ from teamaccess.ledger.session import (
 )
 from teamaccess.relationships import ObjectReference, Update
 from teamaccess.storage import Channel, OrganizationId, Reason, User, UserId
+from teamaccess.storage.advisory_locks import AdvisoryLocks
 
 Counted = MutableMapping[tuple[OrganizationId, str], tuple[int, int]]
 """Maps an organization and a limit to a position and the count at that position."""
@@ -79,6 +80,8 @@ class Change:
     """The position of each locked organization when the change was opened, completely enforced."""
     turn: Turn
     """The turn in the queue of this process. Other changes of the organizations wait until the commit."""
+    locks: AdvisoryLocks
+    """The advisory locks that this change may take."""
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Functions to call only after the commit, for example to send a mail."""
     event_chains: set[str] = field(default_factory=set)

@@ -24,7 +24,7 @@ from teamaccess.changes.change import (
     Rehearsal,
 )
 from teamaccess.changes.change_queue import ChangeQueue
-from teamaccess.changes.commit_outcome import learn_outcome
+from teamaccess.changes.commit_outcome import learn_outcome, note_commit
 from teamaccess.common.fairness import Turn
 from teamaccess.common.limits import Limits
 from teamaccess.delivery import stopped
@@ -47,16 +47,17 @@ from teamaccess.ledger.session import (
 )
 from teamaccess.relationships import Revocation
 from teamaccess.storage import OrganizationId
+from teamaccess.storage.advisory_locks import AdvisoryLocks
 
 log = structlog.get_logger()
 
 LOCK = text("""
-SELECT *, set_config('lock_timeout', '250ms', true),
-       EXISTS (SELECT FROM findings
-               WHERE kind = 'foreign_schema' AND resolved_at IS NULL) AS foreign_schema
+SELECT *, set_config('lock_timeout', '250ms', true), foreign_schema_found() AS foreign_schema
 FROM ledger_lock(:organizations)
 """)
-"""SECURITY: the holder of an organization's lock waits at most a quarter of a second for any other lock.
+"""SECURITY: `foreign_schema_found` is called when the lock is held. It sees what was committed before.
+
+SECURITY: the holder of an organization's lock waits at most a quarter of a second for any other lock.
 Tenants share some rows, such as users. A stranger who locks one must not block this organization."""
 BEGIN = text("""
 SELECT clock_timestamp() AS now, pg_current_xact_id()::text AS transaction,
@@ -93,6 +94,7 @@ class Ledger:
         applier: Applier,
         engine: Engine,
         catalog: Catalog,
+        locks: AdvisoryLocks,
         budget: float = PATIENCE_SECONDS,
         limits: Limits | None = None,
     ) -> None:
@@ -100,6 +102,7 @@ class Ledger:
         self._applier = applier
         self._engine = engine
         self._catalog = catalog
+        self._locks = locks
         self._budget = budget
         self._limits = limits or Limits()
         self._counted: Counted = LRUCache(MOST_COUNTED)
@@ -184,6 +187,7 @@ class Ledger:
                 self._engine,
                 opened.standing,
                 turn,
+                self._locks,
             )
             change = (
                 OrganizationChange(*parts, organization=organizations[0], actor=attribution.user)
@@ -224,6 +228,7 @@ class Ledger:
                 self._engine,
                 standing,
                 Turn(),
+                self._locks,
             )
 
     async def rehearse(
@@ -310,6 +315,7 @@ class Ledger:
         except (DBAPIError, OSError) as cause:
             if isinstance(cause, IntegrityError | ProgrammingError | DataError):
                 raise  # PostgreSQL answered, and refused the change
+            note_commit()
             recording = recording_of(change.session)
             decided = recording.committing
             with suppress(DBAPIError, OSError):
@@ -320,6 +326,8 @@ class Ledger:
             # the caller is gone, but the commit may have succeeded
             await self._leave_to_workers(change)
             raise
+        else:
+            note_commit()
 
     async def _leave_to_workers(self, change: Change) -> None:
         for organization in {entry.organization for entry in change.entries}:

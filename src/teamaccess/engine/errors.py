@@ -32,7 +32,7 @@ class SchemaMismatch(EngineUnavailable):
 
     message = (
         "The permission engine enforces another schema than this process's catalog: it does not"
-        " have {missing}. Nothing was changed. Run `teamaccess schema apply` with the newest "
+        " have {missing}, so nothing can be decided. Run `teamaccess schema apply` with the newest "
         "catalog, or replace this process with one that uses it."
     )
     retry_after = 30

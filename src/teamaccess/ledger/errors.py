@@ -15,7 +15,7 @@ class OrganizationBusy(Unavailable):
 
     message = (
         "Earlier changes of {organization} are still in progress or have not reached the "
-        "permission engine. Nothing was changed; try again shortly."
+        "permission engine. The change was not made; try again shortly."
     )
 
 
@@ -27,7 +27,7 @@ class OrganizationStopped(Unavailable):
 
     message = (
         "The permission engine permanently refuses an earlier change of {organization} "
-        "({refusal}). Nothing was changed; an operator must repair it."
+        "({refusal}). The change was not made; an operator must repair it."
     )
     retry_after = 60
 
@@ -37,7 +37,7 @@ class OtherHistory(Unavailable):
 
     message = (
         "The permission engine and the ledger of {organization} have different histories: one "
-        "of them was replaced or restored. Nothing was changed; an operator must run "
+        "of them was replaced or restored. The change was not made; an operator must run "
         "`teamaccess reconcile --rebuild`."
     )
     retry_after = 60
@@ -51,7 +51,7 @@ class ForeignSchemaFound(Unavailable):
 
     message = (
         "The permission engine has a schema that `teamaccess schema apply` did not record, so "
-        "no access can be given. Nothing was changed; an operator must examine it with "
+        "no access can be given. The change was not made; an operator must examine it with "
         "`teamaccess findings list`."
     )
     retry_after = 60
@@ -61,7 +61,8 @@ class NotCommitted(Unavailable):
     """The database went away before the commit, so the change does not exist."""
 
     message = (
-        "The database went away before the change was committed. Nothing was changed; try again."
+        "The database went away before the change was committed, so the change was not made. Try "
+        "again."
     )
 
 

@@ -22,7 +22,7 @@ from teamaccess.storage.base import (
     new_user_id,
 )
 from teamaccess.storage.directory.access_request import AccessRequest, AccessRequestStatus
-from teamaccess.storage.directory.credential import ApiToken, IdempotencyKey
+from teamaccess.storage.directory.credential import ApiToken, EarlyToken, IdempotencyKey
 from teamaccess.storage.directory.custom_role import CustomRole, CustomRoleAction
 from teamaccess.storage.directory.invitation import Invitation, InvitationRole, InvitationStatus
 from teamaccess.storage.directory.membership import (
@@ -69,6 +69,7 @@ __all__ = [
     "Channel",
     "CustomRole",
     "CustomRoleAction",
+    "EarlyToken",
     "EngineRun",
     "Event",
     "EventHead",

@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from teamaccess.storage import Finding, FindingKind, Reconciliation
-from teamaccess.upkeep.worker.reconciler import ADVISORY, PAUSE_SECONDS, Reconciler
+from teamaccess.storage.advisory_locks import Purpose
+from teamaccess.upkeep.worker.reconciler import PAUSE_SECONDS, Reconciler
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.spicedb_proxy import another_process, before, linked, running_worker, wait_until
@@ -103,8 +104,7 @@ async def test_a_worker_waits_for_an_organization_that_another_worker_compares(
         await sleep(seconds)
 
     async with isolated.service.sessions() as session:
-        another = func.pg_advisory_xact_lock(ADVISORY, func.hashtext(acme.id))
-        await session.execute(select(another))
+        await session.execute(isolated.service.locks.try_lock(Purpose.COMPARISON, acme.id))
         monkeypatch.setattr(asyncio, "sleep", pausing)
         comparing = asyncio.create_task(worker.run())
         try:

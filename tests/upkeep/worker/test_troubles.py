@@ -256,7 +256,10 @@ async def sweeper_of_its_own(deployment: Deployment, name: str) -> AsyncIterator
         alone = {"isolation_level": "AUTOCOMMIT"}
         applier = Applier(deployment.service.engine, marks.execution_options(**alone))
         stack.push_async_callback(applier.close)
-        ledger = Ledger(session_maker(pool, catalog), applier, deployment.service.engine, catalog)
+        service = deployment.service
+        ledger = Ledger(
+            session_maker(pool, catalog), applier, service.engine, catalog, service.locks
+        )
         questions = async_sessionmaker(reads.execution_options(**alone))
         async with beside(Sweeper(ledger, questions).run()):
             await asyncio.sleep(0.5)  # so that it has connections to lose

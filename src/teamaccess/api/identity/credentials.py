@@ -1,10 +1,17 @@
 """Verify a bearer token: one of ours, a service account's, or an OpenID Connect provider's."""
 
+from dataclasses import replace
+
 from teamaccess.api.identity.callers import Caller, Credential, Operator
 from teamaccess.changes.events.users import SignInRefused
 from teamaccess.directory.service_accounts.sign_in import PREFIX, InvalidApiToken, signed_in
 from teamaccess.directory.users.find import user_and_clock
-from teamaccess.directory.users.issued import refuse_unless_current, wait_until_issued
+from teamaccess.directory.users.issued import (
+    dated,
+    note_early,
+    refuse_unless_current,
+    wait_until_issued,
+)
 from teamaccess.directory.users.issuer import Issuer, Login, named_issuer
 from teamaccess.directory.users.logins import (
     SignInAgain,
@@ -44,7 +51,7 @@ async def authenticate_token(
         refuse_unless_current(claims, now)
         await wait_until_issued(claims.issued_at, now)
         return Operator(claims.subject), claims
-    user = await _user_of(service, claims)
+    user, claims = await _user_of(service, claims)
     # a service account signs in with its API tokens only, so for this kind of token it is not a user
     if user is None or user.is_service_account:
         cause = "its user does not exist"
@@ -55,33 +62,36 @@ async def authenticate_token(
     return user, claims
 
 
-async def _user_of(service: Service, claims: Claims) -> User | None:
-    """Wait until the token's time of issue, and return the user then. Raises InvalidToken."""
+async def _user_of(service: Service, claims: Claims) -> tuple[User | None, Claims]:
+    """Wait until the token's time of issue, and return the user then.
+
+    In the returned claims, `issued_at` is the latest possible time of issue. Raises InvalidToken.
+    """
     while True:
         async with service.reads() as session:
-            found = await user_and_clock(session, UserId(claims.subject))
-        if found is None:
-            return None
-        user, now = found
-        refuse_unless_current(claims, now)
-        if not await wait_until_issued(claims.issued_at, now):
-            return user
+            found = await user_and_clock(session, UserId(claims.subject), claims.token)
+            if found is None:
+                return None, claims
+            refuse_unless_current(claims, found.now)
+            await note_early(session, claims.token, claims.issued_at, claims.expires_at, found.now)
+        if not await wait_until_issued(claims.issued_at, found.now):
+            issued_at = dated(claims.issued_at, found.first_shown)
+            return found.user, replace(claims, issued_at=issued_at)
 
 
-async def _user_with_login(
-    service: Service, issuer: Issuer, login: Login
-) -> tuple[User | None, Login]:
+async def _user_with_login(service: Service, login: Login) -> tuple[User | None, Login]:
     """Wait until the token's time of issue, and return the user with this login then.
 
     In the returned login, `issued_at` is the latest possible time of issue. Raises InvalidToken.
     """
+    token = login.token
     while True:
         async with service.reads() as session:
-            user, now = await known_and_clock(session, login)
-        refuse_unless_current(login, now)
-        dated = issuer.dated(login, now)
-        if not await wait_until_issued(login.issued_at, now):
-            return user, dated
+            found = await known_and_clock(session, login, token)
+            refuse_unless_current(login, found.now)
+            await note_early(session, token, login.issued_at, login.expires_at, found.now)
+        if not await wait_until_issued(login.issued_at, found.now):
+            return found.user, replace(login, issued_at=dated(login.issued_at, found.first_shown))
 
 
 async def _authenticate_service_account(
@@ -100,7 +110,7 @@ async def _authenticate_login(
     service: Service, issuer: Issuer, token: str, request_id: str
 ) -> tuple[Caller, Credential]:
     login = await issuer.verify(token)
-    user, login = await _user_with_login(service, issuer, login)
+    user, login = await _user_with_login(service, login)
     if user is not None:
         await _refuse_if_ended(service, login, user, request_id)
     if user is None or differs(user, login):

@@ -22,6 +22,7 @@ from typing import Any
 from litestar import Request, Response
 
 from teamaccess.access.authorize import MEMBERSHIP, require_held
+from teamaccess.access.own_access import keeping_own_ends
 from teamaccess.api.identity.callers import (
     attribution,
     credential_of,
@@ -147,7 +148,11 @@ async def run_in_change(
     if isinstance(change, OrganizationChange) and "user" in arguments:
         named = arguments["user"]
         arguments["user"] = await resolve_member(change.session, change.organization, named)
-    body = await handler(change=change, **arguments)
+    if isinstance(change, OrganizationChange):
+        async with keeping_own_ends(change):
+            body = await handler(change=change, **arguments)
+    else:
+        body = await handler(change=change, **arguments)
     # a service account's token is revoked only under this lock, so one check is enough
     if not isinstance(credential_of(request), ApiToken):
         await recheck_credential(request, change)

@@ -7,16 +7,15 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.changes import Change, Receipt
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.service import Service
 from teamaccess.storage import IdempotencyKey, LedgerApplication, OrganizationId
+from teamaccess.storage.advisory_locks import Purpose
 
-TRY_LOCK_KEY = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 20240))")
-"""A lock that lasts until the request with the key is committed or rolled back."""
 KEY_LIFE = timedelta(days=1)
 LONGEST_KEY = 255
 
@@ -83,7 +82,8 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
         raise InvalidIdempotencyKey
     fingerprint = await _fingerprint(request)
     actor = change.attribution.actor
-    if not await change.session.scalar(TRY_LOCK_KEY, {"key": f"{actor} {key}"}):
+    alone = change.locks.try_lock(Purpose.IDEMPOTENCY_KEY, actor, key)
+    if not await change.session.scalar(alone):
         raise IdempotencyKeyInUse
     await change.session.execute(
         delete(IdempotencyKey).where(

@@ -8,6 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
+from teamaccess.changes.commit_outcome import begin_request
 from teamaccess.common.errors import Invalid
 
 LARGEST_BODY = 64 * 1024
@@ -43,6 +44,7 @@ class ReceiveBody(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Raise DuplicateHeader, and RequestEntityTooLarge for a body beyond the limit."""
+        begin_request()
         refuse_duplicates(scope)
         handler: HTTPRouteHandler = scope["route_handler"]  # type: ignore[assignment]
         max_bytes = handler.resolve_request_max_body_size()

@@ -6,6 +6,7 @@ from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
+from teamaccess.access.authorize import authorize
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
 from teamaccess.api.requests.edge import changes
@@ -58,7 +59,7 @@ async def make_plan(
     catalog = None
     if data.catalog is not None:
         # SECURITY: a catalog takes up to a second of the processor, so callers take turns with them
-        async with service.audit.sources.sandbox_queue.turn(id, caller):
+        async with service.audit.sources.catalog_queue.turn(id, caller):
             catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None
     if isinstance(request.user, User) and data.changes:
@@ -100,11 +101,23 @@ async def make_changes(
     except (Forbidden, UnknownOrganization):
         # SECURITY: a caller without the right learns neither the state nor whether it is the planned one
         raise
-    except TeamaccessError:
+    except TeamaccessError as refused:
+        await _require_right_to_plan(change, refused)
         refuse_unplanned()
         raise
     refuse_unplanned()
     return ChangesMade(len(data.changes))
+
+
+async def _require_right_to_plan(change: OrganizationChange, refused: TeamaccessError) -> None:
+    """Raise the refusal of a change if the caller may not plan.
+
+    SECURITY: some mistakes are refused before the rights to the change are judged.
+    """
+    try:
+        await authorize(change, "view_audit")
+    except (Forbidden, UnknownOrganization):
+        raise refused from None
 
 
 def _catalog(name: str, text: str) -> Catalog:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from teamaccess.access.own_access import keeping_own_ends
 from teamaccess.audit.plans.alike import questions_about
 from teamaccess.audit.plans.answers import find_answers
 from teamaccess.audit.plans.held_actions import (
@@ -140,10 +141,11 @@ async def plan(
     """
     if not proposals and catalog is None:
         raise NothingProposed
+    # SECURITY: a rehearsal waits for the organization's lock, so it holds no place among the sandboxes
+    rehearsed, refusal = await _rehearse(
+        ledger, organization, proposals, asker, caller, sources.invitees
+    )
     async with sources.sandbox_queue.turn(organization, caller):
-        rehearsed, refusal = await _rehearse(
-            ledger, organization, proposals, asker, caller, sources.invitees
-        )
         try:
             async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
                 if catalog is None:
@@ -221,7 +223,8 @@ async def _rehearse_as(
 
     async def act(change: OrganizationChange) -> None:
         change.on_behalf_of_asker = asker
-        await make_all(proposals, change, Invitations(key))
+        async with keeping_own_ends(change):
+            await make_all(proposals, change, Invitations(key))
         await change.decide()
         updates = [update for entry in change.entries for update in entry.updates]
         related.append(await read_related_rows(change, updates))

@@ -12,7 +12,7 @@ from teamaccess.common.errors import Invalid
 from teamaccess.common.formats.times import as_utc
 from teamaccess.delivery.applications import SAME_POSITION
 from teamaccess.delivery.position import LedgerPosition
-from teamaccess.ledger import UnknownOrganization, database_time
+from teamaccess.ledger import OrganizationBusy, Sessions, UnknownOrganization, database_time
 from teamaccess.ledger.session import raise_busy_on_lock_timeout
 from teamaccess.storage import (
     LedgerApplication,
@@ -22,8 +22,17 @@ from teamaccess.storage import (
 )
 from teamaccess.storage.records.ledger import DONE
 
-AWAIT_RUNNING_CHANGE = text("SELECT FROM ledger_lock(ARRAY[:organization])")
-"""Waits for the change that holds the lock: it may be decided already, and not be visible yet."""
+NO_RUNNING_CHANGE = text("""
+WITH quick AS MATERIALIZED (SELECT set_config('lock_timeout', '20ms', true) AS timeout)
+SELECT found.ledgers FROM quick CROSS JOIN LATERAL (
+  SELECT count(*) AS ledgers
+  FROM ledger_lock(ARRAY[CASE WHEN quick.timeout <> '' THEN CAST(:organization AS text) END])
+) AS found
+""")
+"""Fails if a change holds the lock. It may be decided already, and not be visible yet."""
+PATIENCE_SECONDS = 2.0
+"""How long a question waits for a change of its organization."""
+PAUSE_SECONDS = 0.05
 LONGEST_CHANGE = timedelta(minutes=15)
 """No transaction stays open longer, so every change decided before that is visible."""
 MARKED_WITHIN = timedelta(seconds=1)
@@ -76,12 +85,11 @@ class PositionAt(NamedTuple):
 async def position_at(
     session: AsyncSession, organization: OrganizationId, moment: Moment
 ) -> PositionAt:
-    """Return the newest position of a ledger at a moment. The answer is the same whenever it is asked.
+    """Return the newest position of a ledger at a moment. `wait_until_final` comes before it.
 
-    The organization may have ended since. Raises UnknownOrganization, NotYet, BeforeItBegan, and
-    OrganizationBusy if a change holds the organization's lock for too long.
+    The answer is the same whenever it is asked. The organization may have ended since. Raises
+    UnknownOrganization and BeforeItBegan.
     """
-    await _wait_until_final(session, organization, moment)
     entries = _entries(organization)
     if moment.basis is Basis.ENFORCED:
         enforced = LedgerApplication.enforced_at <= moment.at
@@ -97,18 +105,34 @@ async def position_at(
     )
 
 
-async def _wait_until_final(
-    session: AsyncSession, organization: OrganizationId, moment: Moment
-) -> None:
-    """Wait until no more entries of that time can become visible. Raises NotYet and OrganizationBusy."""
-    now = await database_time(session)
+async def wait_until_final(reads: Sessions, organization: OrganizationId, moment: Moment) -> None:
+    """Wait until no more entries of that time can become visible. It holds no connection meanwhile.
+
+    Raises NotYet, and OrganizationBusy if a change holds the organization's lock for too long.
+    """
+    async with reads() as session:
+        now = await database_time(session)
     if moment.at > now:
         raise NotYet(at=moment.at.isoformat(), now=now.isoformat())
     if moment.basis is Basis.ENFORCED and (late := moment.at + MARKED_WITHIN - now) > timedelta():
         await asyncio.sleep(late.total_seconds())
     elif moment.basis is Basis.DECIDED and now - moment.at < LONGEST_CHANGE:
+        end = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+        while not await _is_free(reads, organization):
+            if asyncio.get_running_loop().time() > end:
+                raise OrganizationBusy(organization=organization)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _is_free(reads: Sessions, organization: OrganizationId) -> bool:
+    """Return whether no change holds the organization's lock."""
+    try:
         with raise_busy_on_lock_timeout(organization):
-            await session.execute(AWAIT_RUNNING_CHANGE, {"organization": organization})
+            async with reads() as session:
+                await session.execute(NO_RUNNING_CHANGE, {"organization": organization})
+    except OrganizationBusy:
+        return False
+    return True
 
 
 async def _too_early(

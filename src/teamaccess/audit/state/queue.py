@@ -14,6 +14,8 @@ SHARE = 1
 """Questions of one organization, and of one caller, that run at the same time: the large questions of one
 tenant do not delay those of the others."""
 MOST_CALLERS = 1_000_000
+MOST_ORGANIZATIONS = 1_000_000
+"""For a queue in which organizations do not wait for each other."""
 PATIENCE_SECONDS = 60.0
 
 
@@ -30,9 +32,9 @@ class AuditBusy(Unavailable):
 class AuditQueue:
     """Lets organizations take turns, and within an organization its callers."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: int = AT_ONCE) -> None:
         self._callers = FairSlots(MOST_CALLERS, SHARE)
-        self._organizations = FairSlots(AT_ONCE, SHARE)
+        self._organizations = FairSlots(at_once, SHARE)
 
     @asynccontextmanager
     async def turn(self, organization: OrganizationId, caller: str) -> AsyncIterator[None]:

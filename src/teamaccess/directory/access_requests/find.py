@@ -72,7 +72,9 @@ async def find_request(
     session: AsyncSession, organization: OrganizationId, id: RequestId
 ) -> AccessRequest | None:
     """Return the request, or None."""
-    return await session.get(AccessRequest, (organization, id)) if is_local_id(id) else None
+    if not is_local_id(id):
+        return None
+    return await session.get(AccessRequest, (organization, id), populate_existing=True)
 
 
 async def get_request(

@@ -13,6 +13,7 @@ from teamaccess.common.errors import TooMany
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.users.find import same_person
 from teamaccess.storage import Invitation, User
+from teamaccess.storage.advisory_locks import Purpose
 from teamaccess.storage.directory.invitation import OPEN
 from teamaccess.storage.directory.user import MAILBOX_SQL, mailbox
 
@@ -68,8 +69,7 @@ async def refuse_flood(change: OrganizationChange, address: str) -> None:
     # it would use up what that member may send from other organizations.
     sender = await change.session.get_one(User, change.attribution.account or change.actor)
     person = mailbox(sender.email) if sender.email is not None else sender.id
-    alone = func.pg_try_advisory_xact_lock(func.hashtextextended(f"teamaccess/mails/{person}", 0))
-    if not await change.session.scalar(select(alone)):
+    if not await change.session.scalar(change.locks.try_lock(Purpose.MAILS, person)):
         raise InvitingElsewhere
     hour, day = (change.now - timedelta(hours=1), change.now - timedelta(days=1))
     organization = change.organization

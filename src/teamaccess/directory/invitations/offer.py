@@ -165,7 +165,10 @@ async def find_invitation(change: OrganizationChange, id: InvitationId) -> Invit
     if not is_local_id(id):
         return None
     return await change.session.get(
-        Invitation, (change.organization, id), options=[joinedload(Invitation.offers)]
+        Invitation,
+        (change.organization, id),
+        options=[joinedload(Invitation.offers)],
+        populate_existing=True,
     )
 
 

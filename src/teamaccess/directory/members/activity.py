@@ -23,7 +23,11 @@ PATIENCE_SECONDS = 1.0
 
 
 class ActivityLog:
-    """Writes a member's activity at most once a minute."""
+    """Writes a member's activity at most once a minute.
+
+    SECURITY: many members may be active while a change has locked their rows. A locked row is left out,
+    and notes have their own connections (`Service.notes`), so that they keep none from changes.
+    """
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -44,8 +48,10 @@ class ActivityLog:
             return
         at = func.clock_timestamp()
         # selected from the memberships, so that nothing is written for a removed member
-        membership = select(Membership.organization_id, Membership.user_id, at).where(
-            Membership.organization_id == organization, Membership.user_id == user
+        membership = (
+            select(Membership.organization_id, Membership.user_id, at)
+            .where(Membership.organization_id == organization, Membership.user_id == user)
+            .with_for_update(key_share=True, read=True, skip_locked=True)
         )
         columns = ["organization_id", "user_id", "last_active_at"]
         write = (
@@ -56,7 +62,7 @@ class ActivityLog:
             )
         )
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS), self._sessions.begin() as session:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._sessions() as session:
                 await session.execute(write)
         except (SQLAlchemyError, OSError) as cause:
             # the request has done its work, and must not fail because its time cannot be noted

@@ -53,10 +53,15 @@ class UnknownMember(NotFound):
 async def find_member(
     session: AsyncSession, organization: OrganizationId, user: UserId
 ) -> Membership | None:
-    """Return the member with user, roles and activity, or None."""
+    """Return the member with user, roles and activity, or None.
+
+    SECURITY: it is read again each time. An earlier part of the same change may have replaced roles for
+    many members at once, of which the session's rows know nothing.
+    """
     if not is_local_id(user):
         return None
-    return await session.get(Membership, (organization, user), options=WHOLE)
+    key = (organization, user)
+    return await session.get(Membership, key, options=WHOLE, populate_existing=True)
 
 
 async def get_member(

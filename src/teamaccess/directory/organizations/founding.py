@@ -8,6 +8,7 @@ from teamaccess.changes import Change
 from teamaccess.common.errors import Conflict, TooMany
 from teamaccess.directory.users.find import same_person
 from teamaccess.storage import Organization, User
+from teamaccess.storage.advisory_locks import Purpose
 from teamaccess.storage.directory.user import mailbox
 
 
@@ -44,10 +45,7 @@ async def refuse_serial_founder(change: Change, founder: User) -> None:
     All addresses of one mailbox are one person.
     """
     person = mailbox(founder.email) if founder.email is not None else founder.id
-    alone = func.pg_try_advisory_xact_lock(
-        func.hashtextextended(f"teamaccess/founding/{person}", 0)
-    )
-    if not await change.session.scalar(select(alone)):
+    if not await change.session.scalar(change.locks.try_lock(Purpose.FOUNDING, person)):
         raise FoundingInProgress
     founded = Organization.founded_by.in_(same_person(founder))
     living = Organization.deleted_at.is_(None)

@@ -53,7 +53,10 @@ async def get_resource(
 ) -> Resource:
     """Return a registered object; raises UnknownResourceType and UnknownResource."""
     type_of(catalog, key[0])
-    resource = await session.get(Resource, (organization, *key)) if is_local_id(key[1]) else None
+    resource: Resource | None = None
+    if is_local_id(key[1]):
+        identity = (organization, *key)
+        resource = await session.get(Resource, identity, populate_existing=True)
     if resource is None or resource.removed_at is not None:
         raise UnknownResource(organization=organization, type=key[0], resource=key[1])
     return resource

@@ -41,7 +41,9 @@ async def find_custom_role(
     session: AsyncSession, organization: OrganizationId, role: RoleId
 ) -> CustomRole | None:
     """Return a custom role, or None."""
-    return await session.get(CustomRole, (organization, role)) if is_role_id(role) else None
+    if not is_role_id(role):
+        return None
+    return await session.get(CustomRole, (organization, role), populate_existing=True)
 
 
 async def get_role(

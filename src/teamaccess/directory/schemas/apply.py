@@ -1,24 +1,24 @@
 """Give SpiceDB the schema of the catalog, and record it."""
 
 from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
 from teamaccess.changes.events.organizations import SchemaApplied
-from teamaccess.common.errors import Conflict
+from teamaccess.common.errors import Conflict, Unavailable
 from teamaccess.directory.roles.ids import refuse_taken
 from teamaccess.engine import Engine, EngineRefused
-from teamaccess.ledger import Attribution
+from teamaccess.ledger import Attribution, NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.storage import Event, Finding, FindingKind, SchemaVersion
+from teamaccess.storage.advisory_locks import DeploymentLock, lock
 
 PATIENT = text("SET LOCAL lock_timeout = '1min'")
 """SpiceDB may take half of that for a schema."""
-APPLYING = "hashtext('teamaccess/schema')"
-"""The advisory lock that is held from writing a schema to SpiceDB until it is recorded."""
-ONE_APPLIES = text(f"SELECT pg_advisory_xact_lock({APPLYING})")
+ONE_APPLIES = lock(DeploymentLock.SCHEMA)
 """Keeps the rows in the order in which the schemas were written."""
 NEWEST = (
     select(SchemaVersion.catalog_version, SchemaVersion.schema)
@@ -36,6 +36,15 @@ class SchemaRefused(Conflict):
     )
 
 
+class SchemaUnrecorded(Unavailable):
+    """SpiceDB has the schema, and the database did not record it."""
+
+    message = (
+        "SpiceDB has the new schema, but the database did not confirm its record. Run `teamaccess "
+        "schema apply` again: until then, changes are refused."
+    )
+
+
 async def apply_schema(
     ledger: Ledger, engine: Engine, catalog: Catalog, attribution: Attribution
 ) -> list[str]:
@@ -43,7 +52,7 @@ async def apply_schema(
 
     The schema is recorded as in force from now on, unless the newest row says so already. That repairs an
     earlier attempt that was stopped between SpiceDB and the commit. SpiceDB itself refuses a schema that
-    would orphan relationships. Raises RoleIdsTaken and SchemaRefused.
+    would orphan relationships. Raises RoleIdsTaken, SchemaRefused and SchemaUnrecorded.
     """
     schema = catalog.schema()
     async with ledger.change(attribution) as change:
@@ -57,9 +66,14 @@ async def apply_schema(
                 token = await engine.write_schema(schema)
             except EngineRefused as refused:
                 raise SchemaRefused(cause=refused.message) from refused
-        if await _newest(change.session) != (catalog.version, schema):
-            await _keep(change, catalog, schema, token)
-            await ledger.commit(change)
+        try:
+            if await _newest(change.session) != (catalog.version, schema):
+                await _keep(change, catalog, schema, token)
+                await ledger.commit(change)
+        except (NotCommitted, OutcomeUnknown, SQLAlchemyError, OSError) as cause:
+            if token is None:
+                raise
+            raise SchemaUnrecorded from cause
     return differences
 
 

@@ -1,5 +1,6 @@
 """A service account signs in with a token of its own."""
 
+import asyncio
 from dataclasses import dataclass
 
 import structlog
@@ -19,6 +20,8 @@ PREFIX = "ta_"
 """Marks a leaked token, for people and for programs that search for secrets."""
 
 GRAIN_SECONDS = 60.0
+PATIENCE_SECONDS = 1.0
+"""How long a request waits until its token's use is noted."""
 BY_HASH = (
     select(ApiToken, User, func.clock_timestamp())
     .join(User, User.id == ApiToken.user_id)
@@ -57,7 +60,11 @@ async def signed_in(session: AsyncSession, secret: str) -> SignedIn:
 
 
 class TokenUse:
-    """Notes when tokens are used, each at most once a minute. No decision depends on it."""
+    """Notes when tokens are used, each at most once a minute. No decision depends on it.
+
+    SECURITY: many requests may use tokens whose rows a change has locked. A locked row is left out, and
+    notes have their own connections (`Service.notes`), so that they keep none from changes.
+    """
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
@@ -68,11 +75,11 @@ class TokenUse:
         key = (token.organization_id, token.id)
         if not self._due.allows(key):
             return
-        statement = update(ApiToken).where(
-            ApiToken.organization_id == key[0], ApiToken.id == key[1]
-        )
+        this_token = (ApiToken.organization_id == key[0], ApiToken.id == key[1])
+        unlocked = select(ApiToken.id).where(*this_token).with_for_update(skip_locked=True)
+        statement = update(ApiToken).where(*this_token, ApiToken.id.in_(unlocked))
         try:
-            async with self._sessions.begin() as session:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._sessions() as session:
                 await session.execute(statement.values(last_used_at=func.clock_timestamp()))
         except (SQLAlchemyError, OSError) as cause:
             # the service account is signed in all the same

@@ -156,7 +156,8 @@ def _create(change: OrganizationChange, account: UserId, name: str, life: timede
 async def _get(change: OrganizationChange, account: UserId, id: TokenId) -> ApiToken:
     token: ApiToken | None = None
     if is_local_id(id):
-        token = await change.session.get(ApiToken, (change.organization, id))
+        key = (change.organization, id)
+        token = await change.session.get(ApiToken, key, populate_existing=True)
     if token is None or token.user_id != account:
         raise UnknownToken(token=id, account=account, organization=change.organization)
     return token

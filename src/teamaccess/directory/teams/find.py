@@ -67,7 +67,9 @@ async def find_team(session: AsyncSession, organization: OrganizationId, id: Tea
     """Return the team with its roles, or None."""
     if not is_local_id(id):
         return None
-    return await session.get(Team, (organization, id), options=[selectinload(Team.roles)])
+    roles = [selectinload(Team.roles)]
+    # SECURITY: read again each time, as in `find_member`
+    return await session.get(Team, (organization, id), options=roles, populate_existing=True)
 
 
 async def get_team(session: AsyncSession, organization: OrganizationId, id: TeamId) -> Team:
@@ -84,7 +86,8 @@ async def find_place(
     """Return a user's place in a team, or None."""
     if not (is_local_id(team) and is_local_id(user)):
         return None
-    return await session.get(TeamMembership, (organization, team, user))
+    key = (organization, team, user)
+    return await session.get(TeamMembership, key, populate_existing=True)
 
 
 async def list_teams(

@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import Select, bindparam, func, literal_column, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
@@ -10,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.changes import Change
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
+from teamaccess.directory.users.issued import FIRST_SHOWN
 from teamaccess.storage import Membership, OrganizationId, User, UserId, new_user_id
 from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 
 BY_ID = select(User).where(User.id == bindparam("id"))
 """Built once, because every request with a token executes it."""
-WITH_CLOCK = BY_ID.add_columns(func.clock_timestamp())
+WITH_CLOCK = BY_ID.add_columns(func.clock_timestamp(), FIRST_SHOWN)
 TAGGED_USERS = TAGGED.replace("email", "users.email", 1)
 LONGEST = 255
 GENERATED_ID = re.compile(r"(usr|sa)_[0-9a-f]{20}")
@@ -42,10 +44,20 @@ async def user_now(session: AsyncSession, id: UserId) -> User | None:
     return (await session.scalars(BY_ID, {"id": id})).one_or_none()
 
 
-async def user_and_clock(session: AsyncSession, id: UserId) -> tuple[User, datetime] | None:
-    """Return the user and PostgreSQL's clock at this moment; None if there is no such user."""
-    row = (await session.execute(WITH_CLOCK, {"id": id})).one_or_none()
-    return (row[0], row[1]) if row is not None else None
+class Shown(NamedTuple):
+    """What PostgreSQL knows at the moment at which a token is shown."""
+
+    user: User | None
+    now: datetime
+    """PostgreSQL's clock."""
+    first_shown: datetime | None
+    """When the token was first shown, if that was before its time of issue."""
+
+
+async def user_and_clock(session: AsyncSession, id: UserId, token: bytes) -> Shown | None:
+    """Return the user of a token at this moment; None if there is no such user."""
+    row = (await session.execute(WITH_CLOCK, {"id": id, "token": token})).one_or_none()
+    return Shown(*row) if row is not None else None
 
 
 async def find_user(session: AsyncSession, id_or_email: str) -> User:

@@ -1,23 +1,37 @@
 """The times in a token, judged by PostgreSQL's clock."""
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Hashable
+import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from jwt.types import Options
+from sqlalchemy import bindparam, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.errors import Unauthenticated
+from teamaccess.storage import EarlyToken
 
 LEEWAY = timedelta(seconds=60)
 """How long before its beginning and after its end a token is accepted, be it ours or an issuer's."""
 
 MOST_AHEAD = timedelta(seconds=2)
 """How far an issuer's clock may be ahead of PostgreSQL's."""
-
-MOST_REMEMBERED = 10_000
-"""Early tokens that one process remembers."""
+FIRST_SHOWN = (
+    select(EarlyToken.first_shown_at).where(EarlyToken.id == bindparam("token")).scalar_subquery()
+)
+"""When the token was first shown, if that was before its time of issue. It is part of the query for the
+user, so that it costs no further statement."""
+NOTE = text("""
+WITH ended AS (
+  DELETE FROM early_tokens WHERE id IN (
+    SELECT id FROM early_tokens WHERE expires_at < clock_timestamp()
+    LIMIT 10 FOR UPDATE SKIP LOCKED)
+)
+INSERT INTO early_tokens (id, expires_at) VALUES (:token, :expires_at) ON CONFLICT DO NOTHING
+""")
+"""Notes a token, and forgets a few whose life has ended."""
 
 
 class InvalidToken(Unauthenticated):
@@ -83,7 +97,8 @@ async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:
     token that was in use before a sign-out is older than the sign-out. Clocks are a little ahead, so a
     request waits for up to two seconds. Raises InvalidToken for more.
 
-    Read the user again after waiting: the sessions may have been ended meanwhile.
+    Read the user again after waiting: the sessions may have been ended meanwhile, and another process may
+    have been shown the token before.
     """
     ahead = issued_at - now
     if ahead <= timedelta(0):
@@ -94,20 +109,24 @@ async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:
     return True
 
 
-class EarlyTokens:
-    """Remembers when tokens were first used that have a later time of issue.
+def token_id(kind: str, *about: str) -> bytes:
+    """Return what identifies a token among the early ones. It is not a secret."""
+    return hashlib.sha256(json.dumps([kind, *about]).encode()).digest()
 
-    SECURITY: a token that was used at a time was issued by then. So a sign-out between its first use and
-    its time of issue ends it as well. Each process remembers only what it has seen itself.
+
+async def note_early(
+    session: AsyncSession, token: bytes, issued_at: datetime, expires_at: datetime, now: datetime
+) -> None:
+    """Note that a token is shown before its time of issue. `session` commits each statement by itself.
+
+    SECURITY: a token that was shown at a time was issued by then. So a sign-out between that time and its
+    time of issue ends it as well, in every process: they all read the note. The note is written before
+    the request waits or is refused.
     """
+    if issued_at > now:
+        await session.execute(NOTE, {"token": token, "expires_at": expires_at})
 
-    def __init__(self) -> None:
-        self._first_used: OrderedDict[Hashable, datetime] = OrderedDict()
 
-    def issued(self, token: Hashable, issued_at: datetime, now: datetime) -> datetime:
-        """Return the time by which a token was issued: its time of issue, or its first use if earlier."""
-        if issued_at > now:
-            self._first_used.setdefault(token, now)
-            if len(self._first_used) > MOST_REMEMBERED:
-                self._first_used.popitem(last=False)
-        return min(issued_at, self._first_used.get(token, issued_at))
+def dated(issued_at: datetime, first_shown: datetime | None) -> datetime:
+    """Return the time by which a token was issued: its time of issue, or its first use if earlier."""
+    return min(issued_at, first_shown or issued_at)

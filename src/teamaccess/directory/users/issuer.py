@@ -1,7 +1,7 @@
 """Tokens of a login that people have already: JWTs of one OpenID issuer."""
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -9,7 +9,7 @@ import jwt
 import structlog
 
 from teamaccess.directory.users.claims import Profile, ProfileClaims
-from teamaccess.directory.users.issued import LEEWAY, EarlyTokens, beginning_in, required, time_in
+from teamaccess.directory.users.issued import LEEWAY, beginning_in, required, time_in, token_id
 from teamaccess.directory.users.signing_keys import (
     Jwk,
     LoginUnavailable,
@@ -46,6 +46,11 @@ class Login:
     unusable: tuple[str, ...] = ()
     """The claims `email` and `name`, if the token has a text there that this service cannot use."""
 
+    @property
+    def token(self) -> bytes:
+        """What identifies its token. The text does not: a signature can be written in several ways."""
+        return token_id("login", self.issuer, self.subject, self.issued_at.isoformat())
+
     def refuse_if_ended(self, user: User) -> None:
         """Raise InvalidToken when the user's sessions were ended after this token was issued.
 
@@ -66,14 +71,7 @@ class Issuer:
         self.audience = audience
         self.keys = SigningKeys(issuer)
         self._profile_claims = profile_claims or ProfileClaims()
-        self._early = EarlyTokens()
         self._misspelt: str | None = None
-
-    def dated(self, login: Login, now: datetime) -> Login:
-        """Return the login with the time by which its token was issued, at the latest."""
-        # not by the token's text: some signatures can be written in several ways
-        token = (login.issuer, login.subject, login.issued_at)
-        return replace(login, issued_at=self._early.issued(token, login.issued_at, now))
 
     @property
     def problem(self) -> str | None:

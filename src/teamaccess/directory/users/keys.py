@@ -11,6 +11,7 @@ class Keys:
 
     tokens: bytes
     invitees: bytes
+    locks: bytes
 
     @classmethod
     def from_secret(cls, secret: str) -> "Keys":
@@ -19,7 +20,7 @@ class Keys:
         def derive(purpose: str) -> bytes:
             return hmac.new(secret.encode(), f"teamaccess/{purpose}".encode(), "sha256").digest()
 
-        return cls(derive("tokens"), derive("invitees"))
+        return cls(derive("tokens"), derive("invitees"), derive("locks"))
 
     @property
     def token_key_id(self) -> str:

@@ -3,7 +3,6 @@
 A login is linked to a user at its first sign-in, or by an operator. Afterwards it stays there.
 """
 
-from datetime import datetime
 from typing import cast
 
 from msgspec import UNSET
@@ -16,7 +15,8 @@ from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.changes.events.users import AddressReleased, LoginLinked, LoginMoved
 from teamaccess.common.errors import Conflict, Invalid, Unavailable
-from teamaccess.directory.users.find import UnknownUser, find_user
+from teamaccess.directory.users.find import Shown, UnknownUser, find_user
+from teamaccess.directory.users.issued import FIRST_SHOWN
 from teamaccess.directory.users.issuer import LONGEST_SUBJECT, Login
 from teamaccess.directory.users.profiles import (
     address_taken,
@@ -24,7 +24,6 @@ from teamaccess.directory.users.profiles import (
     take_over,
     waiting_shortly,
 )
-from teamaccess.ledger import database_time
 from teamaccess.storage import Auditor, Event, Membership, User, UserId, new_user_id
 
 OTHERS = cast(Table, User.__table__).alias("others")
@@ -68,16 +67,17 @@ class NoAddressToRelease(Conflict):
 
 async def known(session: AsyncSession, login: Login) -> User | None:
     """Return the user with this login, or None before the first sign-in."""
-    return (await known_and_clock(session, login))[0]
+    has_login = (User.issuer == login.issuer, User.subject == login.subject)
+    return (await session.scalars(select(User).where(*has_login))).one_or_none()
 
 
-async def known_and_clock(session: AsyncSession, login: Login) -> tuple[User | None, datetime]:
-    """Return the user with this login, or None, and PostgreSQL's clock at this moment."""
-    wanted = select(User, func.clock_timestamp()).where(
-        User.issuer == login.issuer, User.subject == login.subject
-    )
-    found = (await session.execute(wanted)).one_or_none()
-    return (found[0], found[1]) if found is not None else (None, await database_time(session))
+async def known_and_clock(session: AsyncSession, login: Login, token: bytes) -> Shown:
+    """Return the user with this login, or None, at the moment at which its token is shown."""
+    moment = select(func.clock_timestamp().label("now"), FIRST_SHOWN.label("first")).subquery()
+    has_login = (User.issuer == login.issuer) & (User.subject == login.subject)
+    wanted = select(User, moment.c.now, moment.c.first).select_from(moment)
+    found = await session.execute(wanted.outerjoin(User, has_login), {"token": token})
+    return Shown(*found.one())
 
 
 async def first_sign_in(change: Change, login: Login) -> User:

@@ -9,7 +9,14 @@ from enum import StrEnum
 import jwt
 
 from teamaccess.common.errors import Invalid
-from teamaccess.directory.users.issued import LEEWAY, InvalidToken, beginning_in, required, time_in
+from teamaccess.directory.users.issued import (
+    LEEWAY,
+    InvalidToken,
+    beginning_in,
+    required,
+    time_in,
+    token_id,
+)
 from teamaccess.directory.users.keys import Keys
 from teamaccess.storage import User
 
@@ -53,6 +60,8 @@ class Claims:
     issued_at: datetime
     expires_at: datetime
     """When it is refused, with what clocks may differ."""
+    token: bytes
+    """What identifies the token (`issued.token_id`)."""
     valid_from: datetime | None = None
     """When it is accepted. None from its time of issue, as for all tokens that we issue."""
 
@@ -109,6 +118,7 @@ def verify_access_token(keys: Keys, token: str) -> Claims:
             claims["sub"],
             time_in(claims["iat"]),
             time_in(claims["exp"]) + LEEWAY,
+            token_id("own", claims["sub"], str(claims["iat"]), str(claims["jti"])),
             beginning_in(claims),
         )
     except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, OSError) as error:

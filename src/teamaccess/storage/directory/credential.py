@@ -40,6 +40,22 @@ class ApiToken(Base):
         return self.revoked_at is None and self.expires_at > at
 
 
+class EarlyToken(Base):
+    """A token that was shown before its time of issue, because the clock of its issuer is ahead.
+
+    A sign-out after it was first shown ends it, in every process.
+    """
+
+    __tablename__ = "early_tokens"
+    __table_args__ = (Index("early_tokens_expires_at_idx", "expires_at"),)
+
+    id: Mapped[bytes] = mapped_column(primary_key=True)
+    """A hash of the kind of token and of what identifies it. It is not a secret."""
+    first_shown_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    expires_at: Mapped[datetime]
+    """When the token ends. Then the row can go."""
+
+
 class IdempotencyKey(Base):
     """The answer to a request with an `Idempotency-Key`, kept for a day. It never contains a secret."""
 

@@ -26,6 +26,7 @@ from teamaccess.ledger import Attribution
 from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.service import Service
 from teamaccess.storage import Channel, Organization, OrganizationId, Reconciliation
+from teamaccess.storage.advisory_locks import Purpose
 from teamaccess.upkeep.reconciliation import Inspector
 from teamaccess.upkeep.reconciliation.results import requested_at
 
@@ -39,8 +40,6 @@ SHORTEST_INTERVAL = timedelta(minutes=1)
 """No organization is compared more often, except on request."""
 POSTPONED_SECONDS = 60.0
 REST_SECONDS = 2.0
-ADVISORY = 0x7EA3
-"""The first key of the advisory locks with which a worker reserves an organization."""
 ORDER = (
     Reconciliation.asked_at.is_(None),
     Reconciliation.checked_at.nulls_first(),
@@ -65,7 +64,7 @@ class Reconciler:
     """
 
     def __init__(self, service: Service) -> None:
-        self._sessions = service.sessions
+        self._sessions, self._locks = service.sessions, service.locks
         self._inspector = Inspector(service.ledger, service.engine, service.catalog, RECONCILER)
         self._postponed: dict[OrganizationId, Postponed] = {}
 
@@ -95,8 +94,7 @@ class Reconciler:
         """Compare an organization unless another worker does; return the pause after it in seconds."""
         async with self._sessions() as session:
             await session.execute(ALLOW_LONG_TRANSACTION)
-            lock = func.pg_try_advisory_xact_lock(ADVISORY, func.hashtext(id))
-            if not await session.scalar(select(lock)):
+            if not await session.scalar(self._locks.try_lock(Purpose.COMPARISON, id)):
                 return PAUSE_SECONDS
             if not await session.scalar(_due().where(Organization.id == id)):
                 return PAUSE_SECONDS  # another worker has just compared it

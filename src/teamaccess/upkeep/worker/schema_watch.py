@@ -8,10 +8,9 @@ import asyncio
 import time
 
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.directory.schemas.apply import APPLYING
 from teamaccess.engine import (
     FULLY_CONSISTENT,
     Consistency,
@@ -20,6 +19,7 @@ from teamaccess.engine import (
 )
 from teamaccess.service import Service
 from teamaccess.storage import Finding, FindingKind, SchemaVersion
+from teamaccess.storage.advisory_locks import DeploymentLock, try_share
 from teamaccess.upkeep.findings import record_finding
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ CHECK_SECONDS = 30.0
 LONGEST_APPLY_SECONDS = 60.0
 """How long `schema apply` may take to record the schema that it wrote to SpiceDB."""
 PAUSE_SECONDS = 0.1
-NOBODY_APPLIES = text(f"SELECT pg_try_advisory_xact_lock_shared({APPLYING})")
+NOBODY_APPLIES = try_share(DeploymentLock.SCHEMA)
 NEWEST = select(SchemaVersion.schema).order_by(SchemaVersion.applied_at.desc()).limit(1)
 OPEN = select(Finding.id).where(
     Finding.kind == FindingKind.FOREIGN_SCHEMA, Finding.resolved_at.is_(None)

@@ -16,6 +16,7 @@ from teamaccess.delivery.relay import OUTAGES
 from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
 from teamaccess.service import Service
 from teamaccess.storage import FindingKind, Reconciliation, WatchCursor
+from teamaccess.storage.advisory_locks import DeploymentLock, try_lock_for_session
 from teamaccess.upkeep.findings import record_finding
 from teamaccess.upkeep.worker.judgement import Judgement, judge_write
 from teamaccess.upkeep.worker.schema_watch import SchemaWatch
@@ -56,7 +57,7 @@ ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token
 """)
 NOTHING = Judgement(WriteClaim())
 NOT_OURS = "no run of ours may write this"
-ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
+ONE_WATCHES = try_lock_for_session(DeploymentLock.WATCH)
 """Taken for the life of a connection, so that only one of all workers watches."""
 PAUSE_SECONDS = 2.0
 SAVE_SECONDS = 5.0
