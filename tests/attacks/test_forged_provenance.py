@@ -4,6 +4,8 @@ Whatever metadata she writes, she is found within seconds. The valid writes are 
 the metadata of a write alone proves nothing.
 """
 
+import hashlib
+import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,12 +13,20 @@ from typing import Any
 
 import asyncpg
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, text
 
 from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.relationships import Delete, Relationship, Touch, Update
-from teamaccess.storage import Finding, FindingKind, OrganizationId, WatchCursor
+from teamaccess.storage import (
+    Finding,
+    FindingKind,
+    LedgerEntry,
+    Membership,
+    OrganizationId,
+    WatchCursor,
+)
 from teamaccess.upkeep import Rebuilder
+from teamaccess.upkeep.findings import record_finding
 from tests.support.agreement import ledger_entries, spicedb_contents
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
@@ -298,3 +308,141 @@ async def test_early_revocations_of_the_product_are_explained(
         await skip_stopped(acme.deployment.service.ledger, change, acme.id, "forged")
     await read_so_far(globex)
     assert await found(acme) == []
+
+
+async def decide_removal(organization: Organization, name: str) -> LedgerEntry:
+    """Commit the removal of a member without delivering it, as if the process had stopped then."""
+    service, user = organization.deployment.service, organization.people[name].id
+    async with service.ledger.change(OPERATOR, organization.id, judging=False) as change:
+        await change.session.execute(
+            delete(Membership).where(
+                Membership.organization_id == organization.id, Membership.user_id == user
+            )
+        )
+        await service.ledger.decide(change)
+    return (await ledger_entries(organization))[-1]
+
+
+def arrival(entry: LedgerEntry, *updates: str, until: str = "2099-01-01") -> list[str]:
+    """What SpiceDB would receive for a position, with other updates."""
+    places = [
+        f"ledger_position:{entry.position - 1}-{entry.previous_hash.hex()[:12]}",
+        f"ledger_position:{entry.position}-{entry.hash.hex()[:12]}",
+    ]
+    heads = [f"organization:{entry.organization_id}#head@{place}" for place in places]
+    marker = f"organization:{entry.organization_id}#applied@{places[1]}"
+    ours = f"TOUCH {marker}[expiration:{until}T00:00:00Z]"
+    return [*updates, ours, f"DELETE {heads[0]}", f"TOUCH {heads[1]}"]
+
+
+async def test_a_marker_without_the_updates_of_its_position_is_found_and_mended(
+    acme: Organization, globex: Organization
+) -> None:
+    """Mallory has a removal count as delivered before it is. It is found, and delivered nevertheless."""
+    bob = acme.people["p0"]
+    entry = await decide_removal(acme, "p0")
+    claim = {"organization": acme.id, "position": str(entry.position)}
+    await forge(acme.deployment, *arrival(entry), changes=[claim])
+    await wait_until(lambda: _told(acme, arrival(entry)[-1]), seconds=20)
+    [finding] = await found(acme)
+    assert finding["why"] == "it marks a position as delivered without the updates of the position"
+
+    gate = f"organization:{acme.id}#member@user:{bob.id}"
+    await wait_until(lambda: _lacks(acme, gate), seconds=20)
+
+    answer = await acme.change_roles(acme.people["p1"], "product")
+    assert answer.status_code == 200, answer.text
+    await read_so_far(globex)
+    assert len(await found(acme)) == 1
+
+
+async def _lacks(organization: Organization, text: str) -> bool:
+    return text not in [str(each) for each in await spicedb_contents(organization)]
+
+
+async def test_two_forged_markers_hide_no_position(
+    acme: Organization, globex: Organization
+) -> None:
+    first, second = await decide_removal(acme, "p0"), await decide_removal(acme, "p1")
+    for entry in (first, second):
+        claim = {"organization": acme.id, "position": str(entry.position)}
+        await forge(acme.deployment, *arrival(entry), changes=[claim])
+    for name in ("p0", "p1"):
+        gate = f"organization:{acme.id}#member@user:{acme.people[name].id}"
+        await wait_until(partial(_lacks, acme, gate), seconds=20)
+    await wait_until(lambda: _told(acme, arrival(second)[-1]), seconds=20)
+    await wait_until(lambda: _told(acme, arrival(first)[-1]), seconds=20)
+
+
+async def test_only_the_last_update_of_a_relationship_is_explained(acme: Organization) -> None:
+    """Position 5 gives and position 6 takes away. A write that claims both may not give."""
+    bob = acme.people["p0"]
+    given = f"organization:{acme.id}#developer@user:{bob.id}"
+    row = f"('{acme.id}', '{bob.id}', 'developer')"
+    columns = "(organization_id, user_id, role)"
+    for expression in (
+        f"INSERT INTO role_assignments {columns} VALUES {row}",
+        f"DELETE FROM role_assignments WHERE {columns} = {row}",
+    ):
+        ledger = acme.deployment.service.ledger
+        async with ledger.change(OPERATOR, acme.id, judging=False) as change:
+            await change.session.execute(text(expression))
+            await ledger.decide(change)
+    gave, took = (await ledger_entries(acme))[-2:]
+    assert gave.updates == [f"TOUCH {given}"]
+    assert took.updates == [f"DELETE {given}"]
+    forged = [
+        *arrival(gave, f"TOUCH {given}")[:-1],
+        *arrival(took)[:1],
+        arrival(took)[-1],
+    ]
+    claims = [{"organization": acme.id, "position": str(each.position)} for each in (gave, took)]
+    await forge(acme.deployment, *forged, changes=claims)
+    await wait_until(lambda: _told(acme, f"TOUCH {given}"), seconds=20)
+
+
+async def test_a_head_that_is_only_taken_away_is_found(acme: Organization) -> None:
+    entry = await decide_removal(acme, "p0")
+    claim = {"organization": acme.id, "position": str(entry.position)}
+    without_head = arrival(entry, *entry.updates)[:-1]
+    await forge(acme.deployment, *without_head, changes=[claim])
+    await wait_until(lambda: _told(acme, without_head[-1]), seconds=20)
+
+
+async def test_a_finding_is_not_hidden_by_another_with_its_fingerprint(acme: Organization) -> None:
+    """With the database's password too, Mallory records a harmless finding before the worker does."""
+    details = {"updates": [promotion(acme)], "count": 1, "metadata": {}, "zed_token": "x"}
+    kind = FindingKind.FOREIGN_WRITE
+    fingerprint = hashlib.sha256(
+        json.dumps([kind, acme.id, details], sort_keys=True).encode()
+    ).digest()
+    async with acme.deployment.service.sessions.begin() as session:
+        harmless = {"updates": [], "count": 0}
+        session.add(
+            Finding(kind=kind, organization_id=acme.id, fingerprint=fingerprint, details=harmless)
+        )
+    for _ in range(2):
+        async with acme.deployment.service.sessions.begin() as session:
+            await record_finding(session, kind, acme.id, details)
+    assert promotion(acme) in await reported(acme)
+
+
+async def test_a_moved_cursor_of_the_watcher_is_found(
+    acme: Organization, globex: Organization
+) -> None:
+    """With the database's password too, Mallory moves the cursor past her own write."""
+    await read_so_far(globex)
+    connection = await asyncpg.connect(acme.deployment.settings.database_url)
+    anywhere = replace(acme, id=OrganizationId("*"))
+    try:
+        await wait_until(partial(_move_cursor, connection, anywhere), seconds=60)
+    finally:
+        await connection.close()
+    [finding, *_] = await found(anywhere)
+    assert finding["why"].startswith("somebody changed the watcher's cursor")
+
+
+async def _move_cursor(connection: Any, anywhere: Organization) -> bool:
+    """Move it again and again, until the stream ends and the worker reads the cursor."""
+    await connection.execute("UPDATE watch_cursor SET zed_token = ''")
+    return bool(await found(anywhere))

@@ -23,19 +23,19 @@ UPDATE invitations SET sent_at = sent_at - interval '30 days',
   expires_at = expires_at - interval '30 days' WHERE {MINE}
 """
 A_MONTH_PASSES_FOR_ROLES = f"""
-UPDATE role_assignments SET granted_at = granted_at - interval '30 days',
+UPDATE role_assignments SET
   expires_at = expires_at - interval '30 days' WHERE {MINE}
 """
 A_MONTH_PASSES_FOR_MEMBERS = f"""
-UPDATE memberships SET joined_at = joined_at - interval '30 days',
+UPDATE memberships SET
   expires_at = expires_at - interval '30 days' WHERE {MINE}
 """
 A_MONTH_PASSES_FOR_TEAMS = f"""
 WITH places AS (
-  UPDATE team_memberships SET joined_at = joined_at - interval '30 days',
+  UPDATE team_memberships SET
     expires_at = expires_at - interval '30 days' WHERE {MINE}
 )
-UPDATE team_roles SET granted_at = granted_at - interval '30 days',
+UPDATE team_roles SET
   expires_at = expires_at - interval '30 days' WHERE {MINE}
 """
 INTO_TEAMS = f"""

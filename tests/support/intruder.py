@@ -20,7 +20,18 @@ EVIDENCE = (
     Fault.ROW_DIFFERS,
     Fault.ATTESTATION_ALTERED,
     Fault.TIME_AHEAD,
+    Fault.ENTRY_UNEXPLAINED,
+    Fault.SKIPPED_WITHOUT_EVENT,
 )
+EMPTY_ORGANIZATION = (
+    "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
+    """
+    INSERT INTO events (chain, kind, actor, channel, request_id, subject, details) VALUES
+    ('empty-one', 'organization_created', 'operator:ines', 'operator', 'r',
+    'organization:empty-one', '{}')
+    """,
+)
+"""Create an organization without any entry, as an operator does."""
 HASHES = {"ledger": "ledger_hash(t)", "events": "event_hash(t)"}
 
 
@@ -81,6 +92,10 @@ class Intruder:
     ) -> Verification:
         """Verify the organization as the intruder left it."""
         return await verify_chains(self.connection, organization.id, kept)
+
+    async def verify_everything(self) -> Verification:
+        """Verify all chains as the intruder left them."""
+        return await verify_chains(self.connection)
 
     async def found(
         self, organization: Organization, kept: Iterable[KeptHead] | None = None

@@ -289,12 +289,13 @@ class Organization:
 
     async def _attest_invitation(self, id: str) -> None:
         """Let the event about the invitation prove the row as it is now."""
-        statement = (
-            "UPDATE attested_rows SET proof = invitation_proof(i) FROM invitations i"
-            " WHERE key = 'invitation:' || i.organization_id || '/' || i.id"
-            " AND i.organization_id = $1 AND i.id = $2"
-        )
-        await self.deployment.execute_without_triggers(statement, self.id, id)
+        for kind in ("invitation", "offer"):
+            statement = (
+                f"UPDATE attested_rows SET proof = {kind}_proof(i) FROM invitations i"
+                f" WHERE key = '{kind}:' || i.organization_id || '/' || i.id"
+                " AND i.organization_id = $1 AND i.id = $2"
+            )
+            await self.deployment.execute_without_triggers(statement, self.id, id)
 
     async def wait_until_stopped(self) -> httpx.Response:
         """Change something until the answer is that the organization has stopped. Returns the answer.

@@ -43,7 +43,7 @@ class Applier:
     def __init__(self, engine: Engine, status_pool: AsyncEngine) -> None:
         self._engine = engine
         self._status_pool = status_pool
-        self._writer = Writer(engine, self._record_arrival, self._permit_renewal)
+        self._writer = Writer(engine, self._record_arrival, self._permit_entry)
         self._locks: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
         self._confirmed: dict[OrganizationId, Confirmed] = {}
 
@@ -112,6 +112,7 @@ class Applier:
         without_updates = replace(entry, updates=())
         async with self._lock(entry.organization):
             await require_predecessor(self._engine, [entry])
+            await self._permit(RunKind.SKIP, [entry])
             return await self._writer.send(Write((without_updates,)))
 
     async def hand_over(self, organization: OrganizationId) -> None:
@@ -145,8 +146,8 @@ class Applier:
         entry = f"{refused.organization}:{refused.position}"
         log.error("organization_stopped", entry=entry, cause=str(refused))
 
-    async def _permit_renewal(self, entry: Entry) -> None:
-        await self._permit(RunKind.RENEWAL, [entry])
+    async def _permit_entry(self, kind: RunKind, entry: Entry) -> None:
+        await self._permit(kind, [entry])
 
     async def _permit(self, kind: RunKind, entries: Sequence[Entry]) -> None:
         """Record in our database that updates of these entries will be written out of turn."""

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from teamaccess.engine import AlreadyThere, Engine, EngineRefused
-from teamaccess.ledger.entry import Entry
+from teamaccess.delivery.provenance.in_force import not_in_force
+from teamaccess.delivery.provenance.writes import net_updates_of
+from teamaccess.engine import AlreadyThere, Engine, EngineRefused, NotThere
+from teamaccess.ledger.entry import Entry, head_marker
 from teamaccess.ledger.errors import PositionRefused
 from teamaccess.relationships import Relationship, Touch, Update
 from teamaccess.storage import OrganizationId, RunKind
@@ -39,12 +41,7 @@ class Write:
     @cached_property
     def updates(self) -> tuple[Update, ...]:
         """The net updates. If several update the same relationship, the last one counts."""
-        net = {
-            update.relationship.identity: update
-            for entry in self.entries
-            for update in entry.updates
-        }
-        return (*net.values(), *self.last.head_updates(since=self.entries[0]))
+        return (*net_updates_of(self.entries), *self.last.head_updates(since=self.entries[0]))
 
     def markers(self, now: datetime) -> Iterator[Relationship]:
         """Yield the marker of each position."""
@@ -109,8 +106,8 @@ gather, and a transaction for many organizations costs little more than a transa
 RecordArrival = Callable[[Sequence[Write], str], Awaitable[None]]
 """Records that SpiceDB has the writes, with their ZedToken."""
 
-PermitRenewal = Callable[[Entry], Awaitable[None]]
-"""Records that the marker of an entry will be renewed, before the renewal."""
+PermitRun = Callable[[RunKind, Entry], Awaitable[None]]
+"""Records that something of an entry will be written again, before the write."""
 
 
 @dataclass(eq=False)
@@ -141,10 +138,10 @@ class Writer:
     """
 
     def __init__(
-        self, engine: Engine, record_arrival: RecordArrival, permit_renewal: PermitRenewal
+        self, engine: Engine, record_arrival: RecordArrival, permit_run: PermitRun
     ) -> None:
         self._engine = engine
-        self._record_arrival, self._permit_renewal = record_arrival, permit_renewal
+        self._record_arrival, self._permit_run = record_arrival, permit_run
         self._waiting: deque[QueuedWrite] = deque()
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -204,30 +201,66 @@ class Writer:
         """Send each position of a refused batch alone, to learn which one exists or is refused."""
         only_one = len(batch) == len(batch[0].write.entries) == 1
         for queued in batch:
-            token = ""
             try:
-                for write in queued.write.split():
-                    token = await self._send_position(write, answer if only_one else None)
-                    await self._record_arrival([write], token)
-                queued.arrived(token)
+                queued.arrived(await self._send_alone(queued.write, answer if only_one else None))
             except Exception as failure:
                 queued.failed(failure)
 
+    async def _send_alone(self, write: Write, answer: AlreadyThere | EngineRefused | None) -> str:
+        """Send the positions of a write one by one; return the last ZedToken.
+
+        `answer` is SpiceDB's answer to the only position, if known. SECURITY: the arrival of a position
+        that SpiceDB had already is recorded after its updates were found in force.
+        """
+        token, unproven = "", False
+        for position in write.split():
+            token, sent = await self._send_position(position, answer)
+            unproven = unproven or not sent
+            if not unproven:
+                await self._record_arrival([position], token)
+        if unproven:
+            token = await self._deliver_missing(write) or token
+            await self._record_arrival([write], token)
+        return token
+
+    async def _deliver_missing(self, write: Write) -> str | None:
+        """Write the updates of positions whose markers came without them. Return the ZedToken, if any.
+
+        Nothing is written if SpiceDB has a later position, which may have reversed the updates.
+        """
+        updates = await not_in_force(self._engine, net_updates_of(write.entries))
+        last = write.last
+        head = head_marker(last.organization, last.position, last.hash)
+        if not updates or await self._engine.find_zed_token(head) is None:
+            return None
+        await self._permit_run(RunKind.REDELIVERY, last)
+        metadata = write_metadata(write.entries)
+        try:
+            return await self._engine.write(updates, metadata=metadata, only_if=head)
+        except NotThere:
+            return None
+        except EngineRefused as refused:
+            raise PositionRefused(
+                write.organization, last.position, refused.reason, refused.message
+            ) from refused
+
     async def _send_position(
         self, write: Write, answer: AlreadyThere | EngineRefused | None
-    ) -> str:
-        """Return the ZedToken of a single position. `answer` is SpiceDB's answer to it, if known."""
+    ) -> tuple[str, bool]:
+        """Return the ZedToken of a single position, and whether it was sent now.
+
+        `answer` is SpiceDB's answer to it, if known.
+        """
         try:
             if answer is not None:
                 raise answer
-            return await self._write([write])
+            return await self._write([write]), True
         except AlreadyThere:
             # SpiceDB answers the same for an expired marker that its garbage collection has not removed
             # yet. Such a marker is renewed, which gives a token as well.
             marker = write.last.marker(datetime.now(UTC))
-            return await self._engine.find_zed_token(marker) or await self._renew(
-                write.last, marker
-            )
+            token = await self._engine.find_zed_token(marker)
+            return token or await self._renew(write.last, marker), False
         except EngineRefused as refused:
             position = write.last.position
             raise PositionRefused(
@@ -235,7 +268,7 @@ class Writer:
             ) from refused
 
     async def _renew(self, entry: Entry, marker: Relationship) -> str:
-        await self._permit_renewal(entry)
+        await self._permit_run(RunKind.RENEWAL, entry)
         return await self._engine.write([Touch(marker)], metadata=write_metadata([entry]))
 
     async def _write(self, writes: Sequence[Write]) -> str:

@@ -14,6 +14,7 @@ from teamaccess.engine.errors import (
     AlreadyThere,
     EngineRefused,
     EngineUnavailable,
+    NotThere,
     SchemaMismatch,
 )
 from teamaccess.engine.sandbox import open_sandbox
@@ -28,6 +29,7 @@ __all__ = [
     "Engine",
     "EngineRefused",
     "EngineUnavailable",
+    "NotThere",
     "ObjectFilter",
     "ObservedWrite",
     "Question",

@@ -15,10 +15,10 @@ from authzed.api.v1 import (
     DeleteRelationshipsResponse,
     LookupResourcesRequest,
     LookupSubjectsRequest,
+    Precondition,
     ReadRelationshipsRequest,
     ReadSchemaRequest,
     RelationshipFilter,
-    SubjectFilter,
     WriteSchemaRequest,
 )
 from authzed.api.v1.permission_service_pb2 import ExportBulkRelationshipsRequest
@@ -40,6 +40,7 @@ from teamaccess.engine.bulk import (
 from teamaccess.engine.channel import channel
 from teamaccess.engine.convert import (
     FULLY_CONSISTENT,
+    filter_of,
     object_message,
     relationship_from_message,
     subject_message,
@@ -169,14 +170,20 @@ class Engine:
         create: Sequence[Relationship] = (),
         metadata: Mapping[str, Any] | None = None,
         seconds: float | None = None,
+        only_if: Relationship | None = None,
     ) -> str:
         """Write everything or nothing, and return the ZedToken of the write.
 
         It may take `seconds`. By default, larger writes get more time.
 
-        Raises AlreadyThere if a relationship of `create` exists. Then nothing was written.
+        Raises AlreadyThere if a relationship of `create` exists, and NotThere if the relationship
+        `only_if` does not exist. Then nothing was written.
         """
         request = write_request(updates, create)
+        if only_if is not None:
+            request.optional_preconditions.add(
+                operation=Precondition.OPERATION_MUST_MATCH, filter=filter_of(only_if)
+            )
         request.optional_transaction_metadata.update(metadata or {})
         response = await self._call(
             self._permissions.WriteRelationships(
@@ -224,19 +231,15 @@ class Engine:
 
     async def find_zed_token(self, relationship: Relationship) -> str | None:
         """Return a ZedToken at which SpiceDB holds the relationship, None if it does not hold it."""
-        subject = relationship.subject
-        held = self.read(
-            RelationshipFilter(
-                resource_type=relationship.resource.type,
-                optional_resource_id=relationship.resource.id,
-                optional_relation=relationship.relation,
-                optional_subject_filter=SubjectFilter(
-                    subject_type=subject.object.type, optional_subject_id=subject.object.id
-                ),
-            ),
-            seconds=CHECK_SECONDS,
-        )
+        held = self.read(filter_of(relationship), seconds=CHECK_SECONDS)
         return await anext((token async for _, token in held), None)
+
+    async def find(
+        self, relationship: Relationship, at: Consistency = FULLY_CONSISTENT
+    ) -> Relationship | None:
+        """Return the relationship as SpiceDB holds it, perhaps with another expiration, or None."""
+        held = self.read(filter_of(relationship), at, seconds=CHECK_SECONDS)
+        return await anext((found async for found, _ in held), None)
 
     async def has_any(self, resource: ObjectReference, relation: str) -> bool:
         """Return whether any subject has the relation to the resource."""

@@ -5,7 +5,9 @@ from datetime import UTC
 
 from authzed.api.v1 import (
     Consistency,
+    RelationshipFilter,
     RelationshipUpdate,
+    SubjectFilter,
     WriteRelationshipsRequest,
     ZedToken,
 )
@@ -20,6 +22,7 @@ from authzed.api.v1 import (
 )
 
 from teamaccess.relationships import (
+    InvalidRelationship,
     ObjectReference,
     Relationship,
     Revocation,
@@ -85,6 +88,21 @@ def fill_message(message: RelationshipMessage, relationship: Relationship) -> No
         message.optional_expires_at.FromDatetime(relationship.expiration)
 
 
+def filter_of(relationship: Relationship) -> RelationshipFilter:
+    """Return the filter for this relationship, with any expiration."""
+    subject = relationship.subject
+    return RelationshipFilter(
+        resource_type=relationship.resource.type,
+        optional_resource_id=relationship.resource.id,
+        optional_relation=relationship.relation,
+        optional_subject_filter=SubjectFilter(
+            subject_type=subject.object.type,
+            optional_subject_id=subject.object.id,
+            optional_relation=SubjectFilter.RelationFilter(relation=subject.relation or ""),
+        ),
+    )
+
+
 def write_request(
     updates: Iterable[Update], create: Iterable[Relationship]
 ) -> WriteRelationshipsRequest:
@@ -106,6 +124,8 @@ def write_request(
 
 def relationship_from_message(message: RelationshipMessage) -> Relationship:
     """Return the relationship of a message. Raises InvalidRelationship if we cannot express it."""
+    if message.HasField("optional_caveat"):
+        raise InvalidRelationship("our schemas have no caveats")
     subject = message.subject
     return Relationship(
         ObjectReference(message.resource.object_type, message.resource.object_id),

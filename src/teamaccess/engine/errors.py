@@ -14,6 +14,9 @@ REFUSALS = frozenset(
 UNKNOWN_PERMISSION = "ERROR_REASON_UNKNOWN_RELATION_OR_PERMISSION"
 """SpiceDB's reason for a question about a permission that its schema does not have."""
 
+PRECONDITION_FAILED = "ERROR_REASON_WRITE_OR_DELETE_PRECONDITION_FAILURE"
+"""SpiceDB's reason for a write whose precondition does not hold."""
+
 UNKNOWN_DEFINITION = "ERROR_REASON_UNKNOWN_DEFINITION"
 """SpiceDB's reason if it has no schema yet. That passes, so it counts as an outage."""
 
@@ -50,6 +53,10 @@ class AlreadyThere(Exception):
     """A CREATE met its relationship: the write was applied before, whole."""
 
 
+class NotThere(Exception):
+    """A relationship that the write demanded does not exist, so nothing was written."""
+
+
 def translate(error: AioRpcError) -> Exception:
     """Return our own exception for a failed call. SpiceDB's ErrorInfo distinguishes the failures.
 
@@ -59,6 +66,8 @@ def translate(error: AioRpcError) -> Exception:
     code, reason = error.code(), _reason(error)
     if code is StatusCode.ALREADY_EXISTS:
         return AlreadyThere(error.details())
+    if reason == PRECONDITION_FAILED:
+        return NotThere(error.details())
     if reason == UNKNOWN_DEFINITION:
         return EngineUnavailable(cause=error.details())
     if code is StatusCode.INVALID_ARGUMENT or (code in REFUSALS and reason is not None):

@@ -7,7 +7,7 @@ from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, read_k
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import NothingKept, verify_chains
 from tests.support.deployment import Deployment
-from tests.support.intruder import HEADS, NAMES, Intruder, of
+from tests.support.intruder import EMPTY_ORGANIZATION, HEADS, NAMES, Intruder, of
 from tests.support.organization import Organization
 
 HEAD = (
@@ -82,16 +82,20 @@ async def test_an_organization_that_vanished_is_detected(
 async def test_an_organization_without_any_entry_is_detected_too(intruder: Intruder) -> None:
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
-        "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
+        *EMPTY_ORGANIZATION,
     )
     kept = [head async for head in heads(intruder.connection, "empty-one")]
     assert (await verify_chains(intruder.connection, "empty-one", kept)).intact
     await intruder.do(
         "DELETE FROM ledger_heads WHERE organization_id = 'empty-one'",
         "DELETE FROM organizations WHERE id = 'empty-one'",
+        "DELETE FROM attested_rows WHERE chain = 'empty-one'",
+        "DELETE FROM event_heads WHERE chain = 'empty-one'",
+        "SET LOCAL session_replication_role = replica",
+        "DELETE FROM events WHERE chain = 'empty-one'",
     )
-    [finding] = (await verify_chains(intruder.connection, "empty-one", kept)).findings
-    assert finding.fault == "chain_missing"
+    findings = (await verify_chains(intruder.connection, "empty-one", kept)).findings
+    assert [finding.fault for finding in findings] == ["chain_missing"] * 2
 
 
 async def test_an_empty_list_of_heads_proves_nothing(

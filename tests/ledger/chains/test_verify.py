@@ -11,7 +11,7 @@ from teamaccess.ledger.chains.read_chains import PAGE_SIZE, snapshot
 from teamaccess.ledger.chains.verify import entries_to_verify, verify_chains
 from teamaccess.storage import Event, LedgerEntry
 from tests.support.deployment import Deployment
-from tests.support.intruder import HEADS, NAMES, Intruder, of
+from tests.support.intruder import EMPTY_ORGANIZATION, HEADS, NAMES, Intruder, of
 from tests.support.organization import Organization
 
 ANOTHER = {
@@ -24,7 +24,13 @@ ANOTHER = {
 }
 """For each type of column another value than the one there."""
 
-UNTOLD = ("entry_without_event", "row_unattested", "row_differs")
+UNTOLD = (
+    "entry_without_event",
+    "entry_unexplained",
+    "skipped_without_event",
+    "row_unattested",
+    "row_differs",
+)
 """Findings that other tests cause by writing rows without an event."""
 
 
@@ -297,10 +303,10 @@ async def test_chains_that_only_an_entry_mentions_are_verified(
 async def test_an_organization_without_any_entry_holds(intruder: Intruder) -> None:
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
-        "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
+        *EMPTY_ORGANIZATION,
     )
     found = await verify_chains(intruder.connection, "empty-one")
-    assert (found.intact, found.chains, found.entries) == (True, 1, 0)
+    assert (found.intact, found.chains, found.entries) == (True, 2, 1)
     await intruder.do("UPDATE ledger_heads SET hash = 'x' WHERE organization_id = 'empty-one'")
     assert not (await verify_chains(intruder.connection, "empty-one")).intact
 

@@ -38,7 +38,7 @@ def ends_run(run: EngineRun, updates: Iterable[Update]) -> bool:
     """Return whether this is the last write of its run. A rebuild ends with the head relationship."""
     if run.kind == RunKind.REBUILD:
         return any(_gives(update) and update.relationship.relation == HEAD for update in updates)
-    return run.kind == RunKind.RENEWAL
+    return run.kind in (RunKind.RENEWAL, RunKind.REDELIVERY)
 
 
 def _rebuild(
@@ -103,12 +103,29 @@ def _renewal(
     ]
 
 
+def _redelivery(
+    _: EngineRun,
+    updates: Sequence[Update],
+    asserted: Collection[Relationship],
+    __: Entry | None,
+) -> list[Update]:
+    """Return what contradicts the ledger at the run's position."""
+    return [update for update in updates if _gives(update) != (update.relationship in asserted)]
+
+
+def _nothing(_: EngineRun, updates: Sequence[Update], *__: object) -> list[Update]:
+    """Return everything: a skip only explains why the updates of its position are missing."""
+    return list(updates)
+
+
 RULES: dict[RunKind, RunRule] = {
     RunKind.REBUILD: _rebuild,
     RunKind.CLOSE: _close,
     RunKind.PURGE: _purge,
     RunKind.AHEAD: _ahead,
     RunKind.RENEWAL: _renewal,
+    RunKind.REDELIVERY: _redelivery,
+    RunKind.SKIP: _nothing,
 }
 
 

@@ -82,6 +82,9 @@ class Arrival(NamedTuple):
 
     unexplained: list[Update]
     """The updates that the claimed positions do not explain."""
+    missing: dict[OrganizationId, list[Update]]
+    """The updates of the claimed positions that the write does not contain, by organization. Watch leaves
+    out an update that changed nothing, so each of them must have been in force before."""
     newest: dict[OrganizationId, int]
     """The newest position that the write delivers, by organization."""
 
@@ -97,24 +100,35 @@ def match_claim(
     `ledger` has the entries of the claimed positions. `watched` has the newest position that Watch has
     reported, by organization.
 
-    SECURITY: each position is delivered once. The write must create its marker, delete the head before
-    it (which exists once), and deliver a position after all those that Watch has reported. Otherwise a
-    foreign write could explain itself by repeating a ledger's whole history from its first position.
+    SECURITY: each position is delivered once. The write must create its marker and its head, delete the
+    head before it (which exists once), and deliver a position after all those that Watch has reported.
+    Otherwise a foreign write could explain itself by repeating a ledger's whole history from its first
+    position. Only the net updates of its positions are explained: an update that a later one of them
+    reverses is not.
     """
     written = {_canonical(update) for update in updates}
     expected: set[str] = set()
+    missing: dict[OrganizationId, list[Update]] = {}
     newest: dict[OrganizationId, int] = {}
     for organization, entries in _claimed_entries(claimed, ledger).items():
         markers = {_canonical(Touch(entry.marker(ANY_TIME))) for entry in entries}
-        *before, newest_head = map(_canonical, entries[-1].head_updates(since=entries[0]))
+        heads = set(map(_canonical, entries[-1].head_updates(since=entries[0])))
         if entries[0].position <= watched.get(organization, 0):
             continue
-        if written.issuperset((*markers, *before)):
-            expected |= {*markers, *before, newest_head}
-            expected.update(_canonical(update) for entry in entries for update in entry.updates)
+        if written.issuperset(markers | heads):
+            net = net_updates_of(entries)
+            expected |= {*markers, *heads, *map(_canonical, net)}
             newest[organization] = entries[-1].position
+            if lacking := [update for update in net if _canonical(update) not in written]:
+                missing[organization] = lacking
     unexplained = [update for update in updates if _canonical(update) not in expected]
-    return Arrival(unexplained, newest)
+    return Arrival(unexplained, missing, newest)
+
+
+def net_updates_of(entries: Iterable[Entry]) -> list[Update]:
+    """Return the net updates of entries. If several update the same relationship, the last one counts."""
+    net = {update.relationship.identity: update for entry in entries for update in entry.updates}
+    return list(net.values())
 
 
 def _claimed_entries(

@@ -1,32 +1,43 @@
-"""Verify what events prove: that each ledger entry has an event, and that rows match their attestations.
+"""Verify what events prove: that they explain each ledger entry, and that rows match their attestations.
 
-Each query scans one or two tables once. PostgreSQL does the work, so memory does not limit their size.
+Each query scans one or two tables once, and rows come in pages, so memory does not limit their size.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.chain import ChainKind
+from teamaccess.ledger.chains.explanations import RULES, Told, explains
 from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
 
-# Entries without an event of their own transaction. The oldest entries of a ledger may lack a
+# Each entry with the events of its own transaction and origin. The oldest entries of a ledger may lack a
 # transaction, because it was not recorded then. A later entry without an event was inserted past the
 # application.
-ENTRIES_WITHOUT_EVENT = text("""
-SELECT organization_id, position FROM (
-  SELECT organization_id, position, transaction, actor, channel, request_id,
-    min(position) FILTER (WHERE transaction IS NOT NULL)
+ENTRIES_WITH_EVENTS = text("""
+WITH told AS MATERIALIZED (
+  SELECT chain, transaction, actor, channel, request_id,
+    array_agg(ARRAY[kind, coalesce(subject, ''), details::text] ORDER BY position) AS events
+  FROM events WHERE chain = coalesce(:chain, chain) AND transaction IS NOT NULL
+  GROUP BY chain, transaction, actor, channel, request_id
+)
+SELECT entry.organization_id, entry.position, entry.actor, entry.updates, told.events
+FROM (
+  SELECT *, min(position) FILTER (WHERE transaction IS NOT NULL)
       OVER (PARTITION BY organization_id) AS first
   FROM ledger WHERE organization_id = coalesce(:chain, organization_id)) AS entry
-WHERE position >= first AND NOT EXISTS (
-  SELECT FROM events AS event
-  WHERE event.chain = organization_id AND event.transaction = entry.transaction
-    AND event.actor = entry.actor AND event.channel = entry.channel
-    AND event.request_id = entry.request_id
-    AND event.kind NOT IN ('refused', 'acceptance_refused', 'sign_in_refused', 'signed_in', 'signed_out'))
+LEFT JOIN told ON told.chain = entry.organization_id AND told.transaction = entry.transaction
+  AND told.actor = entry.actor AND told.channel = entry.channel AND told.request_id = entry.request_id
+WHERE entry.position >= first
+""")
+# Positions that count as skipped without the event of an operator who skipped them.
+SKIPPED_WITHOUT_EVENT = text("""
+SELECT organization_id, position FROM ledger_applications
+WHERE status = 'skipped' AND organization_id = coalesce(:chain, organization_id) AND NOT EXISTS (
+  SELECT FROM events WHERE chain = organization_id AND kind = 'ledger_skipped'
+    AND details ->> 'position' = ledger_applications.position::text)
 """)
 # Rows that differ from the newest event about them.
 ROWS = text("""
@@ -69,9 +80,13 @@ async def attestation_faults(
     connection: AsyncConnection, chain: str | None
 ) -> AsyncIterator[ChainFault]:
     """Yield every entry, row and attestation that the events do not prove, of one chain or of all."""
-    async for page in pages(connection, ENTRIES_WITHOUT_EVENT, chain=chain):
+    async for page in pages(connection, ENTRIES_WITH_EVENTS, chain=chain):
+        for name, position, actor, updates, events in page:
+            if (fault := _fault_of(name, actor, updates, events)) is not None:
+                yield ChainFault(ChainKind.LEDGER, name, position, fault)
+    async for page in pages(connection, SKIPPED_WITHOUT_EVENT, chain=chain):
         for name, position in page:
-            yield ChainFault(ChainKind.LEDGER, name, position, Fault.ENTRY_WITHOUT_EVENT)
+            yield ChainFault(ChainKind.LEDGER, name, position, Fault.SKIPPED_WITHOUT_EVENT)
     async for page in pages(connection, ROWS, chain=chain):
         for name, position, row, unknown in page:
             fault = Fault.ROW_UNATTESTED if unknown else Fault.ROW_DIFFERS
@@ -82,3 +97,13 @@ async def attestation_faults(
     async for page in pages(connection, TIMES_AHEAD, chain=chain):
         for name, row in page:
             yield ChainFault(ChainKind.EVENTS, name, 0, Fault.TIME_AHEAD, row)
+
+
+def _fault_of(
+    organization: str, actor: str, updates: Sequence[str], events: Sequence[Sequence[str]] | None
+) -> Fault | None:
+    """Return why the events of its transaction do not explain an entry, None if they do."""
+    told = [Told(organization, actor, *event) for event in events or ()]
+    if not any(event.kind in RULES for event in told):
+        return Fault.ENTRY_WITHOUT_EVENT
+    return None if explains(told, updates) else Fault.ENTRY_UNEXPLAINED

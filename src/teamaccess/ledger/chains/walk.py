@@ -24,6 +24,8 @@ class Fault(StrEnum):
     KEPT_HEAD_MISSING = "kept_head_missing"
     CHAIN_MISSING = "chain_missing"
     ENTRY_WITHOUT_EVENT = "entry_without_event"
+    ENTRY_UNEXPLAINED = "entry_unexplained"
+    SKIPPED_WITHOUT_EVENT = "skipped_without_event"
     ROW_UNATTESTED = "row_unattested"
     ROW_DIFFERS = "row_differs"
     ATTESTATION_ALTERED = "attestation_altered"
@@ -49,6 +51,8 @@ _SENTENCES = {
     Fault.KEPT_HEAD_MISSING: "its hash was kept, but it is missing",
     Fault.CHAIN_MISSING: "its hash was kept, but the whole chain is missing",
     Fault.ENTRY_WITHOUT_EVENT: "no event of its transaction is about it",
+    Fault.ENTRY_UNEXPLAINED: "the events of its transaction do not describe what it changes",
+    Fault.SKIPPED_WITHOUT_EVENT: "it counts as skipped, but no event says that an operator skipped it",
     Fault.ROW_UNATTESTED: "no event is about this row",
     Fault.ROW_DIFFERS: "this row differs from the event here, the newest one about it",
     Fault.ATTESTATION_ALTERED: "the attestation of this row differs from the newest event about it",

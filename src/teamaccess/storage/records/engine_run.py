@@ -23,6 +23,10 @@ class RunKind(StrEnum):
     """Applies the revocations of a position before its turn."""
     RENEWAL = "renewal"
     """Writes the marker of a position again after its 30 days."""
+    SKIP = "skip"
+    """Writes the marker of a position without its updates, because an operator skips it."""
+    REDELIVERY = "redelivery"
+    """Writes the updates of a position whose marker exists without them."""
 
 
 class RunPhase(StrEnum):

@@ -1,12 +1,13 @@
 """Judges, by our database alone, whether a write that SpiceDB reports is ours."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.provenance import runs
+from teamaccess.delivery.provenance.in_force import not_in_force
 from teamaccess.delivery.provenance.ledger_state import asserted_at
 from teamaccess.delivery.provenance.run_rules import ends_run, starts_filling, updates_beyond
 from teamaccess.delivery.provenance.writes import (
@@ -16,7 +17,7 @@ from teamaccess.delivery.provenance.writes import (
     read_claim,
     tenant_of_update,
 )
-from teamaccess.engine import ObservedWrite
+from teamaccess.engine import Engine, EngineRefused, ObservedWrite, exact_snapshot
 from teamaccess.ledger import Entry
 from teamaccess.relationships import InvalidRelationship, Update
 from teamaccess.storage import EngineRun, LedgerEntry, OrganizationId, RunKind, RunPhase
@@ -36,9 +37,11 @@ class Judgement:
     """Ids of the runs that ended with this write."""
     rebuilt: set[str] = field(default_factory=set)
     """Organizations whose rebuild ended with this write. They should be compared."""
+    incomplete: list[OrganizationId] = field(default_factory=list)
+    """Organizations with a marker in this write whose position has other updates."""
 
 
-async def judge_write(session: AsyncSession, observed: ObservedWrite) -> Judgement:
+async def judge_write(session: AsyncSession, engine: Engine, observed: ObservedWrite) -> Judgement:
     """Judge one write.
 
     SECURITY: the metadata is only a hint: it names positions to look up. Each position must be in our
@@ -47,12 +50,57 @@ async def judge_write(session: AsyncSession, observed: ObservedWrite) -> Judgeme
     judgement = Judgement(read_claim(observed.metadata))
     claimed = judgement.claimed
     ledger = await _entries(session, claimed.positions)
+    skips = await _without_skipped(session, ledger)
     seen = await runs.watched_positions(session, {place[0] for place in ledger}) if ledger else {}
     arrived = match_claim(observed.updates, claimed, ledger, seen)
+    for organization, missing in arrived.missing.items():
+        if not await _were_in_force(engine, missing, observed.zed_token, judgement, organization):
+            judgement.incomplete.append(organization)
+            del arrived.newest[organization]
+            own = [each for each in observed.updates if tenant_of_update(each) == organization]
+            judgement.foreign += [each for each in own if each not in arrived.unexplained]
     judgement.arrived.update(arrived.newest)
+    judgement.settled += [
+        run.id for run in skips if run.position <= arrived.newest.get(_id(run), 0)
+    ]
     if arrived.unexplained:
         await _Runs(session, judgement).judge(arrived.unexplained)
     return judgement
+
+
+async def _without_skipped(
+    session: AsyncSession, ledger: dict[PositionKey, Entry]
+) -> list[EngineRun]:
+    """Take the updates from the entries that an operator skips; return the runs that say so."""
+    organizations = {organization for organization, _ in ledger}
+    found = await runs.unsettled_runs(session, organizations) if organizations else ()
+    skips = [run for run in found if run.kind == RunKind.SKIP]
+    for run in skips:
+        if (key := (_id(run), run.position)) in ledger:
+            ledger[key] = replace(ledger[key], updates=())
+    return skips
+
+
+async def _were_in_force(
+    engine: Engine,
+    missing: Sequence[Update],
+    zed_token: str,
+    judgement: Judgement,
+    organization: OrganizationId,
+) -> bool:
+    """Return whether updates that a write lacks were in force after it.
+
+    If SpiceDB no longer remembers that moment, a comparison decides.
+    """
+    try:
+        return not await not_in_force(engine, missing, exact_snapshot(zed_token))
+    except EngineRefused:
+        judgement.rebuilt.add(organization)
+        return True
+
+
+def _id(run: EngineRun) -> OrganizationId:
+    return OrganizationId(run.organization_id)
 
 
 class _Runs:
@@ -73,7 +121,12 @@ class _Runs:
 
     def _current(self, candidates: Sequence[EngineRun], seen: int) -> list[EngineRun]:
         """Return the runs without those whose position has since arrived in order."""
-        arrived = [run for run in candidates if run.kind == RunKind.AHEAD and run.position <= seen]
+        arrived = [
+            run
+            for run in candidates
+            if (run.kind == RunKind.AHEAD and run.position <= seen)
+            or (run.kind == RunKind.REDELIVERY and run.position < seen)
+        ]
         self._judgement.settled += [run.id for run in arrived]
         return [run for run in candidates if run not in arrived]
 
@@ -100,7 +153,7 @@ class _Runs:
             await asserted_at(
                 self._session, id, run.position, {update.relationship for update in updates}
             )
-            if run.kind == RunKind.REBUILD and starts_filling(run, updates)
+            if starts_filling(run, updates) or run.kind == RunKind.REDELIVERY
             else set()
         )
         return updates_beyond(run, updates, expected, entries.get((id, run.position)))

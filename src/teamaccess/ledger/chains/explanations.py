@@ -1,0 +1,403 @@
+"""Which updates of a ledger entry an event describes.
+
+An entry is explained if the events of its transaction describe each of its updates, by their kind, their
+subject and their details. An event about Bob's role does not explain an entry about Eve, and an event
+about a role until March does not explain the same role without an end.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import msgspec
+
+from teamaccess.relationships import EXPIRATION_PREFIX
+from teamaccess.relationships.updates import WAS
+
+
+class Line(NamedTuple):
+    """One update of an entry, in its parts."""
+
+    verb: str
+    resource: str
+    relation: str
+    subject: str
+    until: datetime | None
+
+    @classmethod
+    def of(cls, text: object) -> "Line":
+        """Read an update. A value that is not an update has parts that no event describes."""
+        if not isinstance(text, str):  # NULL or another dimension, past the constraint
+            return cls("", "", "", "", None)
+        verb, _, rest = text.partition(" ")
+        identity, has_end, end = rest.partition(WAS)[0].partition(EXPIRATION_PREFIX)
+        resource, _, relation_and_subject = identity.partition("#")
+        relation, _, subject = relation_and_subject.partition("@")
+        until = _time(end.removesuffix("]")) if has_end else None
+        return cls(verb, resource, relation, subject, until)
+
+    @property
+    def touches(self) -> bool:
+        """Whether the update gives a relationship."""
+        return self.verb == "TOUCH"
+
+    @property
+    def deletes(self) -> bool:
+        """Whether the update takes a relationship away."""
+        return self.verb == "DELETE"
+
+    @property
+    def is_invitation(self) -> bool:
+        """Whether it is about an invitation."""
+        return self.resource.startswith("invitation:") and self.relation == "invitee"
+
+
+class Told:
+    """An event as an explanation of the updates of its organization."""
+
+    def __init__(
+        self, organization: str, actor: str, kind: str, subject: str, details: str
+    ) -> None:
+        self.organization, self.actor = organization, actor
+        self.kind, self.subject = kind, subject
+        self._details = details
+
+    @cached_property
+    def details(self) -> dict[str, Any]:
+        """The details of the event."""
+        found = msgspec.json.decode(self._details)
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def id(self) -> str:
+        """The id of the subject, without its type."""
+        return self.subject.partition(":")[2]
+
+    def names(self, field: str) -> Sequence[Any]:
+        """Return a list of the details; an empty one if it is missing."""
+        found = self.details.get(field)
+        return found if isinstance(found, list) else ()
+
+    def end(self, field: str) -> datetime | None:
+        """Return a time of the details."""
+        return _time(self.details.get(field))
+
+    def end_of(self, role: str) -> datetime | None:
+        """Return the end of a role, None for a role without one."""
+        ends = self.details.get("ends")
+        return _time(ends.get(role)) if isinstance(ends, dict) else None
+
+    def describes(self, line: Line) -> bool:
+        """Return whether this event describes the update."""
+        rule = RULES.get(self.kind)
+        return rule is not None and rule(self, line)
+
+    def role_of(self, line: Line) -> str | None:
+        """Return the role that the update gives or takes away, None if it is about something else."""
+        if line.resource == f"organization:{self.organization}":
+            is_role = line.relation != "member" and not line.relation.startswith("granted_")
+            return line.relation if is_role else None
+        of_role, _, role = line.resource.partition("/")
+        custom = of_role == f"role:{self.organization}" and line.relation == "member"
+        return role if custom else None
+
+    def is_gate(self, line: Line) -> bool:
+        """Return whether the update is about a membership of the organization."""
+        return line.relation == "member" and line.resource == f"organization:{self.organization}"
+
+    def is_team(self, line: Line, team: Any) -> bool:
+        """Return whether the update is about a place in the team."""
+        return line.relation == "member" and line.resource == f"team:{self.organization}/{team}"
+
+    def members_of(self, team: Any) -> str:
+        """Return the subject that stands for all members of the team."""
+        return f"team:{self.organization}/{team}#member"
+
+
+Rule = Callable[[Told, Line], bool]
+
+
+def explains(told: Sequence[Told], updates: Iterable[object]) -> bool:
+    """Return whether the events describe each update."""
+    lines = [Line.of(text) for text in updates]
+    if not all(any(event.describes(line) for event in told) for line in lines):
+        return False
+    return all(_within_count(event, lines) for event in told if event.kind in COUNTED)
+
+
+def _within_count(told: Told, lines: Sequence[Line]) -> bool:
+    """Return whether an event that only counts what changed is not about fewer things."""
+    gates = [line.subject for line in lines if line.touches and told.is_gate(line)]
+    roles = {line.subject for line in lines if line.touches and told.role_of(line) is not None}
+    registered = [line for line in lines if line.touches and line.relation == "organization"]
+    removed = [line for line in lines if line.deletes and line.relation == "organization"]
+    if told.kind == "members_imported":
+        return len(gates) <= _count(told, "members") and roles <= set(gates)
+    return len(registered) <= _count(told, "registered") and len(removed) <= _count(told, "removed")
+
+
+def _count(told: Told, field: str) -> int:
+    found = told.details.get(field)
+    return found if isinstance(found, int) else 0
+
+
+def _time(text: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def _roles_replaced(holder: Callable[[Told], str]) -> Rule:
+    def rule(told: Told, line: Line) -> bool:
+        role = told.role_of(line)
+        if role is None or line.subject != holder(told):
+            return False
+        if line.touches:
+            return role in told.names("after") and line.until == told.end_of(role)
+        return line.deletes and role in told.names("before") and role not in told.names("after")
+
+    return rule
+
+
+def _role_ended(holder: Callable[[Told], str]) -> Rule:
+    return lambda told, line: (
+        line.deletes
+        and line.subject == holder(told)
+        and told.role_of(line) == told.details.get("role")
+    )
+
+
+def _user(told: Told) -> str:
+    return told.subject
+
+
+def _team(told: Told) -> str:
+    return told.members_of(told.id)
+
+
+def _membership_ended(told: Told, line: Line) -> bool:
+    return line.deletes and (line.subject == told.subject or line.is_invitation)
+
+
+def _membership_end(told: Told, line: Line) -> bool:
+    return (
+        line.touches
+        and told.is_gate(line)
+        and line.subject == told.subject
+        and line.until == told.end("after")
+    )
+
+
+def _suspended(told: Told, line: Line) -> bool:
+    return line.deletes and told.is_gate(line) and line.subject == told.subject
+
+
+def _reactivated(told: Told, line: Line) -> bool:
+    return line.touches and told.is_gate(line) and line.subject == told.subject
+
+
+def _administrator(told: Told, line: Line) -> bool:
+    """An administrator, and one role of theirs, have no end."""
+    if line.deletes:
+        return line.is_invitation
+    given = told.is_gate(line) or told.role_of(line) is not None
+    return line.touches and given and line.subject == told.subject and line.until is None
+
+
+def _imported(told: Told, line: Line) -> bool:
+    if line.deletes:
+        return line.is_invitation
+    given = told.is_gate(line) or told.role_of(line) is not None
+    return line.touches and given and line.subject.startswith("user:") and line.until is None
+
+
+def _invited(told: Told, line: Line) -> bool:
+    """An expired invitation to the same address ends."""
+    if line.deletes:
+        return line.is_invitation
+    return (
+        line.touches
+        and line.is_invitation
+        and line.resource == f"invitation:{told.organization}/{told.id}"
+        and line.until == told.end("expires_at")
+    )
+
+
+def _invitation_ended(told: Told, line: Line) -> bool:
+    own = line.resource == f"invitation:{told.organization}/{told.id}"
+    return line.deletes and line.is_invitation and own
+
+
+def _accepted(told: Told, line: Line) -> bool:
+    if line.deletes:
+        return line.is_invitation
+    given = told.is_gate(line) or told.role_of(line) in told.names("roles")
+    user = f"user:{told.details.get('user')}"
+    return line.touches and given and line.subject == user and line.until is None
+
+
+def _approved(told: Told, line: Line) -> bool:
+    """Roles that have ended, and that the sweeper has not ended yet, end with the approval."""
+    if line.subject != f"user:{told.details.get('user')}":
+        return False
+    if line.deletes:
+        return told.role_of(line) is not None and line.until is not None
+    right_role = told.role_of(line) == told.details.get("role")
+    return line.touches and right_role and line.until == told.end("until")
+
+
+def _is_action(told: Told, line: Line, actions: Sequence[Any]) -> bool:
+    return (
+        line.resource == f"organization:{told.organization}"
+        and line.subject == f"role:{told.organization}/{told.id}#member"
+        and line.relation.startswith("granted_")
+        and line.relation.removeprefix("granted_") in actions
+    )
+
+
+def _role_created(told: Told, line: Line) -> bool:
+    return line.touches and _is_action(told, line, told.names("actions"))
+
+
+def _role_changed(told: Told, line: Line) -> bool:
+    field = "added" if line.touches else "removed"
+    return (line.touches or line.deletes) and _is_action(told, line, told.names(field))
+
+
+def _role_deleted(told: Told, line: Line) -> bool:
+    role = told.role_of(line)
+    if line.touches:
+        return role is not None and role == told.details.get("instead")
+    ended = role == told.id or line.is_invitation
+    return line.deletes and (ended or _is_action(told, line, told.names("actions")))
+
+
+def _team_deleted(told: Told, line: Line) -> bool:
+    of_team = told.is_team(line, told.id) or line.subject == told.members_of(told.id)
+    return line.deletes and of_team
+
+
+def _place_given(told: Told, line: Line) -> bool:
+    place = told.is_team(line, told.details.get("team")) and line.subject == told.subject
+    return line.touches and place and line.until == told.end("expires_at")
+
+
+def _place_ended(told: Told, line: Line) -> bool:
+    place = told.is_team(line, told.details.get("team"))
+    return line.deletes and place and line.subject == told.subject
+
+
+def _registered(told: Told, line: Line) -> bool:
+    meant = {
+        "organization": f"organization:{told.organization}",
+        "creator": f"user:{told.details.get('creator')}",
+    }
+    own = line.resource == told.subject and line.subject == meant.get(line.relation)
+    return line.touches and own and line.until is None
+
+
+def _removed(told: Told, line: Line) -> bool:
+    return line.deletes and line.resource == told.subject
+
+
+def _resources_changed(told: Told, line: Line) -> bool:
+    type, _, id = line.resource.partition(":")
+    local = id.startswith(f"{told.organization}/") and type not in ("role", "team", "invitation")
+    registers = line.touches and line.relation in ("organization", "creator")
+    return local and (registers or line.deletes)
+
+
+def _grants_changed(told: Told, line: Line) -> bool:
+    if line.resource != told.subject or not line.relation.startswith("granted_"):
+        return False
+    held = f"{line.relation.removeprefix('granted_')} {_holder(told, line)}"
+    if line.deletes:
+        return any(str(each).partition(" until ")[0] == held for each in told.names("before"))
+    for each in told.names("after"):
+        grant, has_end, end = str(each).partition(" until ")
+        if grant == held and line.until == (_time(end) if has_end else None):
+            return line.touches
+    return False
+
+
+def _grant_ended(told: Told, line: Line) -> bool:
+    return (
+        line.deletes
+        and line.resource == told.subject
+        and line.relation == f"granted_{told.details.get('action')}"
+        and _holder(told, line) == told.details.get("holder")
+    )
+
+
+def _holder(told: Told, line: Line) -> str:
+    """Return the holder of a grant as the events name it: a team by its id in the organization."""
+    team = line.subject.removeprefix(f"team:{told.organization}/")
+    return line.subject if team == line.subject else f"team:{team.removesuffix('#member')}"
+
+
+def _account_created(told: Told, line: Line) -> bool:
+    if not line.touches or line.subject != told.subject:
+        return False
+    if told.is_gate(line):
+        return line.until is None
+    role = told.role_of(line)
+    return role is not None and role in told.names("roles") and line.until == told.end_of(role)
+
+
+def _organization_created(told: Told, line: Line) -> bool:
+    given = told.is_gate(line) or told.role_of(line) is not None
+    return line.touches and given and line.subject == told.actor and line.until is None
+
+
+def _deleted(_: Told, line: Line) -> bool:
+    return line.deletes
+
+
+def _mended(_: Told, line: Line) -> bool:
+    return line.verb in ("RESTORE", "PURGE")
+
+
+COUNTED = ("members_imported", "resources_changed")
+"""Kinds whose details do not name what changed, only how many."""
+RULES: dict[str, Rule] = {
+    "organization_created": _organization_created,
+    "organization_deleted": _deleted,
+    "drift_mended": _mended,
+    "administrator_granted": _administrator,
+    "members_imported": _imported,
+    "roles_changed": _roles_replaced(_user),
+    "role_ended": _role_ended(_user),
+    "membership_end_changed": _membership_end,
+    "membership_ended": _membership_ended,
+    "member_suspended": _suspended,
+    "member_reactivated": _reactivated,
+    "member_removed": _membership_ended,
+    "member_left": _membership_ended,
+    "service_account_deleted": _membership_ended,
+    "member_invited": _invited,
+    "invitation_resent": _invited,
+    "invitation_cancelled": _invitation_ended,
+    "invitation_expired": _invitation_ended,
+    "invitation_accepted": _accepted,
+    "access_approved": _approved,
+    "role_created": _role_created,
+    "role_changed": _role_changed,
+    "role_deleted": _role_deleted,
+    "team_roles_changed": _roles_replaced(_team),
+    "team_role_ended": _role_ended(_team),
+    "team_deleted": _team_deleted,
+    "team_member_added": _place_given,
+    "team_member_changed": _place_given,
+    "team_member_removed": _place_ended,
+    "team_left": _place_ended,
+    "team_place_ended": _place_ended,
+    "resource_registered": _registered,
+    "resource_removed": _removed,
+    "resources_changed": _resources_changed,
+    "grants_changed": _grants_changed,
+    "grant_ended": _grant_ended,
+    "service_account_created": _account_created,
+}
+"""The kinds of events that change access. Any other event explains no update."""
