@@ -44,8 +44,8 @@ class AcceptsForSomebodyElse(Forbidden):
     """The caller is signed in with another address than the invited one."""
 
     message = (
-        "This invitation was sent to another address than the one you are signed in with. Sign "
-        "out, or sign in as the invited person."
+        "This invitation was sent to another address than the one you are signed in with. Sign in as "
+        "the invited person, or ask for an invitation to your address."
     )
 
 

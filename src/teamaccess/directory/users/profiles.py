@@ -42,6 +42,7 @@ class AddressHasAnotherLogin(Conflict):
         "{address} {login} --reason TEXT`. If the mailbox has a new owner, `teamaccess operator "
         "release-address {address} --reason TEXT` makes the address free."
     )
+    longest_quote = 800  # a command that was cut is useless, and issuer and subject have limits
 
 
 class ProfileBusy(Exception):

@@ -71,6 +71,11 @@ class SigningKeys:
         self._known_at = self._asked_at = float("-inf")
         self._lock = asyncio.Lock()
 
+    @property
+    def known(self) -> bool:
+        """Whether the keys were ever fetched."""
+        return self._known_at > float("-inf")
+
     async def find(self, kid: str | None, algorithm: str) -> list[Jwk]:
         """Return the keys that a token of this algorithm can be signed with; none if there are none.
 
