@@ -12,13 +12,14 @@ from teamaccess.common import urls
 from teamaccess.common.settings import Settings
 from teamaccess.directory.mail.mail import Mail
 from teamaccess.directory.mail.verify import serialize_verified
+from teamaccess.storage import Delivery
 
 
 class Mailer(Protocol):
     """Sends mails."""
 
-    async def send(self, mail: Mail) -> None:
-        """Send the mail.
+    async def send(self, mail: Mail) -> Delivery:
+        """Send the mail. Return what became of it: `sent`, or `file` or `off` if nobody gets it.
 
         Raises UnsafeMail if mail programs would read it differently, and OSError or aiosmtplib's
         SMTPException if the server does not accept it.
@@ -31,10 +32,11 @@ class FileMailer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def send(self, mail: Mail) -> None:
+    async def send(self, mail: Mail) -> Delivery:
         """Write `<folder>/<random>.eml`. Only its owner can read it, because it contains a secret."""
         content = serialize_verified(mail, readable=True).replace(b"\r\n", b"\n")
         await asyncio.to_thread(self._write, content)
+        return Delivery.FILE
 
     def _write(self, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,6 +45,15 @@ class FileMailer:
         unfinished.touch(mode=0o600)
         unfinished.write_bytes(content)
         unfinished.rename(path)
+
+
+class NoMailer:
+    """Sends nothing, where a deployment has turned mail off."""
+
+    async def send(self, mail: Mail) -> Delivery:
+        """Verify the mail, and drop it."""
+        serialize_verified(mail)
+        return Delivery.OFF
 
 
 class SmtpMailer:
@@ -61,7 +72,7 @@ class SmtpMailer:
         self._password = unquote(parts.password) if parts.password else None
         self._start_tls = self._whether_to_start_tls(insecure=insecure)
 
-    async def send(self, mail: Mail) -> None:
+    async def send(self, mail: Mail) -> Delivery:
         """Send the mail to its recipient only."""
         content = serialize_verified(mail)
         beyond_ascii = not mail.recipient.isascii()
@@ -79,6 +90,7 @@ class SmtpMailer:
             start_tls=self._start_tls,
             timeout=10,
         )
+        return Delivery.SENT
 
     def _whether_to_start_tls(self, *, insecure: bool) -> bool | None:
         """Return True if STARTTLS is required, or None to use it if the server offers it."""
