@@ -4,6 +4,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from teamaccess.common import limits
 from teamaccess.common.postgres.address import sqlalchemy_url
 from teamaccess.common.settings import InvalidSettings, Settings
 from teamaccess.directory.invitations.limits import refuse_flood
-from teamaccess.storage import Invitation, OrganizationId
+from teamaccess.storage import Invitation, InvitationMail, OrganizationId
 from teamaccess.storage import Organization as OrganizationRow
 from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 from tests.support.deployment import Deployment
@@ -136,7 +137,46 @@ async def test_deleting_an_organization_does_not_reset_mail_limits(initech: Orga
         left = await session.scalars(
             select(Invitation).where(Invitation.organization_id == OrganizationId(where))
         )
-        assert all(each.cancelled_at is not None for each in left)
+        assert left.all() == []
+
+
+async def test_a_colleague_who_resends_takes_over_no_mails_of_another(
+    initech: Organization, limit: Limit
+) -> None:
+    """Each mail counts for the person who sent it, whoever sends the next one."""
+    limit(invitations_a_day_by_one_person=3)
+    ana = initech.administrator
+    ben = (await initech.add_members({"ben": ["admin"]}))["ben"]
+    where = f"{initech.path}/invitations"
+    first = (await invite(initech.id, somebody(), ana)).json()["id"]
+    assert (await ana.ask("POST", f"{where}/{first}/resend")).is_success
+    assert (await ben.ask("POST", f"{where}/{first}/resend")).is_success
+
+    assert (await invite(initech.id, somebody(), ana)).status_code == 201
+    refused(await invite(initech.id, somebody(), ana), 429, "invited_too_often")
+    assert (await ben.ask("POST", f"{where}/{first}/resend")).is_success
+    assert (await invite(initech.id, somebody(), ben)).status_code == 201
+    refused(await invite(initech.id, somebody(), ben), 429, "invited_too_often")
+
+
+async def test_only_mails_of_the_last_day_count(initech: Organization, limit: Limit) -> None:
+    """An invitation that is sent again every day has one mail a day."""
+    limit(invitations_a_day_to_one_mailbox=1, invitations_a_day_by_one_person_to_one_mailbox=1)
+    id = (await initech.invite("bob", ["read"])).json()["id"]
+    for _ in range(3):
+        await initech.backdate_invitation(id, by=timedelta(days=1, minutes=1))
+        path = f"{initech.path}/invitations/{id}/resend"
+        assert (await initech.administrator.ask("POST", path)).is_success
+        refused(await initech.administrator.ask("POST", path), 429, "sent_too_often")
+
+
+async def test_spellings_of_a_mailbox_in_another_case_count_together(
+    initech: Organization, limit: Limit
+) -> None:
+    limit(invitations_a_day_to_one_mailbox=1)
+    for address, answer in (("Ünal+a", 201), ("ünal", 429), ("ÜNAL+b", 429)):
+        sent = await invite(initech.id, f"{address}@{initech.id}.example", initech.administrator)
+        assert sent.status_code == answer, sent.text
 
 
 async def test_a_second_account_of_the_same_mailbox_is_the_same_person(
@@ -210,10 +250,9 @@ async def test_concurrent_mails_of_several_organizations_do_not_exceed_the_limit
 
 async def sent_by(deployment: Deployment, *people: Person) -> int:
     """How many mails these have caused."""
-    others = Invitation.invited_by.in_([each.id for each in people])
+    theirs = InvitationMail.sent_by.in_([each.id for each in people])
     async with deployment.service.reads() as session:
-        sent = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(others)
-        return (await session.execute(sent)).scalar_one()
+        return (await session.execute(select(func.count()).where(theirs))).scalar_one()
 
 
 async def test_an_organization_has_a_limit_of_open_invitations(
@@ -443,10 +482,10 @@ def test_an_invalid_limit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 MANY = """
-INSERT INTO invitations (organization_id, id, email, invitee, token_hash, invited_by, sent_at,
-  times_sent, expires_at)
-SELECT :organization, 'inv_' || n, 'n' || n || '@x.example', repeat('0', 64),
-  sha256((:organization || n)::bytea), :user, now(), 1, now() + interval '1 day'
+INSERT INTO invitation_mails (organization_id, mailbox, sent_by, sent_at)
+SELECT CASE n % 2 WHEN 0 THEN CAST(:organization AS text) ELSE 'o' || n END,
+  'n' || n || '@x.example', CAST(:user AS text) || n,
+  now() - n * interval '1 second'
 FROM generate_series(1, 3000) AS n
 """
 
@@ -454,12 +493,15 @@ FROM generate_series(1, 3000) AS n
 async def test_checking_a_limit_costs_one_index_lookup(initech: Organization) -> None:
     """Each question that a limit asks finds its rows by an index made for it."""
     questions = {
-        "invitations_mailbox_idx": f"""SELECT sum(times_sent) FROM invitations
-            WHERE organization_id = '{initech.id}'
-            AND {MAILBOX_SQL.format(email="email")} = 'b@x.example'
+        "invitation_mails_organization_idx": f"""SELECT count(*) FROM invitation_mails
+            WHERE organization_id = '{initech.id}' AND sent_at > now() - interval '1 hour'""",
+        "invitation_mails_mailbox_idx": f"""SELECT count(*) FROM invitation_mails
+            WHERE organization_id = '{initech.id}' AND mailbox = 'b@x.example'
             AND sent_at > now() - interval '1 day'""",
-        "invitations_inviter_idx": """SELECT sum(times_sent) FROM invitations
-            WHERE coalesce(invited_via, invited_by) = 'a' AND sent_at > now() - interval '1 day'""",
+        "invitation_mails_sender_idx": """SELECT count(*) FROM invitation_mails
+            WHERE sent_by = 'a' AND sent_at > now() - interval '1 day'""",
+        "invitation_mails_sent_at_idx": """SELECT id FROM invitation_mails
+            WHERE sent_at <= now() - interval '1 day' ORDER BY sent_at LIMIT 10""",
         "organizations_founded_by_idx": "SELECT count(*) FROM organizations WHERE founded_by = 'a'",
         "resources_present_idx": """SELECT 1 FROM resources
             WHERE organization_id = 'a' AND removed_at IS NULL OFFSET 9 LIMIT 1""",
@@ -471,7 +513,7 @@ async def test_checking_a_limit_costs_one_index_lookup(initech: Organization) ->
         await connection.execute(
             text(MANY), {"organization": initech.id, "user": initech.administrator.id}
         )
-        await connection.execute(text("ANALYZE invitations"))
+        await connection.execute(text("ANALYZE invitation_mails"))
         await connection.execute(text("SET LOCAL enable_seqscan = off"))
         for index, question in questions.items():
             plan = (await connection.scalars(text(f"EXPLAIN {question}"))).all()

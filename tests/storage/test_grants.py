@@ -60,6 +60,8 @@ async def test_the_application_has_exactly_these_privileges_on_tables(
         "role_assignments": EVERYTHING,
         "invitations": EVERYTHING,
         "invitation_roles": EVERYTHING,
+        "invitation_mails": "DELETE INSERT SELECT",
+        "invitation_deliveries": EVERYTHING,
         "custom_roles": EVERYTHING,
         "custom_role_actions": EVERYTHING,
         "teams": EVERYTHING,

@@ -32,7 +32,7 @@ async def test_an_invitation_is_pending_for_seven_days_and_lists_the_offered_rol
     assert invitation["email"] == acme.address("bob")
     assert invitation["roles"] == ["developer", "support"]
     assert invitation["invited_by"] == acme.administrator.id
-    assert invitation["delivery"] == "sent"
+    assert invitation["delivery"] == "file"
     sent, expires = (datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at"))
     assert expires - sent == 7 * DAY
     row = await acme.invitation(invitation["id"])
@@ -149,7 +149,7 @@ async def test_resending_creates_a_new_link_for_the_same_time_and_ends_the_old_o
 
     assert resent.status_code == 200
     again = resent.json()
-    assert (again["status"], again["delivery"]) == ("pending", "sent")
+    assert (again["status"], again["delivery"]) == ("pending", "file")
     lives = datetime.fromisoformat(again["expires_at"]) - datetime.fromisoformat(again["sent_at"])
     assert lives == 2 * DAY
     new = acme.deployment.invitation_token(acme.address("bob"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from sqlalchemy import select, update
 
+from teamaccess.directory.invitations.limits import counted_mailbox
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.storage import (
     Activity,
@@ -278,7 +279,13 @@ class Organization:
             invitation = await change.session.get_one(Invitation, (self.id, InvitationId(id)))
             for column in ("created_at", "sent_at", "expires_at"):
                 setattr(invitation, column, getattr(invitation, column) - by)
+            mailbox = counted_mailbox(invitation.email)
         await self._attest_invitation(id)
+        statement = (
+            "UPDATE invitation_mails SET sent_at = sent_at - $3::interval"
+            " WHERE organization_id = $1 AND mailbox = $2"
+        )
+        await self.deployment.execute_without_triggers(statement, self.id, mailbox, by)
 
     async def replace_offered_roles(self, id: str, roles: Sequence[str]) -> None:
         """Replace the roles of an invitation that was sent, as an older version might have."""

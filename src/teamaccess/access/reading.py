@@ -1,7 +1,8 @@
 """Permissions for questions that change nothing, and who may wait for an organization's lock."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from cachetools import TTLCache
 
@@ -13,6 +14,7 @@ from teamaccess.delivery.position import LedgerPosition, NoLedgerPosition, posit
 from teamaccess.delivery.progress import newest_progress
 from teamaccess.engine import Engine, EngineRefused, EngineUnavailable, Question
 from teamaccess.ledger import OnBehalf, OtherHistory, Sessions, UnknownOrganization
+from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user as user_object
 from teamaccess.storage import Membership, OrganizationId, UserId, is_organization_id
 
@@ -92,16 +94,38 @@ class ReadAuthorizer:
         position, about_account = await self._position(organization), self._about_account(questions)
         if isinstance(position, NoLedgerPosition):
             raise UnknownOrganization(organization=organization)
-        all_questions = [*questions, *about_account.values()]
-        answers: list[bool] = []
-        for start in range(0, len(all_questions), AT_ONCE):
-            # SECURITY: a hundred questions at once would occupy SpiceDB; other tenants' go between
-            async with self._slots.slot(organization):
-                batch = all_questions[start : start + AT_ONCE]
-                answers += await position.answers(self._engine, batch, or_later=True)
+        answers = await self._answers(position, [*questions, *about_account.values()])
         for index, answer in zip(about_account, answers[len(questions) :], strict=True):
             answers[index] = answers[index] and answer
         return answers[: len(questions)], position.zed_token
+
+    async def permissions_of(
+        self, organization: OrganizationId, asked: Mapping[UserId, Collection[str]]
+    ) -> dict[UserId, frozenset[str]]:
+        """Return which of the permissions asked about each user has, whoever asks.
+
+        It shows what other members could do, and allows the caller nothing.
+        """
+        resource = organization_object(organization)
+        pairs = [
+            (user, each) for user, permissions in asked.items() for each in sorted(permissions)
+        ]
+        questions = [Question(resource, each, user_object(user)) for user, each in pairs]
+        answers = await self._answers(await self._position(organization), questions)
+        held: dict[UserId, set[str]] = defaultdict(set)
+        for (user, permission), yes in zip(pairs, answers, strict=True):
+            if yes:
+                held[user].add(permission)
+        return {user: frozenset(held[user]) for user in asked}
+
+    async def _answers(self, position: LedgerPosition, questions: Sequence[Question]) -> list[bool]:
+        answers: list[bool] = []
+        for start in range(0, len(questions), AT_ONCE):
+            # SECURITY: a hundred questions at once would occupy SpiceDB; other tenants' go between
+            async with self._slots.slot(position.organization):
+                batch = questions[start : start + AT_ONCE]
+                answers += await position.answers(self._engine, batch, or_later=True)
+        return answers
 
     def _about_account(self, questions: Sequence[Question]) -> dict[int, Question]:
         """Return the questions about the member who is acted for, asked about the service account.

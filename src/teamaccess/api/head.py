@@ -1,6 +1,9 @@
 """Answer HEAD wherever GET is answered. Litestar itself answers it with 405."""
 
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from typing import cast
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 
 class AnswerHead:
@@ -15,7 +18,7 @@ class AnswerHead:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, a HEAD as a GET."""
-        if scope["type"] != "http" or scope["method"] != "HEAD":
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
 
@@ -24,4 +27,5 @@ class AnswerHead:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self._app({**scope, "method": "GET"}, receive, send_without_body)
+        as_get = cast(HTTPScope, {**scope, "method": "GET"})
+        await self._app(as_get, receive, send_without_body)

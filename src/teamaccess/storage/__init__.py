@@ -25,6 +25,12 @@ from teamaccess.storage.directory.access_request import AccessRequest, AccessReq
 from teamaccess.storage.directory.credential import ApiToken, EarlyToken, IdempotencyKey
 from teamaccess.storage.directory.custom_role import CustomRole, CustomRoleAction
 from teamaccess.storage.directory.invitation import Invitation, InvitationRole, InvitationStatus
+from teamaccess.storage.directory.invitation_mail import (
+    Delivery,
+    DeliveryProblem,
+    InvitationDelivery,
+    InvitationMail,
+)
 from teamaccess.storage.directory.membership import (
     Activity,
     HeldRole,
@@ -69,6 +75,8 @@ __all__ = [
     "Channel",
     "CustomRole",
     "CustomRoleAction",
+    "Delivery",
+    "DeliveryProblem",
     "EarlyToken",
     "EngineRun",
     "Event",
@@ -80,7 +88,9 @@ __all__ = [
     "HolderKind",
     "IdempotencyKey",
     "Invitation",
+    "InvitationDelivery",
     "InvitationId",
+    "InvitationMail",
     "InvitationRole",
     "InvitationStatus",
     "LedgerApplication",

@@ -1,12 +1,13 @@
 """Invitations, and the result of accepting one."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 
-from teamaccess.storage import Invitation
+from teamaccess.directory.invitations.senders import InvitationObstacle
+from teamaccess.storage import Delivery, DeliveryProblem, Invitation, InvitationDelivery
 from teamaccess.views.request import Name, Request, RoleName
 
 
@@ -45,13 +46,33 @@ class InvitationView(msgspec.Struct):
     accepted_at: datetime | None
     accepted_by: str | None
     cancelled_at: datetime | None
-    delivery: Literal["sent", "failed"] | UnsetType = UNSET
-    """Whether the mail server accepted the mail. Only the response to the sender has it."""
+    invited_via: str | None = None
+    """The service account that sent it on the inviter's behalf."""
+    delivery: Delivery | None = None
+    """What became of the newest mail. Null for a mail of an earlier version, which did not store it."""
+    delivery_at: datetime | None = None
+    delivery_problem: DeliveryProblem | None = None
+    """Why the mail failed."""
+    needs_new_sender: bool = False
+    """Whether a member who may give the roles has to send it again: its inviter lost the right."""
+    obstacle: InvitationObstacle | None = None
+    """Why a pending invitation cannot be accepted at this moment. The list shows it."""
+
+    def show_delivery(self, delivery: InvitationDelivery, now: datetime) -> None:
+        """Show what became of the mail."""
+        self.delivery, self.delivery_problem = delivery.seen(now)
+        self.delivery_at = delivery.at
 
     @classmethod
-    def of(cls, invitation: Invitation, now: datetime) -> "InvitationView":
+    def of(
+        cls,
+        invitation: Invitation,
+        now: datetime,
+        delivery: InvitationDelivery | None = None,
+        obstacle: InvitationObstacle | None = None,
+    ) -> "InvitationView":
         """Return the view of an invitation, with its status at `now`."""
-        return cls(
+        view = cls(
             id=invitation.id,
             email=invitation.email,
             roles=list(invitation.roles),
@@ -63,7 +84,24 @@ class InvitationView(msgspec.Struct):
             accepted_at=invitation.accepted_at,
             accepted_by=invitation.accepted_by,
             cancelled_at=invitation.cancelled_at,
+            invited_via=invitation.invited_via,
+            needs_new_sender=obstacle is not None and obstacle.needs_new_sender,
+            obstacle=obstacle,
         )
+        if delivery is not None:
+            view.show_delivery(delivery, now)
+        return view
+
+
+def with_delivery(
+    stored: dict[str, Any], delivery: InvitationDelivery | None, now: datetime
+) -> dict[str, Any]:
+    """Return the stored view of an invitation, with what has become of its mail since."""
+    view = msgspec.convert(stored, InvitationView)
+    if delivery is not None:
+        view.show_delivery(delivery, now)
+    body: dict[str, Any] = msgspec.to_builtins(view)
+    return body
 
 
 class AcceptedView(msgspec.Struct):

@@ -3,11 +3,11 @@
 import re
 import unicodedata
 
-from linkify_it import LinkifyIt
+from linkify_it import LinkifyIt  # type: ignore[import-untyped]
 from phonenumbers import Leniency, PhoneNumberMatcher
 
 LINKER = LinkifyIt(options={"fuzzy_link": True, "fuzzy_email": True, "fuzzy_ip": True})
-LINKER.tlds(r"[a-z\u00a1-\uffff]{2,}", keep_old=True)
+LINKER.tlds(r"[^\W\d_]{2,}", keep_old=True)
 """Takes every word for a top-level domain: mail programs have lists, and new domains appear."""
 
 RULES = {
@@ -15,7 +15,7 @@ RULES = {
     "a bare domain": r"[^\s.]\.[\u200c\u200d]*\w",
     "an e-mail address": r"\S@[\u200c\u200d]*\w",
     "a network path": r"[/\\]{2}",
-    "an HTML entity": r"&(#|[A-Za-z]+;)",
+    "an HTML entity": r"&(#|[A-Za-z]{2,20};)",
 }
 """What mail programs look for, each by a rule that is wider than theirs. They are applied to the text in
 NFKC, in which full-width dots are dots."""

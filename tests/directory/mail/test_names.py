@@ -35,6 +35,8 @@ HOSTILE = [
     "xn--bcher-kva.example",
     "bücher.de",
     "例え.テスト",
+    "evil\u2488\u2488",
+    "\u33c2evil",
     "evil.\u200dexample",
     "evil\u200d.\u200dexample",
     "evil&#46;example",

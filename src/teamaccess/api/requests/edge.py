@@ -39,6 +39,8 @@ from teamaccess.service import Service
 from teamaccess.storage import ApiToken, OrganizationId, User, is_organization_id
 
 Handler = Callable[..., Awaitable[Any]]
+Repeated = Callable[[Change, Any], Awaitable[Any]]
+"""Returns the answer to a repeated request, from the stored one."""
 HTTP_ACCEPTED = 202
 KEY_PATIENCE_SECONDS = 2.0
 """How long a request waits for another one with its Idempotency-Key."""
@@ -50,11 +52,14 @@ def revokes(handler: Handler) -> Handler:
     return changes(handler, even_if_stopped=True)
 
 
-def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
+def changes(
+    handler: Handler, *, even_if_stopped: bool = False, repeated: Repeated | None = None
+) -> Handler:
     """Make a route of a function that takes a `change`.
 
     If the function takes an OrganizationChange, the change is of the organization in the path, and its
-    actor is the signed-in user. The route then has the parameters `organization` and `actor`.
+    actor is the signed-in user. The route then has the parameters `organization` and `actor`. With
+    `repeated`, a request that is sent again with its `Idempotency-Key` is not answered just as before.
     """
     signature = inspect.signature(handler, eval_str=True)
     takes_request = "request" in signature.parameters
@@ -72,7 +77,9 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
             try:
                 opening = open_change(service, request, even_if_stopped=even_if_stopped)
                 async with opening as change:
-                    return await run_in_change(handler, request, service, change, arguments)
+                    return await run_in_change(
+                        handler, request, service, change, arguments, repeated
+                    )
             except IdempotencyKeyInUse:
                 if time.monotonic() > patience:
                     raise
@@ -135,6 +142,7 @@ async def run_in_change(
     service: Service,
     change: Change,
     arguments: dict[str, Any],
+    repeated: Repeated | None = None,
 ) -> Response[Any]:
     """Run the function in its open change, commit, and return the answer."""
     await recheck_credential(request, change)
@@ -144,7 +152,8 @@ async def run_in_change(
             claimed_key = await begin_once(change, request)
         except Replay as replay:
             await refuse_outsiders(change, request)
-            return answer(replay.body, await replay.receipts(service), replay.status_code)
+            body = replay.body if repeated is None else await repeated(change, replay.body)
+            return answer(body, await replay.receipts(service), replay.status_code)
     if isinstance(change, OrganizationChange) and "user" in arguments:
         named = arguments["user"]
         arguments["user"] = await resolve_member(change.session, change.organization, named)

@@ -1,8 +1,9 @@
 """Invitations: send, list, resend, cancel and accept them."""
 
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
-import structlog
 from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
@@ -22,9 +23,12 @@ from teamaccess.common.errors import TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.invitations import accept as acceptance
 from teamaccess.directory.invitations import offer
+from teamaccess.directory.invitations.delivery import find_deliveries, store_outcome
 from teamaccess.directory.invitations.find import list_invitations
 from teamaccess.directory.invitations.letter import compose
 from teamaccess.directory.invitations.offer import Letter
+from teamaccess.directory.invitations.senders import InviterAuthorizer
+from teamaccess.directory.mail import send_mail
 from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.profiles import verified_address
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue_access_token
@@ -32,6 +36,7 @@ from teamaccess.ledger import NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import raise_busy_on_lock_timeout
 from teamaccess.service import Service
 from teamaccess.storage import (
+    Delivery,
     InvitationId,
     InvitationStatus,
     Organization,
@@ -44,13 +49,20 @@ from teamaccess.views.invitations import (
     AcceptInvitation,
     InvitationView,
     NewInvitation,
+    with_delivery,
 )
 
-log = structlog.get_logger()
+
+async def repeated(change: Change, stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to a repeated request: the first one, with what has become of the mail since."""
+    organization = OrganizationId(change.standing[0].organization)
+    id = InvitationId(stored["id"])
+    deliveries = await find_deliveries(change.session, organization, [id])
+    return with_delivery(stored, deliveries.get(id), change.now)
 
 
 @post("/v1/organizations/{organization:str}/invitations", operation_id="invite_member")
-@changes
+@partial(changes, repeated=repeated)
 async def invite(
     change: OrganizationChange, service: ServiceDependency, data: JSONBody[NewInvitation]
 ) -> InvitationView:
@@ -96,8 +108,14 @@ async def show_invitations(
             (before[0], InvitationId(before[1])) if before else None,
             limit + 1,
         )
+        deliveries = await find_deliveries(session, id, [row.id for row in rows])
+        inviters = InviterAuthorizer(service.reading, service.catalog)
+        obstacles = await inviters.find_obstacles(session, id, rows[:limit], now)
     return page(
-        rows, limit, lambda row: (row.created_at, row.id), lambda row: InvitationView.of(row, now)
+        rows,
+        limit,
+        lambda row: (row.created_at, row.id),
+        lambda row: InvitationView.of(row, now, deliveries.get(row.id), obstacles.get(row.id)),
     )
 
 
@@ -117,11 +135,11 @@ async def cancel_invitation(invitation: PathId, change: OrganizationChange) -> N
     status_code=HTTP_200_OK,
     operation_id="resend_invitation",
 )
-@changes
+@partial(changes, repeated=repeated)
 async def resend_invitation(
     invitation: PathId, change: OrganizationChange, service: ServiceDependency
 ) -> InvitationView:
-    """Send an invitation again with a new link. The previous link stops working."""
+    """Send an invitation again with a new link, as the caller. The previous link stops working."""
     letter = await offer.resend(change, InvitationId(invitation))
     return await send(change, service, letter)
 
@@ -188,21 +206,21 @@ def _address_of(user: User | None, credential: object) -> str | None:
 
 
 async def send(change: Change, service: Service, letter: Letter) -> InvitationView:
-    """Schedule the mail for after the commit. The view's `delivery` then says whether it was sent."""
-    view = InvitationView.of(letter.invitation, change.now)
-    organization = await change.session.get_one(Organization, letter.invitation.organization_id)
+    """Schedule the mail for after the commit. The view's `delivery` then says what became of it."""
+    invitation = letter.invitation
+    view = InvitationView.of(invitation, change.now)
+    view.delivery, view.delivery_at = Delivery.PENDING, change.now
+    organization = await change.session.get_one(Organization, invitation.organization_id)
     settings = service.settings
     mail = compose(letter, organization.name, settings.public_url, settings.mail_from)
+    id = invitation.id
 
     async def after_commit() -> None:
-        try:
-            await service.mailer.send(mail)
-            view.delivery = "sent"
-        except Exception as error:
-            # the invitation is committed, and can be resent after any failure
-            cause = repr(error).replace(letter.invitation.email, "the invited address")
-            log.error("mail_failed", invitation=letter.invitation.id, cause=cause)
-            view.delivery = "failed"
+        # the invitation is committed, and can be resent after any failure
+        outcome = await send_mail(service.mailer, mail, invitation=id)
+        view.delivery, view.delivery_problem = outcome.delivery, outcome.problem
+        view.delivery_at = now = await service.now()
+        await store_outcome(service.sessions, letter.mail, outcome, now)
 
     change.after_commit.append(after_commit)
     return view

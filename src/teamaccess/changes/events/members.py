@@ -109,12 +109,13 @@ class MemberInvited(EventDetails):
 
 
 class InvitationResent(EventDetails):
-    """An invitation was sent again with a new link."""
+    """An invitation was sent again with a new link. `instead_of` is the inviter before, if another."""
 
     kind: ClassVar = EventKind.INVITATION_RESENT
     subject: ClassVar = Subject.INVITATION
 
     expires_at: datetime
+    instead_of: UserId | UnsetType = UNSET
 
 
 class InvitationCancelled(EventDetails):

@@ -1,23 +1,25 @@
 """How many mails an organization and a person may send, in all and to one mailbox.
 
 SECURITY: each limit counts what one organization did, or what one person did. A limit of mails to one
-address from everybody would let a stranger keep all other organizations from inviting it.
+address from everybody would let a stranger keep all other organizations from inviting it. Each mail is
+counted by a row of its own (`InvitationMail`), which no change of an invitation or organization deletes.
 """
 
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, literal, literal_column, select, text
+from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select, text
 
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import TooMany
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.users.find import same_person
-from teamaccess.storage import Invitation, User
+from teamaccess.storage import Invitation, InvitationMail, User
 from teamaccess.storage.advisory_locks import Purpose
 from teamaccess.storage.directory.invitation import OPEN
-from teamaccess.storage.directory.user import MAILBOX_SQL, mailbox
+from teamaccess.storage.directory.user import mailbox
 
-MAILBOX: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="invitations.email"))
+LONGEST_WINDOW = timedelta(days=1)
+"""No limit counts mails that are older."""
 
 
 class TooManyInvitations(TooMany):
@@ -71,18 +73,17 @@ async def refuse_flood(change: OrganizationChange, address: str) -> None:
     person = mailbox(sender.email) if sender.email is not None else sender.id
     if not await change.session.scalar(change.locks.try_lock(Purpose.MAILS, person)):
         raise InvitingElsewhere
-    hour, day = (change.now - timedelta(hours=1), change.now - timedelta(days=1))
+    hour, day = (change.now - timedelta(hours=1), change.now - LONGEST_WINDOW)
     organization = change.organization
-    ours = Invitation.organization_id == organization
-    inviter = func.coalesce(Invitation.invited_via, Invitation.invited_by)
-    mine = inviter.in_(same_person(sender))
-    to_mailbox = MAILBOX == mailbox(address)  # noqa: SIM300 - a column
+    ours = InvitationMail.organization_id == organization
+    mine = InvitationMail.sent_by.in_(same_person(sender))
+    to_mailbox = InvitationMail.mailbox == counted_mailbox(address)
     sent = await change.session.execute(
         select(
-            _sent(ours, Invitation.sent_at > hour),
-            _sent(ours, to_mailbox, Invitation.sent_at > day),
-            _sent(mine, Invitation.sent_at > day),
-            _sent(mine, to_mailbox, Invitation.sent_at > day),
+            _sent(ours, InvitationMail.sent_at > hour),
+            _sent(ours, to_mailbox, InvitationMail.sent_at > day),
+            _sent(mine, InvitationMail.sent_at > day),
+            _sent(mine, to_mailbox, InvitationMail.sent_at > day),
         )
     )
     from_us, from_us_to_mailbox, from_me, from_me_to_mailbox = sent.one()
@@ -105,9 +106,10 @@ async def refuse_pile(change: OrganizationChange) -> None:
     await refuse_full(change, "pending_invitations", present)
 
 
+def counted_mailbox(address: str) -> str:
+    """Return the mailbox of a normalized address, by which its mails are counted."""
+    return mailbox(address).casefold()
+
+
 def _sent(*conditions: ColumnElement[bool]) -> ScalarSelect[int]:
-    return (
-        select(func.coalesce(func.sum(Invitation.times_sent), 0))
-        .where(*conditions)
-        .scalar_subquery()
-    )
+    return select(func.count()).select_from(InvitationMail).where(*conditions).scalar_subquery()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from msgspec import UNSET
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
@@ -15,6 +16,7 @@ from teamaccess.changes.events import record
 from teamaccess.changes.events.members import InvitationCancelled, InvitationResent, MemberInvited
 from teamaccess.common.errors import Conflict, NotFound
 from teamaccess.common.secret import hash_of, new_secret
+from teamaccess.directory.invitations.delivery import count_mail
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.invitations.limits import refuse_flood, refuse_pile
 from teamaccess.directory.users.addresses import invitee, normalise
@@ -60,6 +62,8 @@ class Letter:
     secret: str = field(repr=False)
     roles: RoleSet
     """The organization's roles, for the names of the offered ones."""
+    mail: int = 0
+    """The id of the mail, which limits count."""
 
 
 async def invite(
@@ -106,7 +110,7 @@ async def invite(
         change.organization,
         invitation.id,
     )
-    return Letter(invitation, secret, role_set)
+    return Letter(invitation, secret, role_set, await count_mail(change, invitation))
 
 
 async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
@@ -127,11 +131,12 @@ async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
         await refuse_pile(change)
     await refuse_flood(change, invitation.email)
     secret = new_secret()
-    account = change.attribution.account
+    account, before = change.attribution.account, invitation.invited_by
     invitation.renew(hash_of(secret), by=change.giver, via=account, at=change.now)
-    details = InvitationResent(expires_at=invitation.expires_at)
+    instead = UNSET if before == change.giver else before
+    details = InvitationResent(expires_at=invitation.expires_at, instead_of=instead)
     await record(change, details, change.organization, id)
-    return Letter(invitation, secret, role_set)
+    return Letter(invitation, secret, role_set, await count_mail(change, invitation))
 
 
 async def cancel(change: OrganizationChange, id: InvitationId) -> Invitation:

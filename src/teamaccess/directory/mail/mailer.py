@@ -11,13 +11,14 @@ from teamaccess.common import urls
 from teamaccess.common.settings import Settings
 from teamaccess.directory.mail.mail import Mail
 from teamaccess.directory.mail.verify import serialize_verified
+from teamaccess.storage import Delivery
 
 
 class Mailer(Protocol):
     """Sends mails."""
 
-    async def send(self, mail: Mail) -> None:
-        """Send the mail.
+    async def send(self, mail: Mail) -> Delivery:
+        """Send the mail. Return what became of it: `sent`, or `file` or `off` if nobody gets it.
 
         Raises UnsafeMail if mail programs would read it differently, and OSError or aiosmtplib's
         SMTPException if the server does not accept it.
@@ -30,10 +31,11 @@ class FileMailer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    async def send(self, mail: Mail) -> None:
+    async def send(self, mail: Mail) -> Delivery:
         """Write `<folder>/<random>.eml`. Only its owner can read it, because it contains a secret."""
         content = serialize_verified(mail, readable=True).replace(b"\r\n", b"\n")
         await asyncio.to_thread(self._write, content)
+        return Delivery.FILE
 
     def _write(self, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -42,6 +44,15 @@ class FileMailer:
         unfinished.touch(mode=0o600)
         unfinished.write_bytes(content)
         unfinished.rename(path)
+
+
+class NoMailer:
+    """Sends nothing, where a deployment has turned mail off. The product passes invitations on by itself."""
+
+    async def send(self, mail: Mail) -> Delivery:
+        """Verify the mail, and drop it."""
+        serialize_verified(mail)
+        return Delivery.OFF
 
 
 class SmtpMailer:
@@ -58,7 +69,7 @@ class SmtpMailer:
         self._username, self._password = server.username, server.password
         self._start_tls = self._whether_to_start_tls(insecure=insecure)
 
-    async def send(self, mail: Mail) -> None:
+    async def send(self, mail: Mail) -> Delivery:
         """Send the mail to its recipient only."""
         content = serialize_verified(mail)
         beyond_ascii = not mail.recipient.isascii()
@@ -76,6 +87,7 @@ class SmtpMailer:
             start_tls=self._start_tls,
             timeout=10,
         )
+        return Delivery.SENT
 
     def _whether_to_start_tls(self, *, insecure: bool) -> bool | None:
         """Return True if STARTTLS is required, or None to use it if the server offers it."""
@@ -87,14 +99,6 @@ class SmtpMailer:
             self._password is not None and not urls.is_loopback(self._hostname) and not insecure
         )
         return True if needed else None
-
-
-class NoMailer:
-    """Sends nothing: the product passes invitations on by itself."""
-
-    async def send(self, mail: Mail) -> None:
-        """Verify the mail, and drop it."""
-        serialize_verified(mail)
 
 
 def mailer(settings: Settings) -> Mailer:

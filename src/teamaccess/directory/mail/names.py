@@ -32,27 +32,30 @@ def without_links(name: str) -> str:
     `acme.io` becomes `acme. io`, and `call 0800 555 01 99` becomes `call 0800…`. Other names stay as they
     are.
     """
-    name = LONG_NUMBER.sub(_cut_short, name)
+    name = LONG_NUMBER.sub(_cut_short, "".join(map(_written_out, name)))
     name = ENTITY.sub("& ", name)
     return "".join(_spaced(one, after) for one, after in zip(name, [*name[1:], ""], strict=True))
+
+
+def _written_out(character: str) -> str:
+    """Return several characters for one that stands for them and contains a dot, such as "a.m."."""
+    folded = _folded(character)
+    return folded if len(folded) > 1 and PARTS_OF_LINKS & set(folded) else character
 
 
 def _spaced(one: str, after: str) -> str:
     """Return a character, with a space behind it if it could join what follows to a link."""
     if not after or after.isspace():
         return one
-    folded, next_folded = _folded(one), _folded(after)
-    joins = (
-        folded & PARTS_OF_LINKS and not (next_folded & PARTS_OF_LINKS or after in CLOSING)
-    ) or (folded & SLASHES and next_folded & SLASHES)
+    folded, next_folded = _folded(one)[-1], _folded(after)[0]
+    goes_on = next_folded not in PARTS_OF_LINKS and after not in CLOSING
+    joins = (folded in PARTS_OF_LINKS and goes_on) or (folded in SLASHES and next_folded in SLASHES)
     return f"{one} " if joins else one
 
 
-def _folded(character: str) -> set[str]:
+def _folded(character: str) -> str:
     """Return what mail programs may read for a character: full-width dots, for example, are dots."""
-    if character in OTHER_DOTS:
-        return {"."}
-    return set(unicodedata.normalize("NFKC", character))
+    return "." if character in OTHER_DOTS else unicodedata.normalize("NFKC", character)
 
 
 def _cut_short(number: re.Match[str]) -> str:

@@ -1,8 +1,6 @@
 """Create, rename and end organizations."""
 
-from datetime import timedelta
-
-from sqlalchemy import delete, not_, update
+from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.access.authorize import OnlyInPerson, authorize
@@ -108,8 +106,7 @@ async def delete_organization(change: OrganizationChange) -> None:
     """End the organization with everything that belongs to it. Its id is never used again."""
     organization = change.organization
     await authorize(change, "delete_organization")
-    await _delete_invitations(change)
-    for source in (Grant, Membership, Team, CustomRole):
+    for source in (Invitation, Grant, Membership, Team, CustomRole):
         await change.session.execute(delete(source).where(source.organization_id == organization))
     await change.session.execute(
         update(Resource)
@@ -126,19 +123,3 @@ async def delete_organization(change: OrganizationChange) -> None:
     )
     (await change.session.get_one(Organization, organization)).end(change.now)
     await record(change, OrganizationDeleted(), organization, organization)
-
-
-async def _delete_invitations(change: OrganizationChange) -> None:
-    """Delete all invitations, but keep those of the last day as cancelled.
-
-    SECURITY: they count for the person who sent them. Otherwise one person could send any number of
-    mails: found an organization, use up what it may send, end it, and found the next one.
-    """
-    ours = Invitation.organization_id == change.organization
-    recent = Invitation.sent_at > change.now - timedelta(days=1)
-    await change.session.execute(delete(Invitation).where(ours, not_(recent)))
-    await change.session.execute(
-        update(Invitation)
-        .where(ours, Invitation.accepted_at.is_(None), Invitation.cancelled_at.is_(None))
-        .values(cancelled_at=change.now)
-    )

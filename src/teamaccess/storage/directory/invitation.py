@@ -13,7 +13,6 @@ from sqlalchemy import (
     Index,
     and_,
     func,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -34,7 +33,6 @@ from teamaccess.storage.base import (
     is_local_id,
     is_organization_id,
 )
-from teamaccess.storage.directory.user import MAILBOX_SQL
 
 
 class InvitationRole(Base):
@@ -94,14 +92,6 @@ class Invitation(RelationshipSource):
         ),
         Index("invitations_expires_at_idx", "expires_at", postgresql_where=OPEN),
         Index("invitations_organization_id_created_at_idx", "organization_id", "created_at"),
-        Index("invitations_organization_id_sent_at_idx", "organization_id", "sent_at"),
-        Index(
-            "invitations_mailbox_idx",
-            "organization_id",
-            text(f"({MAILBOX_SQL.format(email='email')})"),
-            "sent_at",
-        ),
-        Index("invitations_inviter_idx", text("(coalesce(invited_via, invited_by))"), "sent_at"),
     )
 
     resource_type: ClassVar[str] = "invitation"

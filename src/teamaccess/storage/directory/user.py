@@ -18,7 +18,7 @@ MAILBOX_SQL = (
     f"regexp_replace(regexp_replace(regexp_replace({{email}}, '{TAG}', '\\1@'),"
     f" '{DOT_AT_GMAIL}', '', 'g'), '{OTHER_NAME_OF_GMAIL}', '@gmail.com')"
 )
-"""The SQL expression for the mailbox of an address. Two indexes use exactly this expression."""
+"""The SQL expression for the mailbox of an address. An index uses exactly this expression."""
 
 
 def mailbox(address: str) -> str:

@@ -1,0 +1,56 @@
+"""Send a mail and say what became of it."""
+
+import asyncio
+from typing import NamedTuple
+
+import aiosmtplib
+import structlog
+
+from teamaccess.directory.mail.mail import Mail
+from teamaccess.directory.mail.mailer import Mailer
+from teamaccess.directory.mail.verify import UnsafeMail
+from teamaccess.storage import Delivery, DeliveryProblem
+
+log = structlog.get_logger()
+
+LONGEST_SECONDS = 60.0
+"""How long one mail may take. Each step of SMTP has its own, shorter limit."""
+
+
+class Outcome(NamedTuple):
+    """What became of a mail."""
+
+    delivery: Delivery
+    problem: DeliveryProblem | None = None
+    attempted: bool = True
+    """Whether a mail server may have it, or was asked about its recipient. Limits count such a mail."""
+
+
+PROBLEMS: tuple[tuple[type[Exception], DeliveryProblem, bool], ...] = (
+    (UnsafeMail, DeliveryProblem.UNSAFE, False),
+    (aiosmtplib.SMTPAuthenticationError, DeliveryProblem.SIGN_IN_REFUSED, False),
+    (aiosmtplib.SMTPConnectTimeoutError, DeliveryProblem.UNREACHABLE, False),
+    (aiosmtplib.SMTPConnectError, DeliveryProblem.UNREACHABLE, False),
+    (aiosmtplib.SMTPRecipientsRefused, DeliveryProblem.RECIPIENT_REFUSED, True),
+    (aiosmtplib.SMTPResponseException, DeliveryProblem.REFUSED, True),
+    (aiosmtplib.SMTPNotSupported, DeliveryProblem.UNSUPPORTED, False),
+    (TimeoutError, DeliveryProblem.TIMEOUT, True),
+    (aiosmtplib.SMTPServerDisconnected, DeliveryProblem.TIMEOUT, True),
+    (OSError, DeliveryProblem.UNREACHABLE, False),
+)
+"""The first entry that fits counts. SECURITY: a mail whose fate is unknown counts as attempted."""
+
+
+async def send_mail(mailer: Mailer, mail: Mail, **about: str) -> Outcome:
+    """Send the mail, and return what became of it. A failure is logged with `about`, and not raised."""
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS):
+            return Outcome(await mailer.send(mail))
+    except Exception as error:
+        # SECURITY: a server may quote the address
+        cause = repr(error).replace(mail.recipient, "the invited address")
+        log.error("mail_failed", cause=cause, **about)
+        for kind, problem, attempted in PROBLEMS:
+            if isinstance(error, kind):
+                return Outcome(Delivery.FAILED, problem, attempted)
+        return Outcome(Delivery.FAILED, DeliveryProblem.INTERNAL)
