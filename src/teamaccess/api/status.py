@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.api.cached import Cached
 from teamaccess.delivery.applications import last_changed_organization
@@ -14,6 +16,8 @@ from teamaccess.engine import EngineUnavailable, SchemaMismatch
 from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 
+READ_ONLY = "accepts no changes"
+ONLY_READS = text("SELECT current_setting('transaction_read_only') = 'on'")
 STATUS_SECONDS = 2.0
 """How long one reading serves all callers."""
 
@@ -54,9 +58,22 @@ class Status:
     async def _read_readiness(self) -> Readiness:
         engine = await self._read_engine()
         try:
-            return Readiness("ok", engine, await self._read_ledgers())
+            database = READ_ONLY if await self._only_reads() else "ok"
+            return Readiness(database, engine, await self._read_ledgers())
         except (SQLAlchemyError, OSError) as error:
             return Readiness(type(error).__name__, engine, None)
+
+    async def _only_reads(self) -> bool:
+        """Return whether PostgreSQL refuses changes, as a standby does.
+
+        The pool is then renewed, because its connections would stay with that server after a failover.
+        """
+        async with self._service.reads() as session:
+            only_reads = bool(await session.scalar(ONLY_READS))
+            bind = session.bind
+        if only_reads and isinstance(bind, AsyncEngine):
+            await bind.dispose()
+        return only_reads
 
     async def _read_engine(self) -> str:
         """Return `ok` if SpiceDB answers with the catalog's schema and the ledgers' history.
