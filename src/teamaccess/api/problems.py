@@ -12,14 +12,16 @@ from litestar.plugins.problem_details import (
     ProblemDetailsPlugin,
 )
 from litestar.types import Scope
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess.api.identity.callers import Operator, attribution
 from teamaccess.changes.commit_outcome import may_have_changed
 from teamaccess.changes.events.users import Refused
 from teamaccess.common import errors
 from teamaccess.common.excerpts import cut_to_limits, excerpt
-from teamaccess.ledger import UnknownOrganization, sqlstate
+from teamaccess.common.postgres.connect import sqlstate
+from teamaccess.common.postgres.outages import is_outage
+from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
 from teamaccess.storage import Event, is_organization_id
 
@@ -79,9 +81,9 @@ def http_error(error: HTTPException) -> ProblemDetailsException:
     )
 
 
-def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
-    """Return the answer when PostgreSQL does not respond. Only the log gets the cause."""
-    if isinstance(error, DBAPIError) and not _is_temporary(error):
+def database_error(error: SQLAlchemyError | ConnectionError) -> ProblemDetailsException:
+    """Return the answer when PostgreSQL cannot work now. Only the log gets the cause."""
+    if not is_outage(error):
         return unexpected(error)
     # SQLAlchemy wraps its adapter's error, which wraps the driver's; the innermost is the most precise
     adapted = getattr(error, "orig", None)
@@ -103,14 +105,6 @@ def _outcome() -> str:
     return "Nothing was changed; try again shortly."
 
 
-def _is_temporary(error: DBAPIError) -> bool:
-    """Whether the database was away, busy or shutting down, so that trying again can help."""
-    code = sqlstate(error) or "08000"
-    return error.connection_invalidated or code.startswith(
-        ("08", "25P03", "40", "53", "55P03", "57")
-    )
-
-
 def unexpected(error: Exception) -> ProblemDetailsException:
     """Return the answer to our own mistake. Only the log gets the cause."""
     log.error("unexpected_error", exc_info=error)
@@ -127,7 +121,7 @@ plugin = ProblemDetailsPlugin(
         exception_to_problem_detail_map={
             errors.TeamaccessError: refusal,
             HTTPException: http_error,
-            OSError: database_error,
+            ConnectionError: database_error,
             SQLAlchemyError: database_error,
             Exception: unexpected,
         }

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 
 from litestar.datastructures import State
 from litestar.di import NamedDependency
+from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.api.cached import Cached
 from teamaccess.delivery.applications import last_changed_organization
@@ -16,6 +18,8 @@ from teamaccess.engine import EngineUnavailable, SchemaMismatch
 from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 
+READ_ONLY = "accepts no changes"
+ONLY_READS = text("SELECT current_setting('transaction_read_only') = 'on'")
 STATUS_SECONDS = 2.0
 """How long one reading serves all callers."""
 ISSUER_SECONDS = 0.2
@@ -66,8 +70,9 @@ class Status:
     async def _read_readiness(self) -> Readiness:
         engine, issuer = await self._read_engine(), await self._read_issuer()
         try:
+            database = READ_ONLY if await self._only_reads() else "ok"
             ledgers, offset = await self._read_ledgers(), await self._read_clock_offset()
-            return Readiness("ok", engine, ledgers, offset, issuer)
+            return Readiness(database, engine, ledgers, offset, issuer)
         except (SQLAlchemyError, OSError) as error:
             return Readiness(type(error).__name__, engine, None, issuer=issuer)
 
@@ -86,6 +91,18 @@ class Status:
             self._refreshing = asyncio.create_task(issuer.keys.refresh())
         await asyncio.wait([self._refreshing], timeout=ISSUER_SECONDS)
         return issuer.problem or ("ok" if issuer.keys.known else "it has not answered yet")
+
+    async def _only_reads(self) -> bool:
+        """Return whether PostgreSQL refuses changes, as a standby does.
+
+        The pool is then renewed, because its connections would stay with that server after a failover.
+        """
+        async with self._service.reads() as session:
+            only_reads = bool(await session.scalar(ONLY_READS))
+            bind = session.bind
+        if only_reads and isinstance(bind, AsyncEngine):
+            await bind.dispose()
+        return only_reads
 
     async def _read_engine(self) -> str:
         """Return `ok` if SpiceDB answers with the catalog's schema and the ledgers' history.

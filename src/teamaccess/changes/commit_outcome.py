@@ -9,7 +9,7 @@ from sqlalchemy.exc import DataError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes.change import Change
-from teamaccess.ledger.dialect import sqlstate
+from teamaccess.common.postgres.connect import sqlstate
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import Sessions

@@ -49,8 +49,16 @@ def print_refusal(refusal: Exception, as_json: bool) -> None:
             pass  # a group was called without a command, and Typer has printed its help
         case _ if isinstance(refusal, OWN_ERRORS):
             echo(str(refusal), err=True, fg="red")
+        case OSError() if refusal.strerror:
+            echo(_of_the_system(refusal), err=True, fg="red")
         case _:
             echo("".join(traceback.format_exception(refusal)), err=True, nl=False)
+
+
+def _of_the_system(error: OSError) -> str:
+    """Return what the operating system refused, and for which file."""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"The operating system refused it: {error.strerror}{where}."
 
 
 def _facts(refusal: Exception) -> dict[str, Any]:
@@ -68,6 +76,8 @@ def _facts(refusal: Exception) -> dict[str, Any]:
             return {"code": "invalid_catalog", "detail": str(refusal), **facts}
         case UnknownCatalog():
             return {"code": "unknown_catalog", "detail": str(refusal)}
+        case OSError() if refusal.strerror:
+            return {"code": "system_error", "detail": _of_the_system(refusal)}
         case InvalidRelationship():
             return {"code": "invalid_relationship", "detail": str(refusal)}
         case _:

@@ -14,6 +14,8 @@ from teamaccess.cli.operator_name import operator_name
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs, process
 from teamaccess.common.errors import NotFound, Unavailable
+from teamaccess.common.postgres.connect import sqlstate
+from teamaccess.common.postgres.outages import is_outage
 from teamaccess.common.settings import Settings
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service, open_service
@@ -29,6 +31,15 @@ class DatabaseUnreachable(Unavailable):
         "PostgreSQL does not answer ({cause}). Check that it runs, and check "
         "TEAMACCESS_DATABASE_URL."
     )
+
+
+NO_SUCH_TABLE_OR_COLUMN = ("42P01", "42703", "42883")
+
+
+class NotMigrated(Unavailable):
+    """The database does not have the tables of this version."""
+
+    message = "The tables are not those of this version ({cause}). Run `teamaccess migrate`."
 
 
 class NoSuchOrganization(NotFound):
@@ -59,8 +70,13 @@ def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
         return process.run_to_end(run())
     except ledger.UnknownOrganization as unknown:
         raise NoSuchOrganization(**unknown.facts) from unknown
-    except (OSError, SQLAlchemyError) as cause:
-        raise DatabaseUnreachable(cause=getattr(cause, "orig", cause)) from cause
+    except (ConnectionError, SQLAlchemyError) as cause:
+        said = getattr(cause, "orig", cause)
+        if is_outage(cause):
+            raise DatabaseUnreachable(cause=said) from cause
+        if sqlstate(cause) in NO_SUCH_TABLE_OR_COLUMN:
+            raise NotMigrated(cause=said) from cause
+        raise
 
 
 def operator_attribution() -> Attribution:

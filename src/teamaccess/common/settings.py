@@ -224,6 +224,18 @@ class Settings(BaseSettings):
             raise ValueError("must be host:port, without a scheme and a path")
         return endpoint
 
+    @field_validator("spicedb_tls_ca")
+    @classmethod
+    def _authority_can_be_read(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            try:
+                certificates = path.read_bytes()
+            except OSError as error:
+                raise ValueError(f"can't read {str(path)!r} ({error.strerror})") from None
+            if b"-----BEGIN CERTIFICATE-----" not in certificates:
+                raise ValueError(f"{str(path)!r} has no certificate in PEM")
+        return path
+
     @field_validator("port", mode="before")
     @classmethod
     def _port_is_not_a_service_link(cls, port: Any) -> Any:

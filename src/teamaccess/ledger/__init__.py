@@ -1,6 +1,6 @@
 """Records each change of access: notes of changed rows, ledger entries, and their hash chains."""
 
-from teamaccess.ledger.dialect import sqlstate
+from teamaccess.common.postgres.connect import sqlstate
 from teamaccess.ledger.entry import Attribution, Entry, OnBehalf
 from teamaccess.ledger.errors import (
     NotCommitted,

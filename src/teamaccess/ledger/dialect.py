@@ -11,6 +11,8 @@ import asyncpg
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
+from teamaccess.common.postgres.outages import ends_the_session
+
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Errors that asyncpg raises where SQLAlchemy does not translate them."""
 
@@ -40,15 +42,13 @@ class Dialect(PGDialect_asyncpg):
 
         return connect
 
+    def is_disconnect(self, e: Any, connection: Any, cursor: Any) -> bool:
+        """Return whether the connection must not be used again. SQLAlchemy then renews the whole pool."""
+        return ends_the_session(e) or bool(super().is_disconnect(e, connection, cursor))  # type: ignore[no-untyped-call]
+
     def do_ping(self, dbapi_connection: Any) -> bool:
         """Return whether a pooled connection is open. asyncpg knows it without a round trip."""
         return not dbapi_connection.driver_connection.is_closed()
-
-
-def sqlstate(error: BaseException) -> str | None:
-    """Return the SQLSTATE of a database error, None for an error without one."""
-    code: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
-    return code
 
 
 registry.register(DRIVER.replace("+", "."), __name__, Dialect.__name__)

@@ -19,8 +19,8 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import Session
 
 from teamaccess.catalog import Catalog
-from teamaccess.common.postgres.connect import connect
-from teamaccess.ledger.dialect import DRIVER, sqlstate
+from teamaccess.common.postgres.connect import connect, sqlstate
+from teamaccess.ledger.dialect import DRIVER
 from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
     IndivisibleChange,

@@ -5,8 +5,9 @@ from typing import Annotated
 import typer
 
 from teamaccess.cli.with_service import AsJson, print_result
-from teamaccess.common.errors import Invalid
+from teamaccess.common.errors import Invalid, Unavailable
 from teamaccess.common.postgres.address import sqlalchemy_url
+from teamaccess.common.postgres.connect import PostgresUnreachable
 from teamaccess.common.settings import Settings
 from teamaccess.storage.migrations import upgrade
 
@@ -19,6 +20,15 @@ class OwnerUnknown(Invalid):
     message = "Migrations run as the owner of the tables. Set TEAMACCESS_OWNER_DATABASE_URL."
 
 
+class OwnerCannotConnect(Unavailable):
+    """The owner of the tables cannot connect to PostgreSQL."""
+
+    message = (
+        "PostgreSQL does not answer the owner of the tables ({cause}). Check that it runs, and check "
+        "TEAMACCESS_OWNER_DATABASE_URL."
+    )
+
+
 @app.command()
 def migrate(
     revision: Annotated[str, typer.Option(help="The revision to upgrade to.")] = "head",
@@ -28,5 +38,8 @@ def migrate(
     settings = Settings.discover()
     if settings.owner_database_url is None:
         raise OwnerUnknown
-    upgrade(sqlalchemy_url(settings.owner_database_url), revision)
+    try:
+        upgrade(sqlalchemy_url(settings.owner_database_url), revision)
+    except PostgresUnreachable as cause:
+        raise OwnerCannotConnect(cause=cause) from cause
     print_result(as_json, f"The database is at revision {revision}.", revision=revision)

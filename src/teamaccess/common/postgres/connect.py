@@ -13,7 +13,32 @@ NEXT_HOST = (OSError, TimeoutError, CannotConnectNowError, TargetServerAttribute
 """Errors after which the next host is tried. A refused password ends the search, as in libpq."""
 
 
-async def connect(
+class PostgresUnreachable(ConnectionError):
+    """No connection could be made. The message is the driver's, which contains no password."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(str(cause) or type(cause).__name__)
+        self.sqlstate: str | None = getattr(cause, "sqlstate", None)
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return the SQLSTATE of a database error, None for an error without one."""
+    code: str | None = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return code
+
+
+async def connect(**arguments: Any) -> Any:
+    """Return a connection, as `_connect` does. Raises PostgresUnreachable.
+
+    An OSError of something else, such as a missing file, is therefore never taken for an outage.
+    """
+    try:
+        return await _connect(**arguments)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as cause:
+        raise PostgresUnreachable(cause) from cause
+
+
+async def _connect(
     *, timeout: str | float = DEFAULT_SECONDS, ssl: Any = None, **arguments: Any
 ) -> Any:
     """Return a connection to the first host that answers and fits `target_session_attrs`.

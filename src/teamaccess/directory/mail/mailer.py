@@ -47,7 +47,7 @@ class FileMailer:
 
 
 class NoMailer:
-    """Sends nothing, where a deployment has turned mail off. The product passes invitations on by itself."""
+    """Sends nothing, where a deployment has turned mail off. The product passes invitations on itself."""
 
     async def send(self, mail: Mail) -> Delivery:
         """Verify the mail, and drop it."""
