@@ -20,6 +20,7 @@ from benchmarks import (
     relay,
     resources,
     role_change,
+    statements,
 )
 from benchmarks.support.environment import Environment, open_environment
 from benchmarks.support.report import Table, as_json, draw
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Coroutine[Any, Any, list[Table]]]]
     "rebuild": rebuild.measure,
     "resources": resources.measure,
     "paths": paths.measure,
+    "statements": statements.measure,
     "audit": audit.measure,
     "fairness": fairness.measure,
 }
