@@ -43,6 +43,11 @@ def test_each_role_includes_the_ones_below_it(finicom: Catalog) -> None:
     assert admin > write > read
 
 
+def test_no_custom_role_makes_service_accounts(finicom: Catalog) -> None:
+    reserved = [action.id for action in finicom.actions.values() if action.reserved]
+    assert reserved == ["service_accounts_manage"]
+
+
 def test_the_admin_can_do_everything_and_admins_make_admins(finicom: Catalog) -> None:
     assert finicom.administrator == "admin"
     assert finicom.actions_of(["admin"]) == finicom.actions.keys()
