@@ -122,8 +122,8 @@ class AnswerRecords:
         giver = attempt.on_behalf or attempt.by
         assert giver is not None
         scenario.inviters[said["id"]] = giver.id
-        attempt.about["handed"] = lambda place: self._offered(
-            place, attempt.organization, said["roles"]
+        attempt.about["handed"] = lambda place, free: self._offered(
+            place, attempt.organization, [role for role in said["roles"] if role not in free]
         )
         self._mailbox.open(scenario)
         for mail in scenario.mails:
@@ -158,7 +158,7 @@ class AnswerRecords:
         assert machine is not None
         if attempt.by is not None and attempt.by.side == COALITION:
             machine.sign_in(secret)
-        attempt.about["handed"] = lambda place: self._meaning.everything(
+        attempt.about["handed"] = lambda place, _: self._meaning.everything(
             f"user:{account}", place.graph
         )
 

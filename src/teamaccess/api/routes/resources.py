@@ -13,6 +13,7 @@ from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
+from teamaccess.catalog import Catalog
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid, PreconditionFailed
 from teamaccess.directory.resources import register
@@ -147,7 +148,7 @@ async def show_grants(
         await get_resource(session, service.catalog, id, key)
         found = await grants_on(session, id, key)
     ends = {grant_key_of(grant): grant.expires_at for grant in found}
-    return Response(view(found, now), headers={"ETag": etag_of_grants(ends)})
+    return Response(view(found, service.catalog, now), headers={"ETag": etag_of_grants(ends)})
 
 
 @put(GRANTS, operation_id="replace_grants")
@@ -161,29 +162,31 @@ async def change_grants(
 ) -> GrantsView:
     """Replace the grants on an object. Grants that stay remain in force throughout."""
     key = (type, ResourceId(resource))
-    grants, before = await replace_grants(change, key, expiry_by_grant(data.grants))
+    roles = {each.role for each in data.grants if each.role is not UNSET}
+    grants, before = await replace_grants(change, key, expiry_by_grant(data.grants), roles)
     name = f"{type}:{resource}"
     refuse_changed(if_match, etag_of_grants(before), GrantsChangedMeanwhile, resource=name)
-    return view(grants, change.now)
+    return view(grants, change.catalog, change.now)
 
 
 def expiry_by_grant(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
     """Return each grant's expiry. Raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:
+        name = str(each.action if each.action is not UNSET else each.role)
         if each.user is not UNSET:
-            one = GrantKey(each.action, HolderKind.USER, each.user)
+            one = GrantKey(name, HolderKind.USER, each.user)
         else:
-            one = GrantKey(each.action, HolderKind.TEAM, str(each.team))
+            one = GrantKey(name, HolderKind.TEAM, str(each.team))
         if one in wanted:
             raise GrantTwice(grant=one)
         wanted[one] = each.expires_at
     return wanted
 
 
-def view(grants: Sequence[Grant], now: datetime) -> GrantsView:
+def view(grants: Sequence[Grant], catalog: Catalog, now: datetime) -> GrantsView:
     """Return the view of the grants that are in force at `now`."""
-    return GrantsView([GrantView.of(each) for each in grants if each.active(now)])
+    return GrantsView([GrantView.of(each, catalog) for each in grants if each.active(now)])
 
 
 def etag_of_grants(grants: GrantEnds) -> str:

@@ -247,6 +247,8 @@ def _explanation_lines(found: WhyView) -> Iterator[str]:
 
 def _path_line(path: PathView, names: DisplayNames) -> str:
     source = "granted on the object" if path.role is None else f"role {path.role}"
+    if path.role is not None and path.on_object:
+        source += " on the object"
     team = f" of team {path.team}" if path.team else ""
     until = f" until {_timestamp(path.until)}" if path.until else ""
     reason = f": {path.reason}" if path.reason else ""
