@@ -58,7 +58,8 @@ class AnswerRecords:
                 f"POST {ACCOUNT}/tokens",
                 f"POST {ACCOUNT}/tokens/{{api_token}}/rotate",
             ):
-                self._token(attempt, path["account"], said)
+                account = path["account"].removesuffix("/")  # a slash at the end is ignored
+                self._token(attempt, account, said)
             case route if route == f"PUT {RESOURCE}":
                 self._registered(here, said["type"], said["id"], said.get("creator"))
             case route if route == f"POST {ONE}/resources:batch":
