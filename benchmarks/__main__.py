@@ -21,6 +21,7 @@ from benchmarks import (
     relay,
     resources,
     role_change,
+    statements,
 )
 from benchmarks.support.environment import Environment, open_environment
 from benchmarks.support.report import Table, as_json, draw
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Environment], Coroutine[Any, Any, list[Table]]]]
     "resources": resources.measure,
     "paths": paths.measure,
     "plans": plans.measure,
+    "statements": statements.measure,
     "audit": audit.measure,
     "fairness": fairness.measure,
 }

@@ -1,7 +1,7 @@
 """A second SpiceDB in the same PostgreSQL, on the same datastore or on another one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -14,7 +14,12 @@ from benchmarks.support.environment import Environment
 from teamaccess.local.postgres.server import SPICEDB
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb.build import ensure_spicedb
-from teamaccess.local.spicedb.server import FRESHNESS_FLAGS, USERSETS_INDEX, LocalSpiceDB
+from teamaccess.local.spicedb.server import (
+    FRESHNESS_FLAGS,
+    STATEMENT_CACHE,
+    USERSETS_INDEX,
+    LocalSpiceDB,
+)
 
 if TYPE_CHECKING:
     from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceAsyncStub
@@ -27,6 +32,7 @@ async def second_spicedb(
     name: str,
     database: str = SPICEDB,
     options: Sequence[str] = FRESHNESS_FLAGS,
+    parameters: Mapping[str, str] = STATEMENT_CACHE,
 ) -> AsyncIterator[BareStack]:
     """Start it, and return a bare stack that uses it instead of our SpiceDB."""
     await asyncio.to_thread(environment.stack.postgres.create_database, database, SPICEDB)
@@ -36,6 +42,7 @@ async def second_spicedb(
         database_url=environment.stack.postgres.url(database, SPICEDB),
         key=environment.settings.spicedb_preshared_key.get_secret_value(),
         port=choose_port(0, "SpiceDB", "none"),
+        parameters=parameters,
     )
     await asyncio.to_thread(another.migrate)
     await asyncio.to_thread(environment.stack.postgres.psql, USERSETS_INDEX, database)

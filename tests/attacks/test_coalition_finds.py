@@ -52,6 +52,12 @@ SABOTAGES = {
     "giving beyond the giver": Sabotage(
         "access.giving.refuse_beyond", allows, "no giver held", [f"PUT {MEMBER}/roles"]
     ),
+    "giving roles that the catalog does not name": Sabotage(
+        "access.holdings.Holdings.givable",
+        lambda holdings, _: holdings.roles,
+        "no giver held|taken away",
+        [f"PUT {MEMBER}/roles"],
+    ),
     "extending somebody above": Sabotage(
         "access.giving.refuse_above", allows_in_time, "given or extended", [f"PATCH {MEMBER}"]
     ),

@@ -1,8 +1,9 @@
 """Finicom's catalog and guide, compared in both directions."""
 
 import pytest
+import yaml
 
-from teamaccess.catalog import Catalog, load_catalog
+from teamaccess.catalog import Catalog, find_catalog_file, load_catalog
 from tests.catalog.seed_tables import Says, finicom_prose
 
 GUIDE = list(finicom_prose())
@@ -41,6 +42,17 @@ def below(role: str) -> frozenset[str]:
 def test_each_role_includes_the_ones_below_it(finicom: Catalog) -> None:
     admin, write, read = (finicom.roles[role].actions for role in ("admin", "write", "read"))
     assert admin > write > read
+
+
+def test_the_roles_are_written_as_the_guide_says_each_within_the_next() -> None:
+    written = yaml.safe_load(find_catalog_file("finicom").read_text(encoding="utf-8"))
+    included = {role: about.get("includes") for role, about in written["roles"].items()}
+    assert included == {"admin": ["write"], "write": ["read"], "read": None}
+
+
+def test_no_custom_role_makes_service_accounts(finicom: Catalog) -> None:
+    reserved = [action.id for action in finicom.actions.values() if action.reserved]
+    assert reserved == ["service_accounts_manage"]
 
 
 def test_the_admin_can_do_everything_and_admins_make_admins(finicom: Catalog) -> None:

@@ -104,6 +104,18 @@ def test_only_the_administrator_has_actions_that_the_product_adds(fintoc: Catalo
     assert all(action.roles == ("administrator",) for action in product.values())
 
 
+def test_no_custom_role_contains_what_makes_an_administrator(fintoc: Catalog) -> None:
+    reserved = [action.id for action in fintoc.actions.values() if action.reserved]
+    assert reserved == [
+        "organization_delete",
+        "users_invite",
+        "users_change_roles",
+        "users_remove",
+        "roles_manage",
+        "service_accounts_manage",
+    ]
+
+
 def test_managing_does_not_imply_viewing(fintoc: Catalog) -> None:
     product = fintoc.actions_of(["product"])
     assert {"webhooks_access", "webhooks_send_test"} <= product

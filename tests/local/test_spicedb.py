@@ -1,6 +1,7 @@
 """SpiceDB's database with our index: the teams of a role are found among any number of people."""
 
 import time
+from pathlib import Path
 
 import grpc
 from authzed.api.v1 import (
@@ -15,8 +16,12 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 
 from teamaccess.local.postgres.server import LocalPostgres
+from teamaccess.local.sockets import choose_port
+from teamaccess.local.spicedb.build import ensure_spicedb
+from teamaccess.local.spicedb.server import STATEMENT_CACHE, LocalSpiceDB, with_parameters
 from teamaccess.local.stack import LocalStack
 
+INSTALL = Path(__file__).parents[2] / "docs" / "how-to" / "install-and-upgrade.md"
 DATABASE = "spicedb_crowd"
 SCHEMA = """
 definition user {}
@@ -70,3 +75,32 @@ def test_the_index_finds_the_teams_among_the_holders_of_a_role(
     while int(postgres.psql(USED, DATABASE)) == before:  # the statistics are updated with a delay
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+def test_statements_are_prepared_only_if_they_are_planned_each_time() -> None:
+    both = "default_query_exec_mode=cache_statement&plan_cache_mode=force_custom_plan"
+    for url, joint in (
+        ("postgresql://spicedb@/spicedb?host=%2Ftmp%2Fsockets", "&"),
+        ("postgresql://spicedb:p%2Fw@db:5432/spicedb", "?"),
+    ):
+        assert with_parameters(url, STATEMENT_CACHE) == f"{url}{joint}{both}"
+    assert f"postgresql://spicedb:...@db/spicedb?{both}" in INSTALL.read_text(encoding="utf-8")
+
+
+def test_a_local_spicedb_prepares_its_statements(
+    stack: LocalStack, postgres: LocalPostgres
+) -> None:
+    """With a third parameter in the URI, PostgreSQL shows that the parameters reach its sessions."""
+    postgres.create_database("spicedb_statements", owner="spicedb")
+    spicedb = LocalSpiceDB(
+        ensure_spicedb(),
+        stack.supervisor,
+        database_url=postgres.url("spicedb_statements", "spicedb"),
+        key="statements",
+        port=choose_port(0, "SpiceDB", ""),
+        parameters={**STATEMENT_CACHE, "application_name": "prepares_statements"},
+    )
+    spicedb.migrate()
+    spicedb.start("spicedb_statements")
+    sessions = "SELECT count(*) > 0 FROM pg_stat_activity WHERE application_name = '{}'"
+    assert postgres.psql(sessions.format("prepares_statements")).strip() == "t"

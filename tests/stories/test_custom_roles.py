@@ -15,8 +15,8 @@ from tests.support.responses import refused
 
 
 async def smith(organization: Organization, *actions: str, name: str = "bob") -> Person:
-    """A member who may manage roles and holds these actions."""
-    await made(organization, f"smith_{name}", "roles_manage", "users_access", *actions)
+    """A member who may manage roles and holds these actions, in an organization of Finicom's catalog."""
+    await made(organization, f"smith_{name}", "roles_manage", "members_view", *actions)
     return await organization.member(name, roles=[f"smith_{name}"])
 
 
@@ -151,50 +151,60 @@ async def test_a_role_that_changed_since_it_was_read_is_not_overwritten(acme: Or
     refused(await replace(acme, "treasurer", "links_edit", id="other"), 400, "role_id_stays")
 
 
-async def test_a_new_role_contains_only_actions_that_its_creator_holds(acme: Organization) -> None:
-    bob = await smith(acme, "links_edit")
-    assert (await make(acme, "editor", "links_edit", by=bob)).status_code == 201
-    for beyond in ("links_delete", all_of("links", "manage"), "transfers_authorize"):
+async def test_a_new_role_contains_only_actions_that_its_creator_holds(
+    initech: Organization,
+) -> None:
+    bob = await smith(initech, "sources_create")
+    assert (await make(initech, "editor", "sources_create", by=bob)).status_code == 201
+    for beyond in ("sources_manage", all_of("sources", "manage"), "billing_manage"):
         problem = refused(
-            await make(acme, "more", "links_edit", beyond, by=bob), 403, "role_beyond_giver"
+            await make(initech, "more", "sources_create", beyond, by=bob), 403, "role_beyond_giver"
         )
-        missing = {"transfers_authorize"} if beyond == "transfers_authorize" else {"links_delete"}
+        missing = {"billing_manage"} if beyond == "billing_manage" else {"sources_manage"}
         assert set(problem["missing"]) == missing
-        refused(await replace(acme, "editor", beyond, by=bob), 403, "role_beyond_giver")
+        refused(await replace(initech, "editor", beyond, by=bob), 403, "role_beyond_giver")
         refused(
-            await replace(acme, "smith_bob", "links_edit", beyond, by=bob), 403, "role_beyond_giver"
+            await replace(initech, "smith_bob", "sources_create", beyond, by=bob),
+            403,
+            "role_beyond_giver",
         )
-    refused(await make(acme, "more", by=bob, clone_of="operations"), 403, "role_beyond_giver")
-    support = await acme.member("sue", roles=["support"])
+    refused(await make(initech, "more", by=bob, clone_of="write"), 403, "role_beyond_giver")
+    support = await initech.member("sue", roles=["read"])
     problem = refused(
-        await make(acme, "more", "links_access", by=support), 403, "missing_permission"
+        await make(initech, "more", "sources_view", by=support), 403, "missing_permission"
     )
     assert problem["permission"] == "roles_manage"
 
 
 async def test_a_role_above_the_caller_cannot_be_changed_in_any_way(
-    acme: Organization,
+    initech: Organization,
 ) -> None:
-    bob = await smith(acme, "links_edit")
-    await made(acme, "treasurer", "links_edit", "transfers_create")
-    before = await acme.ledger()
-    for actions in (["links_edit"], ["links_edit", "transfers_create"]):
+    bob = await smith(initech, "sources_create")
+    await made(initech, "treasurer", "sources_create", "billing_manage")
+    before = await initech.ledger()
+    for actions in (["sources_create"], ["sources_create", "billing_manage"]):
         problem = refused(
-            await replace(acme, "treasurer", *actions, by=bob), 403, "role_above_actor"
+            await replace(initech, "treasurer", *actions, by=bob), 403, "role_above_actor"
         )
-        assert problem["missing"] == ["transfers_create"]
-    assert await acme.ledger() == before
+        assert problem["missing"] == ["billing_manage"]
+    assert await initech.ledger() == before
     # a member who gives the action may also remove it
-    await made(acme, "creator", "transfers_create")
-    await acme.change_roles(bob, "smith_bob", "creator")
-    assert (await replace(acme, "treasurer", "links_edit", by=bob)).is_success
+    await made(initech, "creator", "billing_manage")
+    await initech.change_roles(bob, "smith_bob", "creator")
+    assert (await replace(initech, "treasurer", "sources_create", by=bob)).is_success
 
 
-async def test_changing_a_role_that_the_caller_holds_can_only_reduce_it(acme: Organization) -> None:
-    bob = await smith(acme, "links_edit", "links_access")
-    mine = ["roles_manage", "users_access"]
-    assert (await replace(acme, "smith_bob", *mine, by=bob)).is_success
-    refused(await replace(acme, "smith_bob", *mine, "links_edit", by=bob), 403, "role_beyond_giver")
+async def test_changing_a_role_that_the_caller_holds_can_only_reduce_it(
+    initech: Organization,
+) -> None:
+    bob = await smith(initech, "sources_create", "sources_view")
+    mine = ["roles_manage", "members_view"]
+    assert (await replace(initech, "smith_bob", *mine, by=bob)).is_success
+    refused(
+        await replace(initech, "smith_bob", *mine, "sources_create", by=bob),
+        403,
+        "role_beyond_giver",
+    )
 
 
 async def test_a_reserved_action_is_in_no_custom_role(acme: Organization) -> None:
@@ -204,6 +214,29 @@ async def test_a_reserved_action_is_in_no_custom_role(acme: Organization) -> Non
     refused(await make(acme, "boss", all_of("users", "manage")), 400, "nothing_selected")
     await made(acme, "viewer", all_of("users", "view"))
     refused(await replace(acme, "viewer", "users_invite"), 400, "reserved_action")
+
+
+async def test_a_clone_of_the_administrator_cannot_do_what_only_an_owner_does(
+    acme: Organization,
+) -> None:
+    clone = await made(acme, "deputy", clone_of="administrator")
+    owners = {"organization_delete", "roles_manage", "service_accounts_manage"}
+    assert owners <= set(clone["left_out"])
+    bob = await acme.member("bob", roles=["deputy"])
+    account = {"name": "Nightly job", "roles": []}
+    refused(await make(acme, "own", "links_access", by=bob), 403, "missing_permission")
+    for answer in (
+        await bob.ask("POST", f"{acme.path}/service-accounts", json=account),
+        await bob.ask("DELETE", acme.path),
+    ):
+        refused(answer, 403, "missing_permission")
+    for action in owners:
+        refused(await make(acme, "owner", action), 400, "reserved_action")
+
+
+async def test_in_finicom_no_custom_role_makes_service_accounts(initech: Organization) -> None:
+    clone = await made(initech, "deputy", clone_of="admin")
+    assert clone["left_out"] == ["service_accounts_manage"]
 
 
 async def test_a_clone_of_the_administrator_lacks_reserved_actions_and_lists_them(

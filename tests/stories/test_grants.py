@@ -67,6 +67,8 @@ async def test_a_member_and_a_team_may_do_to_one_resource_what_they_were_granted
     assert [{**each, "granted_at": None} for each in shown.json()["grants"]] == [
         {
             "action": action,
+            "role": None,
+            "actions": [action],
             "user": user,
             "team": team,
             "expires_at": until,

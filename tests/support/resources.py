@@ -86,6 +86,12 @@ def grant_to(target: Person | str, action: str, **more: Any) -> dict[str, Any]:
     return {"action": action, **holder, **more}
 
 
+def role_to(target: Person | str, role: str, **more: Any) -> dict[str, Any]:
+    """A grant of a role on the resource to a user, or to the team with that id."""
+    holder = {"team": target} if isinstance(target, str) else {"user": target.id}
+    return {"role": role, **holder, **more}
+
+
 def resource_path(organization: Organization, name: str) -> str:
     """The address of a resource in the API."""
     return f"{organization.path}/resources/{name.replace(':', '/', 1)}"

@@ -37,7 +37,8 @@ async def authorize(
 ) -> frozenset[str]:
     """Return which of the actions `holding` the actor holds, if the actor may do the operation.
 
-    SpiceDB answers with nothing pending. Raises UnknownOrganization for an actor who is not an active
+    `holding` may also have permissions to give roles, such as `may_give_support`. SpiceDB answers with
+    nothing pending. Raises UnknownOrganization for an actor who is not an active
     member, and MissingPermission with the action that guards the operation.
     """
     actions, guard = change.catalog.actions, change.catalog.guards[operation]
@@ -45,7 +46,7 @@ async def authorize(
     require_held(held, change.organization, guard)
     if ADMINISTRATION in held:
         return frozenset(holding)
-    permissions = {action: actions[action].permission for action in holding}
+    permissions = {each: actions[each].permission if each in actions else each for each in holding}
     held = await change.held(permissions.values())
     return frozenset(action for action, permission in permissions.items() if permission in held)
 

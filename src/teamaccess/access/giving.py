@@ -5,25 +5,29 @@ manage members. From this product: nobody gives what they do not have, and nobod
 them.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar, overload
-
-from sqlalchemy import select
+from typing import Any, overload
 
 from teamaccess.access.authorize import authorize
 from teamaccess.access.holdings import (
     NO_ACTIONS,
+    NOTHING,
+    Holdings,
     RoleSet,
-    actions_of_member,
-    actions_through,
 )
+from teamaccess.access.targets import NO_TARGET, Row, Target
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, OrganizationChange
-from teamaccess.common.errors import Conflict, Forbidden, Invalid, TeamaccessError
+from teamaccess.common.errors import Conflict, Forbidden, Invalid
 from teamaccess.relationships import ObjectReference
-from teamaccess.storage import Channel, HeldRole, Membership, RoleId, Team, TeamMembership, UserId
+from teamaccess.storage import (
+    Channel,
+    HeldRole,
+    RoleId,
+    User,
+)
 
 
 class RoleTwice(Invalid):
@@ -59,21 +63,6 @@ class EndTooFar(Invalid):
     )
 
 
-class MemberAboveActor(Forbidden):
-    """The member holds actions that the caller lacks, so the caller may not change them."""
-
-    message = "You can't change {user}: they hold permissions you don't ({missing})."
-
-
-class TeamAboveActor(Forbidden):
-    """Members of the team hold actions through it that the caller lacks."""
-
-    message = (
-        "You can't change the team {team}: its members hold permissions through it that you "
-        "don't ({missing})."
-    )
-
-
 class GrantBeyondGiver(Forbidden):
     """The grant allows an action on the resource that the giver lacks."""
 
@@ -101,19 +90,17 @@ class RoleNotForTeams(Conflict):
 Ends = Mapping[RoleId, datetime | None]
 """Roles with their ends; None for a role without one."""
 
-Row = TypeVar("Row")
-
 
 @dataclass(frozen=True)
 class Gift:
     """Everything that one operation gives."""
 
-    actions: frozenset[str] = NO_ACTIONS
-    """The actions that somebody gets, through roles or otherwise."""
+    holdings: Holdings = NOTHING
+    """What somebody gets: new roles, ones held longer than before, and actions."""
     ends: Collection[datetime | None] = ()
     """The ends that are set. An end that stays as it is gives nothing, and is not among them."""
-    roles: Collection[RoleId] = ()
-    """The roles that somebody gets: new ones, and ones held longer than before."""
+    kept: Collection[RoleId] = ()
+    """Roles that the target keeps for longer. The target's rank covers what they allow."""
     named: Collection[RoleId] = ()
     """Every role that the request names, also those that are held already."""
     role_set: RoleSet | None = None
@@ -122,6 +109,19 @@ class Gift:
     """Whether a team gets the roles."""
     grants: "GrantsOnObject | None" = None
     """What changes among the grants on one object."""
+    by_role_with: frozenset[str] = NO_ACTIONS
+    """Actions that somebody gets by a role that is named later."""
+    to_people: bool = True
+    """Whether only people get it, whom the target names. `may_give` counts for nobody else."""
+
+    @property
+    def roles(self) -> frozenset[RoleId]:
+        """The roles that only operators may give, if the catalog says so."""
+        return self.holdings.roles | frozenset(self.kept)
+
+    def beyond(self, held: frozenset[str], free: Collection[RoleId] = ()) -> list[str]:
+        """Return what the holder of some actions lacks of it, except the roles in `free`."""
+        return sorted({*self.holdings.beyond(held, free), *(self.by_role_with - held)})
 
 
 @dataclass(frozen=True)
@@ -141,24 +141,6 @@ class GrantsOnObject:
 
 
 NO_GIFT = Gift()
-
-
-@dataclass(frozen=True)
-class Target(Generic[Row]):
-    """What an operation is done to: a member, a team, a custom role, a request."""
-
-    row: Row | None
-    refusal: TeamaccessError | None = None
-    """Why the operation cannot be done to it, for example because there is no such row."""
-    actions: frozenset[str] = NO_ACTIONS
-    """Every action that it holds or confers."""
-    above: Callable[[list[str]], TeamaccessError] | None = None
-    """Returns the refusal for an actor who lacks some of the actions."""
-    exempt: Callable[[], Awaitable[bool]] | None = None
-    """Whether the actor needs no rank, because the operation concerns only them in person."""
-
-
-NO_TARGET: Target[None] = Target(None)
 
 
 @overload
@@ -192,13 +174,17 @@ async def authorize_giving(
     7. The target is not above the actor: the actor holds every action of the target, except where the
        operation concerns only the actor in person.
 
-    For grants on an object, 6 and 7 ask about the object itself (`refuse_grants`).
+    In 6 and 7, the roles that the catalog lets the actor give (`may_give`) need no actions, for a person
+    who gives them to other people (`free_roles`). For grants on an object, 6 and 7 ask about the object
+    itself (`refuse_grants`).
 
     Raises UnknownOrganization, MissingPermission, UnknownRole, the target's refusals, EndInThePast,
     EndTooFar, RoleNotForTeams, OperatorOnlyRole, RoleBeyondGiver, GrantBeyondGiver and GrantAboveActor.
     """
     taken = gift.grants.taken_everywhere if gift.grants is not None else NO_ACTIONS
-    held = await authorize(change, operation, holding=gift.actions | target.actions | taken)
+    through_roles = role_choice(change.catalog, gift.by_role_with)
+    powers = gift.holdings.powers | target.holdings.powers | through_roles.powers
+    held = await authorize(change, operation, holding=powers | taken)
     if gift.role_set is not None:
         gift.role_set.refuse_unknown(gift.named)
     if target.refusal is not None:
@@ -209,8 +195,13 @@ async def authorize_giving(
         if gift.to_team:
             refuse_not_for_teams(gift.named, gift.role_set)
         refuse_operator_only(change, gift.roles, gift.role_set)
-    refuse_beyond(gift.actions, held)
-    await refuse_above(target, held)
+    free: frozenset[RoleId] = frozenset()
+    if gift.beyond(held) or target.holdings.beyond(held):
+        free = await free_roles(change, held, gift, target)
+    refuse_beyond(gift.holdings.beyond(held, free))
+    if not free & through_roles.roles:
+        refuse_beyond(gift.beyond(held, free))
+    await refuse_above(target, held, free)
     if gift.grants is not None:
         await refuse_grants(change, gift.grants, held)
     return target.row
@@ -229,7 +220,8 @@ def gift_of_roles(
     to_team: bool = False,
 ) -> Gift:
     """Return the gift of all these roles, with these ends."""
-    return Gift(role_set.actions_of(roles), ends, roles, roles, role_set, to_team)
+    holdings = Holdings(role_set, frozenset(roles))
+    return Gift(holdings, ends, named=roles, role_set=role_set, to_team=to_team)
 
 
 def gift_of_replacement(
@@ -250,48 +242,13 @@ def gift_of_replacement(
     )
     present = ends_of(before)
     ends = [end for role, end in after.items() if role not in present or end != present[role]]
-    return Gift(role_set.actions_of(roles), ends, roles, after.keys(), role_set, to_team)
+    holdings = Holdings(role_set, roles)
+    return Gift(holdings, ends, named=after.keys(), role_set=role_set, to_team=to_team)
 
 
 def ends_of(held: Iterable[HeldRole]) -> dict[RoleId, datetime | None]:
     """Return the roles that are held, with their ends."""
     return {each.role: each.expires_at for each in held}
-
-
-async def member_target(
-    change: OrganizationChange, member: Membership, *, exempt_self: bool = True
-) -> Target[Membership]:
-    """Return a member as a target; `exempt_self` lets the actor act on themselves without rank."""
-    user = member.user_id
-
-    async def is_self() -> bool:
-        return exempt_self and change.is_self(user)
-
-    def above(missing: list[str]) -> TeamaccessError:
-        return MemberAboveActor(user=user, missing=missing)
-
-    actions = await actions_of_member(change, member)
-    return Target(member, None, actions, above, is_self)
-
-
-async def team_target(
-    change: OrganizationChange,
-    team: Team,
-    exempt: Callable[[], Awaitable[bool]] | None = None,
-) -> Target[Team]:
-    """Return a team as a target.
-
-    Unless `exempt` decides otherwise, an actor needs no rank who is alone in the team, in person.
-    """
-
-    async def is_alone() -> bool:
-        return not await _has_others(change, team)
-
-    def above(missing: list[str]) -> TeamaccessError:
-        return TeamAboveActor(team=team.id, missing=missing)
-
-    actions = await actions_through(change, team)
-    return Target(team, None, actions, above, exempt or is_alone)
 
 
 def is_later(end: datetime | None, before: datetime | None) -> bool:
@@ -314,15 +271,46 @@ def refuse_not_for_teams(roles: Iterable[RoleId], role_set: RoleSet) -> None:
             raise RoleNotForTeams(role=role)
 
 
-def refuse_beyond(actions: frozenset[str], held: frozenset[str]) -> None:
-    """Raise RoleBeyondGiver unless every action that is given is held."""
-    if missing := sorted(actions - held):
-        raise RoleBeyondGiver(missing=missing)
+def role_choice(catalog: Catalog, actions: frozenset[str]) -> Holdings:
+    """Return the roles with one of the actions that `may_give` names, and the actions."""
+    roles = frozenset(
+        RoleId(role)
+        for role in catalog.givers
+        if not actions.isdisjoint(catalog.roles[role].actions)
+    )
+    return Holdings(RoleSet(catalog, {}), roles, actions)
 
 
-async def refuse_above(target: Target[Row], held: frozenset[str]) -> None:
+async def free_roles(
+    change: OrganizationChange, held: frozenset[str], gift: Gift, target: Target[Row]
+) -> frozenset[RoleId]:
+    """Return the roles that the actor may give and take here without holding their actions.
+
+    SECURITY: only a person does this, in person, and to other people. With a service account, somebody
+    could give themselves a role in two steps: give it to an account of which they have a token, or let
+    the account give it to them.
+    """
+    given = role_choice(change.catalog, gift.by_role_with).givable(held)
+    free = gift.holdings.givable(held) | target.holdings.givable(held) | given
+    if not free or not gift.to_people or not change.in_person:
+        return frozenset()
+    if target.are_others is not None and not await target.are_others():
+        return frozenset()
+    actor = await change.session.get(User, change.actor)
+    return free if actor is not None and not actor.is_service_account else frozenset()
+
+
+def refuse_beyond(missing: Collection[str]) -> None:
+    """Raise RoleBeyondGiver if the actor lacks something that is given."""
+    if missing:
+        raise RoleBeyondGiver(missing=sorted(missing))
+
+
+async def refuse_above(
+    target: Target[Row], held: frozenset[str], free: Collection[RoleId] = ()
+) -> None:
     """Raise the target's refusal unless the actor holds all of its actions, or is exempt."""
-    missing = sorted(target.actions - held)
+    missing = target.holdings.beyond(held, free)
     if not missing or target.above is None:
         return
     if target.exempt is None or not await target.exempt():
@@ -355,20 +343,3 @@ def refuse_bad_end(catalog: Catalog, end: datetime | None, now: datetime) -> Non
         raise EndInThePast(until=end.astimezone(UTC).isoformat())
     if end > now + timedelta(days=catalog.longest_days):
         raise EndTooFar(days=catalog.longest_days, until=end.astimezone(UTC).isoformat())
-
-
-async def _has_others(change: OrganizationChange, team: Team) -> bool:
-    """Return whether anybody but the actor in person is in the team.
-
-    SECURITY: a service account that acts on behalf of a member is somebody else, also where that member
-    is alone in the team.
-    """
-    members = await change.session.scalars(
-        select(TeamMembership.user_id)
-        .where(
-            TeamMembership.organization_id == team.organization_id,
-            TeamMembership.team_id == team.id,
-        )
-        .limit(2)  # of two members, one is not the actor
-    )
-    return any(not change.is_self(UserId(member)) for member in members)

@@ -4,7 +4,7 @@ Ends are left aside: a role that has ended still counts as held, so that nobody 
 member who may get it back. Access to a single object counts as the action throughout the organization.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.catalog import Catalog
+from teamaccess.catalog import Catalog, giving_permission
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid
 from teamaccess.storage import (
@@ -104,6 +104,28 @@ class RoleSet:
         """
         return frozenset().union(*(self._actions(role) for role in roles))
 
+    def powers_of(self, roles: Iterable[RoleId]) -> frozenset[str]:
+        """Return all that decides who may give the roles: actions, and permissions to give roles.
+
+        A role that may give other roles is worth as much as they are, so theirs are included.
+        """
+        powers: set[str] = set()
+        for role in self._with_given(roles):
+            powers |= self._actions(role)
+            if role in self.catalog.givers:
+                powers.add(giving_permission(role))
+        return frozenset(powers)
+
+    def beyond(
+        self, roles: Iterable[RoleId], held: Set[str], free: Collection[RoleId] = ()
+    ) -> frozenset[str]:
+        """Return what the holder of some powers lacks to give these roles, except the roles in `free`.
+
+        That is each action that they lack. A role that may give others also takes the permission to give
+        those, or all that they allow. Otherwise its actions alone would buy that permission.
+        """
+        return self._beyond((role for role in roles if role not in free), held, set())
+
     def teams_may_hold(self, role: RoleId) -> bool:
         """Return whether a team may hold the role; a custom role always."""
         return role not in self.catalog.roles or self.catalog.roles[role].teams
@@ -117,6 +139,32 @@ class RoleSet:
         """Return the role's display name, or the id of a role that does not exist."""
         found = self.catalog.roles.get(role) or self.custom.get(role)
         return found.name if found is not None else role
+
+    def _beyond(self, roles: Iterable[RoleId], held: Set[str], seen: set[RoleId]) -> frozenset[str]:
+        missing: set[str] = set()
+        for role in roles:
+            missing |= self._actions(role) - held
+            for given in self._may_give(role):
+                if giving_permission(given) not in held and given not in seen:
+                    seen.add(given)
+                    if self._beyond([given], held, seen):
+                        missing.add(giving_permission(given))
+        return frozenset(missing)
+
+    def _with_given(self, roles: Iterable[RoleId]) -> set[RoleId]:
+        """Return the roles, those that they may give, and so on."""
+        found: set[RoleId] = set()
+        pending = list(roles)
+        while pending:
+            role = pending.pop()
+            if role not in found:
+                found.add(role)
+                pending += self._may_give(role)
+        return found
+
+    def _may_give(self, role: RoleId) -> list[RoleId]:
+        predefined = self.catalog.roles.get(role)
+        return [RoleId(given) for given in predefined.may_give] if predefined is not None else []
 
     def _actions(self, role: RoleId) -> frozenset[str]:
         if role in self.catalog.roles:
@@ -168,8 +216,36 @@ async def roles_here(change: OrganizationChange, roles: Iterable[RoleId]) -> Rol
     return await role_set_of(change.session, change.catalog, change.organization, roles)
 
 
-async def actions_of_member(change: OrganizationChange, member: Membership) -> frozenset[str]:
-    """Return every action that the member holds, or would hold if they were active."""
+@dataclass(frozen=True)
+class Holdings:
+    """What a member or a team holds, or what somebody gets: roles, and actions by other ways."""
+
+    role_set: RoleSet | None = None
+    """The organization's roles, if there are roles."""
+    roles: frozenset[RoleId] = frozenset()
+    actions: frozenset[str] = NO_ACTIONS
+    """The actions by other ways than roles: by grants on single objects, or of a custom role."""
+
+    @property
+    def powers(self) -> frozenset[str]:
+        """All that decides whether somebody may give it or take it away."""
+        return self.actions | (self.role_set.powers_of(self.roles) if self.role_set else NO_ACTIONS)
+
+    def beyond(self, held: Set[str], free: Collection[RoleId] = ()) -> list[str]:
+        """Return what the holder of some powers lacks of it, except the roles in `free`."""
+        by_roles = self.role_set.beyond(self.roles, held, free) if self.role_set else NO_ACTIONS
+        return sorted((self.actions - held) | by_roles)
+
+    def givable(self, held: Set[str]) -> frozenset[RoleId]:
+        """Return its roles that the holder of some powers may give without holding their actions."""
+        return frozenset(role for role in self.roles if giving_permission(role) in held)
+
+
+NOTHING = Holdings()
+
+
+async def holdings_of_member(change: OrganizationChange, member: Membership) -> Holdings:
+    """Return everything that the member holds, or would hold if they were active."""
     roles, grants = set(member.roles), set()
     keys = {"organization": member.organization_id, "user": member.user_id}
     for kind, name, action in await change.session.execute(ROLES_OF_TEAMS_AND_GRANTS, keys):
@@ -177,24 +253,30 @@ async def actions_of_member(change: OrganizationChange, member: Membership) -> f
             roles.add(RoleId(name))
         else:
             grants.add((name, action))
-    role_set = await roles_here(change, roles)
-    return role_set.actions_of(roles) | _actions_behind(change.catalog, grants)
+    return await _holdings(change, roles, grants)
 
 
-async def actions_through(change: OrganizationChange, team: Team) -> frozenset[str]:
-    """Return every action that the members of the team hold through it."""
-    roles = [held.role for held in team.roles]
+async def holdings_of_team(change: OrganizationChange, team: Team) -> Holdings:
+    """Return everything that the members of the team hold through it."""
     keys = {"organization": team.organization_id, "team": team.id}
     rows = await change.session.execute(GRANTS_OF_TEAM, keys)
     grants = [(type, action) for type, action in rows]
-    role_set = await roles_here(change, roles)
-    return role_set.actions_of(roles) | _actions_behind(change.catalog, grants)
+    return await _holdings(change, [held.role for held in team.roles], grants)
+
+
+async def _holdings(
+    change: OrganizationChange, roles: Iterable[RoleId], grants: Iterable[tuple[str, str]]
+) -> Holdings:
+    held = frozenset(roles)
+    behind = _actions_behind(change.catalog, grants)
+    return Holdings(await roles_here(change, held), held, behind)
 
 
 def _actions_behind(catalog: Catalog, grants: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """Return the actions behind permissions of object types, where the catalog still has them."""
+    """Return the actions behind what is granted on objects, where the catalog still has it."""
     return frozenset(
         catalog.types[type].actions[verb]
-        for type, verb in grants
-        if type in catalog.types and verb in catalog.types[type].actions
+        for type, name in grants
+        if type in catalog.types
+        for verb in catalog.types[type].actions_granted(name)
     )

@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+import structlog
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from sqlalchemy import text
@@ -14,12 +17,15 @@ from teamaccess.api.cached import Cached
 from teamaccess.delivery.applications import last_changed_organization
 from teamaccess.delivery.position import position_before_creation, position_of
 from teamaccess.delivery.status import LedgerStatus, ledger_status
-from teamaccess.engine import EngineUnavailable, SchemaMismatch
+from teamaccess.delivery.versions import RunningVersion, postgresql_version, spicedb_version
+from teamaccess.engine import EngineRefused, EngineUnavailable, SchemaMismatch
 from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 
 READ_ONLY = "accepts no changes"
 ONLY_READS = text("SELECT current_setting('transaction_read_only') = 'on'")
+log = structlog.get_logger()
+
 STATUS_SECONDS = 2.0
 """How long one reading serves all callers."""
 ISSUER_SECONDS = 0.2
@@ -36,6 +42,8 @@ class Readiness:
     """`ok`, or the reason why not."""
     ledgers: LedgerStatus | None
     """None if PostgreSQL does not answer."""
+    versions: Mapping[str, RunningVersion]
+    """The versions of the servers that answer, by `postgresql` and `spicedb`."""
     clock_offset_seconds: float | None = None
     """How far this machine's clock is ahead of PostgreSQL's; None if PostgreSQL does not answer."""
     issuer: str | None = None
@@ -60,6 +68,7 @@ class Status:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.ledgers = Cached(self._read_ledgers, STATUS_SECONDS)
+        self._reported: set[tuple[str, RunningVersion]] = set()
         self.readiness = Cached(self._read_readiness, STATUS_SECONDS)
         self._refreshing: asyncio.Task[None] | None = None
 
@@ -69,12 +78,13 @@ class Status:
 
     async def _read_readiness(self) -> Readiness:
         engine, issuer = await self._read_engine(), await self._read_issuer()
+        versions = await self._read_versions()
         try:
             database = READ_ONLY if await self._only_reads() else "ok"
             ledgers, offset = await self._read_ledgers(), await self._read_clock_offset()
-            return Readiness(database, engine, ledgers, offset, issuer)
+            return Readiness(database, engine, ledgers, versions, offset, issuer)
         except (SQLAlchemyError, OSError) as error:
-            return Readiness(type(error).__name__, engine, None, issuer=issuer)
+            return Readiness(type(error).__name__, engine, None, versions, issuer=issuer)
 
     async def _read_clock_offset(self) -> float:
         """Return the difference of the clocks; half the time of the question is its uncertainty."""
@@ -103,6 +113,22 @@ class Status:
         if only_reads and isinstance(bind, AsyncEngine):
             await bind.dispose()
         return only_reads
+
+    async def _read_versions(self) -> dict[str, RunningVersion]:
+        """Return the versions of the servers that answer. Log once that one is too old."""
+        versions: dict[str, RunningVersion] = {}
+        with suppress(SQLAlchemyError, OSError):
+            async with self._service.reads() as session:
+                versions["postgresql"] = await postgresql_version(session)
+        with suppress(EngineUnavailable, EngineRefused):
+            versions["spicedb"] = await spicedb_version(self._service.engine)
+        for server, version in versions.items():
+            if version.supported is False and (server, version) not in self._reported:
+                self._reported.add((server, version))
+                log.warning(
+                    "server_too_old", server=server, running=version.running, oldest=version.oldest
+                )
+        return versions
 
     async def _read_engine(self) -> str:
         """Return `ok` if SpiceDB answers with the catalog's schema and the ledgers' history.

@@ -4,7 +4,16 @@ from teamaccess.catalog.catalog import Catalog
 from teamaccess.catalog.compiler import compile_schema
 from teamaccess.catalog.errors import InvalidCatalog, Mistake, RoleNotInCatalog, UnknownCatalog
 from teamaccess.catalog.loader import bundled_catalogs, find_catalog_file, load_catalog
-from teamaccess.catalog.model import OPERATIONS, Action, CatalogResource, Level, ResourceType, Role
+from teamaccess.catalog.model import (
+    OPERATIONS,
+    Action,
+    CatalogResource,
+    Level,
+    ObjectRole,
+    ResourceType,
+    Role,
+    giving_permission,
+)
 from teamaccess.catalog.reader import read_catalog
 
 __all__ = [
@@ -15,6 +24,7 @@ __all__ = [
     "InvalidCatalog",
     "Level",
     "Mistake",
+    "ObjectRole",
     "ResourceType",
     "Role",
     "RoleNotInCatalog",
@@ -22,6 +32,7 @@ __all__ = [
     "bundled_catalogs",
     "compile_schema",
     "find_catalog_file",
+    "giving_permission",
     "load_catalog",
     "read_catalog",
 ]

@@ -1,6 +1,7 @@
 """A validated access model, and queries on it."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -43,8 +44,15 @@ class Catalog:
         return f"{self.name}-{sha256(meaning.encode()).hexdigest()[:12]}"
 
     def meaning(self) -> dict[str, Any]:
-        """Return the whole catalog as JSON. The keys have the catalog's order."""
+        """Return the whole catalog as JSON. The keys have the catalog's order.
+
+        A key that was added later is left out if it is empty, so that other catalogs keep their version.
+        """
         meaning: dict[str, Any] = json.loads(json.dumps(asdict(self), default=sorted))
+        for later, owners in (("may_give", meaning["roles"]), ("roles", meaning["types"])):
+            for owner in owners.values():
+                if not owner[later]:
+                    del owner[later]
         return meaning
 
     def rules(self) -> dict[str, Any]:
@@ -60,6 +68,15 @@ class Catalog:
     def actions_of(self, roles: Iterable[str]) -> frozenset[str]:
         """Return every action that the roles contain together. Raises RoleNotInCatalog."""
         return frozenset().union(*(self._role(role).actions for role in roles))
+
+    @cached_property
+    def givers(self) -> Mapping[str, tuple[str, ...]]:
+        """The roles that `may_give` names, each with the roles whose holders may give it."""
+        givers = defaultdict[str, list[str]](list)
+        for role in self.roles.values():
+            for given in role.may_give:
+                givers[given].append(role.id)
+        return {given: tuple(givers[given]) for given in self.roles if given in givers}
 
     def schema(self) -> str:
         """Return the SpiceDB schema that enforces this model."""

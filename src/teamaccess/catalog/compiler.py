@@ -5,11 +5,17 @@ anything, whatever other relationships the graph still has. This is the membersh
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from teamaccess.catalog.model import Action, ResourceType, Role
+from teamaccess.catalog.model import (
+    Action,
+    ObjectRole,
+    ResourceType,
+    Role,
+    giving_permission,
+)
 from teamaccess.catalog.schema import Definition, Permission, Relation, SubjectType
 
 if TYPE_CHECKING:
@@ -101,17 +107,25 @@ def organization_definition(catalog: "Catalog", proof: list[Permission]) -> Defi
     )
     roles: list[Relation | Permission] = [*map(role_relation, catalog.roles.values())]
     roles.append(administration)
+    givers = [giving(given, by, catalog) for given, by in catalog.givers.items()]
     actions = [list(organization_action(action)) for action in catalog.actions.values()]
     return Definition(
         "organization",
         "A tenant: its members, their roles, and what these may do.",
-        [[applied, head, *proof], membership, roles, *actions],
+        [[applied, head, *proof], membership, roles, givers, *actions],
     )
 
 
 def role_relation(role: Role) -> Relation:
     holders = (*USER, *TEAM) if role.teams else USER
     return Relation(role.id, holders, f"{role.name}: {role.description}")
+
+
+def giving(given: str, by: Iterable[str], catalog: "Catalog") -> Permission:
+    """Return the permission to give a role to others without holding its actions."""
+    holders = dict.fromkeys([catalog.administrator, *by])
+    about = f"Gives the role {given} to others, and takes it from them, without what it allows"
+    return Permission(giving_permission(given), f"({' + '.join(holders)}) & member", about)
 
 
 def organization_action(action: Action) -> Iterator[Relation | Permission]:
@@ -131,21 +145,31 @@ def registered_object(resource_type: ResourceType, catalog: "Catalog") -> Defini
     origin = [Relation("organization", (SubjectType("organization"),))]
     if resource_type.demands_creator:
         origin.append(Relation("creator", (SubjectType("user"),)))
+    roles = [object_role(role) for role in resource_type.roles.values()]
     actions = [
-        list(object_action(verb, catalog.actions[action]))
+        list(object_action(verb, catalog.actions[action], resource_type))
         for verb, action in resource_type.actions.items()
     ]
     about = f"One of the objects that services register: {resource_type.label}."
-    return Definition(resource_type.id, about, [origin, *actions])
+    return Definition(resource_type.id, about, [origin, roles, *actions])
 
 
-def object_action(verb: str, action: Action) -> Iterator[Relation | Permission]:
+def object_role(role: ObjectRole) -> Relation:
+    """Return the relation of the holders of a role on one object."""
+    about = f"{role.name}: {role.description}"
+    return Relation(f"granted_{role.id}", (*USER, *TEAM), about)
+
+
+def object_action(
+    verb: str, action: Action, resource_type: ResourceType
+) -> Iterator[Relation | Permission]:
     """Yield the relation and the permission of an action on one object.
 
     The permission includes all who may perform the action throughout the organization.
     """
-    granted = f"granted_{verb}"
-    yield Relation(granted, (*USER, *TEAM))
+    yield Relation(f"granted_{verb}", (*USER, *TEAM))
+    relations = [f"granted_{name}" for name in resource_type.grants_of(verb)]
+    granted = relations[0] if len(relations) == 1 else f"({' + '.join(relations)})"
     holders = f"organization->{action.permission} + ({granted} & organization->membership)"
     if action.four_eyes:
         about = f"{action.description}, never by its creator"

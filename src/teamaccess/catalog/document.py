@@ -124,13 +124,18 @@ class Block:
             return default
         return int(node.value)
 
-    def texts(self, key: str, if_empty: str) -> list[LocatedText]:
-        """Return a list of texts. It must not be empty or name a text twice."""
-        node = self._take(key)
+    def texts(
+        self, key: str, if_empty: str, default: list[LocatedText] | None = None
+    ) -> list[LocatedText]:
+        """Return a list of texts. It must not be empty or name a text twice.
+
+        Without a default the key is required.
+        """
+        node = self._take(key, required=default is None)
         if not isinstance(node, yaml.SequenceNode):
             if node is not None:
                 self.add_mistake(line_of(node), f"`{key}` must be a list")
-            return []
+            return list(default or ())
         if not node.value:
             self.add_mistake(line_of(node), if_empty)
         words: dict[str, LocatedText] = {}

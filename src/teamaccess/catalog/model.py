@@ -1,7 +1,7 @@
 """The parts of an access model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Level = Literal["view", "manage", "authorize"]
@@ -36,6 +36,11 @@ OPERATIONS = (
 """The operations of teamaccess. A catalog names the action that guards each of them."""
 
 
+def giving_permission(role: str) -> str:
+    """Return the organization's permission to give a role without holding its actions."""
+    return f"may_give_{role}"
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogResource:
     """A part of the product that actions are about."""
@@ -55,6 +60,9 @@ class Role:
     teams: bool
     """Whether a team may hold it."""
     actions: frozenset[str]
+    """Its own actions, and those of the roles and levels that it includes."""
+    may_give: tuple[str, ...] = ()
+    """The roles that its holders may give to others and take from them without holding their actions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,17 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectRole:
+    """A role on one object: a named bundle of actions of the object's type."""
+
+    id: str
+    name: str
+    description: str
+    actions: tuple[str, ...]
+    """Permissions of the object, in the order of the type."""
+
+
+@dataclass(frozen=True, slots=True)
 class ResourceType:
     """A type of objects that services register, and the actions on one of them."""
 
@@ -98,3 +117,18 @@ class ResourceType:
     """Maps a permission of the object to the action that gives it throughout the organization."""
     demands_creator: bool
     """Whether one of its actions is four-eyes, so that registering an object must name its creator."""
+    roles: Mapping[str, ObjectRole] = field(default_factory=dict)
+    """The roles on one object by id. No role has the id of an action of the type."""
+
+    def actions_granted(self, name: str) -> frozenset[str]:
+        """Return the actions that a grant gives: those of the object role, or the one action.
+
+        The catalog may no longer have the action or the role. Then the grant gives nothing.
+        """
+        if name in self.roles:
+            return frozenset(self.roles[name].actions)
+        return frozenset(self.actions.keys() & {name})
+
+    def grants_of(self, action: str) -> tuple[str, ...]:
+        """Return what can be granted to give an action: the action itself, and the roles with it."""
+        return (action, *(role.id for role in self.roles.values() if action in role.actions))

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import get_args
@@ -23,15 +23,18 @@ from teamaccess.catalog.errors import (
     Mistake,
     Mistakes,
 )
+from teamaccess.catalog.inclusion import Inclusion
 from teamaccess.catalog.model import (
     OPERATIONS,
     Action,
     CatalogResource,
     GrantedBy,
     Level,
+    ObjectRole,
     ResourceType,
     Role,
     Source,
+    giving_permission,
 )
 from teamaccess.catalog.names import LONGEST, DefinitionNames
 from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
@@ -109,7 +112,12 @@ class Reader:
         self.resources: dict[str, CatalogResource] = {}
         self.actions: dict[str, Action] = {}
         self.four_eyes: dict[str, tuple[LocatedText, Block]] = {}
-        self.role_order = {str(role): index for index, role in enumerate(self.role_blocks)}
+        self.roles = dict(self.role_blocks.blocks())
+        self.granted_by: dict[str, GrantedBy] = {
+            str(role): block.one_of("granted_by", get_args(GrantedBy))
+            for role, block in self.roles.items()
+        }
+        self.inclusion = Inclusion(self.roles, str(self.administrator), self.granted_by)
 
     def catalog(self, name: str) -> Catalog:
         for resource, block in self.top.block("resources").blocks():
@@ -126,6 +134,7 @@ class Reader:
             longest_days=self.top.number("longest_days", default=LONGEST_DAYS),
         )
         self.check_four_eyes(catalog)
+        self.inclusion.refuse_too_many(self.top)
         self.top.finish()
         return catalog
 
@@ -159,13 +168,14 @@ class Reader:
         block.finish()
 
     def read_action(self, resource: LocatedText, verb: LocatedText, block: Block) -> None:
+        level: Level = block.one_of("level", get_args(Level))
         action = Action(
             id=f"{resource[:MAX_NAME_PART]}_{verb[:MAX_NAME_PART]}",
             resource=str(resource),
-            level=block.one_of("level", get_args(Level)),
+            level=level,
             description=str(block.text("description")),
             source=block.one_of("source", get_args(Source)),
-            roles=self.read_holders(block),
+            roles=self.read_holders(block, level),
             four_eyes=block.flag("four_eyes"),
             reserved=block.flag("reserved"),
         )
@@ -175,8 +185,11 @@ class Reader:
             self.four_eyes[action.id] = verb, block
         block.finish()
 
-    def read_holders(self, block: Block) -> tuple[str, ...]:
-        """Return the roles that contain an action. The administrator's role need not be listed."""
+    def read_holders(self, block: Block, level: Level) -> tuple[str, ...]:
+        """Return the roles that contain an action.
+
+        The administrator's role need not be listed, nor a role that includes a listed one or the level.
+        """
         alone = f"[{excerpt(self.administrator, LONGEST_QUOTED_NAME)}]"
         named = block.texts(
             "roles", if_empty=f"is for nobody; write {alone} if it is only for the administrator"
@@ -188,17 +201,20 @@ class Reader:
                 block.add_mistake(
                     role.line, f"lists {role}, the role that may do everything, with other roles"
                 )
-        holders = {str(role) for role in (*named, self.administrator) if role in self.role_order}
-        return tuple(sorted(holders, key=self.role_order.__getitem__))
+        return self.inclusion.holders([*named, self.administrator], level)
 
     def read_roles(self) -> Iterator[Role]:
         actions_by_role = defaultdict[str, list[str]](list)
         for action in self.actions.values():
             for holder in action.roles:
                 actions_by_role[holder].append(action.id)
-        for role, block in self.role_blocks.blocks():
+        may_give = self.inclusion.may_give()
+        for given in {given: None for given_by_one in may_give.values() for given in given_by_one}:
+            key = next(role for role in self.roles if role == given)
+            self.names.claim(key, self.roles[key], giving_permission(given))
+        for role, block in self.roles.items():
             self.names.claim(role, block, str(role))
-            granted_by: GrantedBy = block.one_of("granted_by", get_args(GrantedBy))
+            granted_by = self.granted_by[role]
             teams = block.flag("teams")
             if teams and role == self.administrator:
                 block.add_mistake(role.line, "is the administrator's role, which teams cannot hold")
@@ -218,6 +234,7 @@ class Reader:
                 granted_by=granted_by,
                 teams=teams,
                 actions=actions,
+                may_give=tuple(may_give.get(role, ())),
             )
             block.finish()
 
@@ -225,17 +242,48 @@ class Reader:
         type_names = DefinitionNames("the types", taken=BUILT_IN_TYPES)
         for resource_type, block in self.top.block("types").blocks():
             type_names.claim(resource_type, block, str(resource_type))
-            actions = self.read_object_actions(block.block("actions"))
+            names = DefinitionNames("this type", taken=BUILT_IN_OBJECT_RELATIONS)
+            actions = self.read_object_actions(block.block("actions"), names)
+            roles = self.read_object_roles(block, actions, names)
             yield ResourceType(
                 id=str(resource_type),
                 label=str(block.text("label")),
                 actions=actions,
                 demands_creator=not self.four_eyes.keys().isdisjoint(actions.values()),
+                roles={role.id: role for role in roles},
             )
             block.finish()
 
-    def read_object_actions(self, block: Block) -> dict[str, str]:
-        names = DefinitionNames("this type", taken=BUILT_IN_OBJECT_RELATIONS)
+    def read_object_roles(
+        self, block: Block, actions: Mapping[str, str], names: DefinitionNames
+    ) -> list[ObjectRole]:
+        """Return the roles on one object of a type. The key is optional."""
+        if "roles" not in block:
+            return []
+        return [
+            self.read_object_role(role, each, actions, names)
+            for role, each in block.block("roles").blocks()
+        ]
+
+    def read_object_role(
+        self, role: LocatedText, block: Block, actions: Mapping[str, str], names: DefinitionNames
+    ) -> ObjectRole:
+        names.claim(role, block, str(role), f"granted_{role}")
+        named = block.texts("actions", if_empty="is a role without actions")
+        for verb in named:
+            if verb not in actions:
+                quoted = excerpt(verb, LONGEST_QUOTED_NAME)
+                block.add_mistake(
+                    verb.line,
+                    f"names {quoted!r}, which the type does not have;"
+                    f" {suggest_names(verb, actions)}",
+                )
+        name, description = block.text("name"), block.text("description")
+        block.finish()
+        known = tuple(verb for verb in actions if verb in named)
+        return ObjectRole(str(role), str(name), str(description), known)
+
+    def read_object_actions(self, block: Block, names: DefinitionNames) -> dict[str, str]:
         for verb in block:
             names.claim(verb, block, str(verb), f"granted_{verb}")
         return {str(verb): self.read_action_id(block, verb) for verb in block}
@@ -268,4 +316,4 @@ class Reader:
 
     def unknown_role_message(self, role: LocatedText) -> str:
         quoted = excerpt(str(role), LONGEST_QUOTED_NAME)
-        return f"names the unknown role {quoted!r}; {suggest_names(role, self.role_order)}"
+        return f"names the unknown role {quoted!r}; {suggest_names(role, self.roles)}"

@@ -47,6 +47,7 @@ from teamaccess.engine.convert import (
     write_request,
 )
 from teamaccess.engine.errors import EngineRefused, EngineUnavailable, error_of_bulk_item, translate
+from teamaccess.engine.version import read_version
 from teamaccess.engine.watch import ObservedWrite, watch
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
 
@@ -97,6 +98,10 @@ class Engine:
     async def close(self) -> None:
         """Close the connection. Calls that are under way end."""
         await self._channel.close()
+
+    async def version(self) -> str | None:
+        """Return SpiceDB's version, such as `1.57.1`; None if it is set not to tell it."""
+        return await read_version(self._schema, self._metadata)
 
     async def check(
         self,

@@ -93,6 +93,8 @@ class PathView(msgspec.Struct):
     """A path by which a user can. `granted_by` is the actor of the decision that completed it."""
 
     role: str | None
+    on_object: bool
+    """Whether the role, or without a role the action, was granted on the object alone."""
     custom: bool
     team: str | None
     since: datetime
@@ -109,6 +111,7 @@ class PathView(msgspec.Struct):
         completed_by = decisions[path.since]
         return cls(
             role=path.role,
+            on_object=path.on_object,
             custom=path.custom,
             team=path.team,
             since=completed_by.decided_at,
@@ -309,9 +312,16 @@ def _path_rows(paths: list[PathView], names: DisplayNames) -> Iterator[tuple[str
         yield UNEXPLAINED
 
 
+def _right_of(path: PathView) -> str:
+    """Return the cell that says by which role somebody can."""
+    if path.role is None:
+        return "granted on it"
+    return f"{path.role} on it" if path.on_object else path.role
+
+
 def _path_cells(path: PathView, names: DisplayNames) -> tuple[str, ...]:
     return (
-        path.role or "granted on it",
+        _right_of(path),
         path.team or "",
         path.since.isoformat(),
         path.until.isoformat() if path.until else "",

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from teamaccess.catalog import Action, Catalog, CatalogResource, Role
+from teamaccess.catalog import Action, Catalog, CatalogResource, ResourceType, Role
 from teamaccess.ledger import OnBehalf
 from teamaccess.storage import User, UserKind
 
@@ -15,6 +15,8 @@ class CatalogView(msgspec.Struct):
     resources: list[CatalogResource]
     actions: list[Action]
     roles: list[Role]
+    types: list[ResourceType]
+    """The types of objects that services register, each with its actions and roles."""
 
     @classmethod
     def of(cls, catalog: Catalog) -> "CatalogView":
@@ -25,6 +27,7 @@ class CatalogView(msgspec.Struct):
             resources=list(catalog.resources.values()),
             actions=list(catalog.actions.values()),
             roles=list(catalog.roles.values()),
+            types=list(catalog.types.values()),
         )
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from teamaccess.catalog import Catalog
 from teamaccess.directory.resources.many_grants import GrantOperation, GrantResult
 from teamaccess.directory.resources.register import ResourceOperation, ResourceResult
 from teamaccess.storage import Grant, HolderKind, Resource, ResourceId, UserId
@@ -78,15 +79,18 @@ class ResourceResultsView(msgspec.Struct):
 
 
 class GrantInput(WithExpiry, kw_only=True):
-    """A grant to one user or one team."""
+    """A grant of one action or one role to one user or one team."""
 
-    action: Id
+    action: Id | UnsetType = UNSET
+    role: Id | UnsetType = UNSET
     user: UserName | UnsetType = UNSET
     team: Id | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which makes the body invalid, unless exactly one holder is named."""
+        """Raise ValueError, which makes the body invalid, unless it names one thing and one holder."""
         super().__post_init__()
+        if (self.action is UNSET) == (self.role is UNSET):
+            raise ValueError("A grant is of one `action` or of one `role`")
         if (self.user is UNSET) == (self.team is UNSET):
             raise ValueError("A grant is for one `user` or for one `team`")
 
@@ -142,9 +146,11 @@ class GrantResultsView(msgspec.Struct):
 
 
 class GrantView(msgspec.Struct):
-    """A grant on an object."""
+    """A grant on an object: of an action, or of a role with its actions."""
 
-    action: str
+    action: str | None
+    role: str | None
+    actions: list[str]
     user: str | None
     team: str | None
     expires_at: datetime | None
@@ -152,10 +158,14 @@ class GrantView(msgspec.Struct):
     granted_by: str
 
     @classmethod
-    def of(cls, grant: Grant) -> "GrantView":
+    def of(cls, grant: Grant, catalog: Catalog) -> "GrantView":
         """Return the view of a grant."""
+        kind = catalog.types.get(grant.type)
+        is_role = kind is not None and grant.action in kind.roles
         return cls(
-            action=grant.action,
+            action=None if is_role else grant.action,
+            role=grant.action if is_role else None,
+            actions=sorted(kind.actions_granted(grant.action)) if kind is not None else [],
             user=grant.holder if grant.holder_kind == "user" else None,
             team=grant.holder if grant.holder_kind == "team" else None,
             expires_at=grant.expires_at,

@@ -63,6 +63,8 @@ class RoleView(msgspec.Struct):
     teams: bool
     """Whether teams may hold it."""
     actions: list[str]
+    may_give: list[str]
+    """The roles that its holders may give to others without holding their actions."""
     selectors: list[Selector]
     could_add: list[str]
     """Actions that its selectors would add if the role were saved now."""
@@ -84,6 +86,7 @@ class RoleView(msgspec.Struct):
                 operator_only=False,
                 teams=True,
                 actions=sorted(role.actions),
+                may_give=[],
                 selectors=[Selector(**each) for each in role.selectors],
                 could_add=sorted(could_add(catalog, role)),
                 holders=entry.holders,
@@ -97,6 +100,7 @@ class RoleView(msgspec.Struct):
             operator_only=role.granted_by == "operator",
             teams=role.teams,
             actions=sorted(role.actions),
+            may_give=list(role.may_give),
             selectors=[],
             could_add=[],
             holders=entry.holders,

@@ -58,7 +58,8 @@ class AnswerRecords:
                 f"POST {ACCOUNT}/tokens",
                 f"POST {ACCOUNT}/tokens/{{api_token}}/rotate",
             ):
-                self._token(attempt, path["account"], said)
+                account = path["account"].removesuffix("/")  # a slash at the end is ignored
+                self._token(attempt, account, said)
             case route if route == f"PUT {RESOURCE}":
                 self._registered(here, said["type"], said["id"], said.get("creator"))
             case route if route == f"POST {ONE}/resources:batch":
@@ -122,8 +123,8 @@ class AnswerRecords:
         giver = attempt.on_behalf or attempt.by
         assert giver is not None
         scenario.inviters[said["id"]] = giver.id
-        attempt.about["handed"] = lambda place: self._offered(
-            place, attempt.organization, said["roles"]
+        attempt.about["handed"] = lambda place, free: self._offered(
+            place, attempt.organization, [role for role in said["roles"] if role not in free]
         )
         self._mailbox.open(scenario)
         for mail in scenario.mails:
@@ -158,7 +159,7 @@ class AnswerRecords:
         assert machine is not None
         if attempt.by is not None and attempt.by.side == COALITION:
             machine.sign_in(secret)
-        attempt.about["handed"] = lambda place: self._meaning.everything(
+        attempt.about["handed"] = lambda place, _: self._meaning.everything(
             f"user:{account}", place.graph
         )
 

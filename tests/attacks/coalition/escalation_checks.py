@@ -41,9 +41,8 @@ class EscalationChecks:
                 continue
             if organization not in before:
                 continue  # the new organization of its creator: other tenants are untouched
-            limits = [self._limit(each, then) for each in acted]
-            self._gains(then, now, limits)
-            self._relationships_given(then, now, limits)
+            self._gains(organization, then, now, acted)
+            self._relationships_given(then, now, acted)
             self._relationships_taken(then, now, acted)
             self._somebody_administers(organization, then, now)
         self._four_eyes(after)
@@ -73,28 +72,72 @@ class EscalationChecks:
         held = then.of(attempt.by.id)
         return held & then.of(attempt.on_behalf.id) if attempt.on_behalf is not None else held
 
+    def _may_give(self, attempt: Attempt, then: OrganizationSnapshot) -> tuple[str, frozenset[str]]:
+        """The giver of an attempt, and the roles that they may give to others without holding them.
+
+        That takes a person who acts in person.
+        """
+        id = attempt.by.id if attempt.by is not None else ""
+        if attempt.route == "POST /v1/invitations/accept":
+            id = attempt.about["inviter"]
+        giver, givers = self._scenario.with_id(id), self._scenario.deployment.service.catalog.givers
+        if giver is None or giver.account_of or attempt.on_behalf is not None:
+            return id, NOBODY
+        held = {power.partition("#")[2] for power in then.of(id)}
+        return id, frozenset(role for role in givers if f"may_give_{role}" in held)
+
+    def _free(
+        self,
+        subject: str,
+        then: OrganizationSnapshot,
+        now: OrganizationSnapshot,
+        acted: Sequence[Attempt],
+    ) -> frozenset[str]:
+        """The roles that an attempt may give to this user or team: to other people only."""
+        users = {subject.removeprefix("user:")}
+        if subject.startswith("team:"):
+            place = subject.removesuffix("#member")
+            edges = [*then.graph, *now.graph]
+            users = {edge.user or "" for edge in edges if edge.resource == place}
+        accounts = {each.id for each in self._scenario.principals if each.account_of}
+        free: frozenset[str] = NOBODY
+        for attempt in acted:
+            giver, roles = self._may_give(attempt, then)
+            free |= NOBODY if users & {giver, *accounts} else roles
+        return free
+
     def _gains(
-        self, then: OrganizationSnapshot, now: OrganizationSnapshot, limits: list[frozenset[str]]
+        self,
+        organization: str,
+        then: OrganizationSnapshot,
+        now: OrganizationSnapshot,
+        acted: Sequence[Attempt],
     ) -> None:
         registered = _objects(now) - _objects(then)
+        limits = [self._limit(each, then) for each in acted]
         for user, powers in now.powers.items():
+            free = self._free(f"user:{user}", then, now, acted)
+            given = free & self._meaning.roles_held(user, now.graph)
+            limits_here = [*limits, self._meaning.of_roles(organization, given, now.graph)]
             for power in powers - then.of(user):
                 everywhere = self._meaning.behind(power)
                 if power.partition("#")[0] in registered and everywhere in then.of(user):
                     continue  # a new resource, and they may do that to every resource
-                if not self._covered(power, limits):
+                if not self._covered(power, limits_here):
                     raise Violation(f"{user} gained {power}, which no giver held")
 
     def _relationships_given(
-        self, then: OrganizationSnapshot, now: OrganizationSnapshot, limits: list[frozenset[str]]
+        self, then: OrganizationSnapshot, now: OrganizationSnapshot, acted: Sequence[Attempt]
     ) -> None:
+        limits = [self._limit(each, then) for each in acted]
         for edge in given(then.graph, now.graph):
             if self._only_operators_give(edge):
                 raise Violation(f"{edge} was given or extended, which only operators do")
             on_one_object = edge.relation.startswith("granted_") and not edge.resource.startswith(
                 "organization:"
             )
-            for power in self._meaning.of(edge, now.graph):
+            free = self._free(edge.subject, then, now, acted)
+            for power in self._meaning.of(edge, now.graph, free):
                 strictly = on_one_object and any(power in limit for limit in limits)
                 if not (strictly if on_one_object else self._covered(power, limits)):
                     raise Violation(f"{edge} was given or extended; no giver held {power}")
@@ -115,7 +158,8 @@ class EscalationChecks:
             if edge.resource in gone or any(self._of_oneself(edge, then, each) for each in acted):
                 continue
             limits = [self._limit(each, then) for each in acted]
-            for power in self._meaning.of(edge, then.graph):
+            free = self._free(edge.subject, then, now, acted)
+            for power in self._meaning.of(edge, then.graph, free):
                 if not self._covered(power, limits):
                     raise Violation(f"{edge} was taken away by who did not hold {power}")
 
@@ -172,8 +216,8 @@ class EscalationChecks:
             if not attempt.done or "handed" not in attempt.about or "replayed" in attempt.about:
                 continue
             then = before[attempt.organization]
-            limit = self._limit(attempt, then)
-            for power in sorted(attempt.about["handed"](then)):
+            limit, (_, free) = self._limit(attempt, then), self._may_give(attempt, then)
+            for power in sorted(attempt.about["handed"](then, free)):
                 if not self._meaning.covered(power, limit):
                     raise Violation(f"{attempt.route} handed out {power}, which the giver lacked")
 

@@ -7,7 +7,7 @@ suspended member and a later end give nothing now, and are giving all the same.
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from teamaccess.catalog import Catalog
+from teamaccess.catalog import Catalog, giving_permission
 from tests.attacks.coalition.snapshots import Edge, Graph
 
 ORIGIN = {"organization", "creator", "invitee"}
@@ -23,30 +23,36 @@ class RelationshipEffects:
             action.grant_relation: action.permission for action in catalog.actions.values()
         }
 
-    def of(self, edge: Edge, graph: Graph) -> frozenset[str]:
-        """The permissions that the subject has or would have by this relationship."""
+    def of(self, edge: Edge, graph: Graph, free: frozenset[str] = frozenset()) -> frozenset[str]:
+        """The permissions that the subject has or would have by this relationship.
+
+        Those of the roles in `free` are left out.
+        """
         kind, _, id = edge.resource.partition(":")
         here = f"organization:{id.partition('/')[0]}"
         if edge.relation in ORIGIN:
             return frozenset()
         if kind == "organization" and edge.relation == "member":
-            return self.everything(edge.subject, graph)
+            return self.everything(edge.subject, graph, free)
         if kind == "organization" and edge.relation in self._granted:
             return frozenset({f"{here}#{self._granted[edge.relation]}"})
         if kind == "organization":
-            return self._predefined(here, edge.relation)
+            return frozenset() if edge.relation in free else self._predefined(here, edge.relation)
         if kind == "role":
             return self._custom(edge.resource, here, graph)
         if kind == "team":
-            return self.everything(f"{edge.resource}#member", graph)
-        return frozenset({f"{edge.resource}#{edge.relation.removeprefix('granted_')}"})
+            return self.everything(f"{edge.resource}#member", graph, free)
+        granted = self._catalog.types[kind].actions_granted(edge.relation.removeprefix("granted_"))
+        return frozenset(f"{edge.resource}#{verb}" for verb in granted)
 
-    def everything(self, subject: str, graph: Graph) -> frozenset[str]:
+    def everything(
+        self, subject: str, graph: Graph, free: frozenset[str] = frozenset()
+    ) -> frozenset[str]:
         """The permissions that a user or the members of a team would have by all relationships."""
         found: frozenset[str] = frozenset()
         for edge in graph:
             if edge.subject == subject and not is_membership(edge):
-                found |= self.of(edge, graph)
+                found |= self.of(edge, graph, free)
         return found
 
     def of_roles(self, organization: str, roles: Iterable[str], graph: Graph) -> frozenset[str]:
@@ -72,15 +78,36 @@ class RelationshipEffects:
 
     def covered(self, power: str, limit: frozenset[str]) -> bool:
         """Whether these permissions include that one, on the resource or organization-wide."""
-        return power in limit or self.behind(power) in limit
+        if power in limit or self.behind(power) in limit:
+            return True
+        here, _, permission = power.partition("#")
+        if not permission.startswith("may_give_"):
+            return False
+        # the permission to give a role is worth no more than all that the role allows
+        return self._predefined(here, permission.removeprefix("may_give_")) <= limit
+
+    def roles_held(self, user: str, graph: Graph) -> set[str]:
+        """The predefined roles that a user holds, directly or through a team."""
+        subject = f"user:{user}"
+        teams = {
+            f"{edge.resource}#member"
+            for edge in graph
+            if edge.subject == subject and edge.resource.startswith("team:")
+        }
+        return {edge.relation for edge in graph if edge.subject in {subject, *teams}} & {
+            *self._catalog.roles
+        }
 
     def _predefined(self, here: str, role: str) -> frozenset[str]:
         actions = self._catalog.actions
         allowed = {
             f"{here}#{actions[each].permission}" for each in self._catalog.roles[role].actions
         }
+        may_give = self._catalog.roles[role].may_give
         if role == self._catalog.administrator:
             allowed.add(f"{here}#administration")
+            may_give = tuple(self._catalog.givers)
+        allowed |= {f"{here}#{giving_permission(given)}" for given in may_give}
         return frozenset(allowed)
 
     def _custom(self, role: str, here: str, graph: Graph) -> frozenset[str]:

@@ -93,7 +93,7 @@ def grants(choices: RequestChoices) -> dict[str, Any]:
     def one() -> dict[str, Any]:
         team = choices.seeded.often(0.4)
         holder = {"team": choices.name("team")} if team else {"user": choices.user()}
-        return {"action": choices.verb(), **holder, **choices.end()}
+        return {**choices.right(), **holder, **choices.end()}
 
     return {"grants": [one() for _ in range(choices.seeded.number(0, 2))]}
 

@@ -133,6 +133,15 @@ class RequestChoices:
         known = self.catalog.types.get(kind)
         return self.seeded.pick(list(known.actions)) if known else "view"
 
+    def right(self) -> dict[str, str]:
+        """What a grant gives on the chosen resource: an action, or a role if its type has one."""
+        action = self.verb()
+        chosen = self._chosen.get("resource")
+        kind = self.catalog.types.get(chosen.type) if chosen is not None else None
+        if kind is not None and kind.roles and self.seeded.often(0.4):
+            return {"role": self.seeded.pick(list(kind.roles))}
+        return {"action": action}
+
     def reason(self) -> dict[str, str]:
         """A reason, or none."""
         return {"reason": "as agreed"} if self.seeded.often(0.3) else {}

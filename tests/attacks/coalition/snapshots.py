@@ -22,7 +22,7 @@ from authzed.api.v1 import (
 )
 from authzed.api.v1 import Relationship as Tuple
 
-from teamaccess.catalog import Catalog
+from teamaccess.catalog import Catalog, giving_permission
 from tests.support.deployment import Deployment
 
 HAS = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
@@ -145,7 +145,8 @@ class SpiceDBReader:
 
     def _permissions(self, organization: str, graph: Graph) -> Iterator[tuple[str, str, str]]:
         actions = (action.permission for action in self.catalog.actions.values())
-        for permission in ("membership", "administration", *actions):
+        giving = map(giving_permission, self.catalog.givers)
+        for permission in ("membership", "administration", *giving, *actions):
             yield "organization", organization, permission
         for edge in graph:
             if edge.relation == "organization":

@@ -46,7 +46,8 @@ def _roles(scenario: Scenario) -> dict[str, list[str]]:
 
 
 async def _people(scenario: Scenario, workplace: Organization) -> dict[str, Person]:
-    predefined = list(scenario.deployment.service.catalog.roles)
+    catalog = scenario.deployment.service.catalog
+    predefined = list(catalog.roles)
     least, middle = predefined[-1], predefined[1]
     roles = {
         "bob": [least],
@@ -57,6 +58,8 @@ async def _people(scenario: Scenario, workplace: Organization) -> dict[str, Pers
         "rex": ["captain", middle],
         "hal": ["keeper", middle],
     }
+    for giver in {role for givers in catalog.givers.values() for role in givers}:
+        roles[f"reg-{giver}"] = [giver]  # gives roles without holding their actions
     members = await workplace.add_members({name: [] for name in roles}, suspended=["sue"])
     async with scenario.deployment.operator(workplace.id) as change:
         for name, held in roles.items():

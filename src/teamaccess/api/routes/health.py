@@ -8,6 +8,7 @@ from teamaccess.api.identity.callers import Operator
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.status import Readiness, StatusDependency
 from teamaccess.delivery.status import LedgerStatus, StoppedOrganization
+from teamaccess.delivery.versions import RunningVersion
 
 
 @get("/healthz", operation_id="get_liveness")
@@ -32,8 +33,9 @@ async def ready(
 ) -> Response[dict[str, object]]:
     """Return 200 if PostgreSQL and SpiceDB answer, and 503 otherwise.
 
-    A stopped organization does not make the process unready, because the others still work. Only an
-    operator sees which organizations have stopped, and why.
+    A stopped organization does not make the process unready, because the others still work. Nor does a
+    server that is too old, which `versions` shows. Only an operator sees which organizations have
+    stopped, and why, and which versions run.
     """
     operator = isinstance(request.user, Operator)
     readiness = await (
@@ -50,6 +52,10 @@ def _view(readiness: Readiness, *, operator: bool) -> dict[str, object]:
         "status": "ok" if readiness.ready else "unavailable",
         "database": readiness.database,
         "engine": readiness.engine,
+        "versions": {
+            server: _version(version, operator=operator)
+            for server, version in readiness.versions.items()
+        },
     }
     if readiness.issuer is not None:
         parts["issuer"] = readiness.issuer
@@ -58,6 +64,15 @@ def _view(readiness: Readiness, *, operator: bool) -> dict[str, object]:
     if readiness.ledgers is None:
         return parts
     return {**parts, **_ledgers(readiness.ledgers, operator=operator)}
+
+
+def _version(version: RunningVersion, *, operator: bool) -> dict[str, object]:
+    """Return the view of a server's version.
+
+    SECURITY: only operators see which version runs, because attackers would look for its known faults.
+    """
+    running = version.running if operator else None
+    return {"oldest": version.oldest, "running": running, "supported": version.supported}
 
 
 def _ledgers(status: LedgerStatus, *, operator: bool) -> dict[str, object]:

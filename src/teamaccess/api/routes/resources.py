@@ -17,6 +17,7 @@ from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.audit.lists.past_directory import PastDirectory
 from teamaccess.audit.lists.teams import grants_at
+from teamaccess.catalog import Catalog
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed
 from teamaccess.directory.resources import many_grants, register
@@ -153,7 +154,7 @@ async def show_grants(
             return grants_at(past, (type, ResourceId(resource)))
 
         then = await read_past(request, service, organization, at, read)
-        return Response(GrantsView([GrantView.of(each) for each in then]))
+        return Response(GrantsView([GrantView.of(each, service.catalog) for each in then]))
     id, key = OrganizationId(organization), (type, ResourceId(resource))
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -161,7 +162,7 @@ async def show_grants(
         await get_resource(session, service.catalog, id, key)
         found = await grants_on(session, id, key)
     ends = {grant_key_of(grant): grant.expires_at for grant in found}
-    return Response(view(found, now), headers={"ETag": etag_of_grants(ends)})
+    return Response(view(found, service.catalog, now), headers={"ETag": etag_of_grants(ends)})
 
 
 @put(GRANTS, operation_id="replace_grants")
@@ -175,10 +176,12 @@ async def change_grants(
 ) -> GrantsView:
     """Replace the grants on an object. Grants that stay remain in force throughout."""
     key = (type, ResourceId(resource))
-    grants, before = await replace_grants(change, key, await expiry_by_grant(change, data.grants))
+    roles = {each.role for each in data.grants if each.role is not UNSET}
+    wanted = await expiry_by_grant(change, data.grants)
+    grants, before = await replace_grants(change, key, wanted, roles)
     name = f"{type}:{resource}"
     refuse_changed(if_match, etag_of_grants(before), GrantsChangedMeanwhile, resource=name)
-    return view(grants, change.now)
+    return view(grants, change.catalog, change.now)
 
 
 async def expiry_by_grant(
@@ -195,11 +198,12 @@ async def expiry_by_grant(
 
 
 async def grant_key(change: OrganizationChange, grant: GrantInput) -> GrantKey:
-    """Return the action and the holder of a grant."""
+    """Return the action or role, and the holder of a grant."""
+    name = str(grant.action if grant.action is not UNSET else grant.role)
     if grant.user is UNSET:
-        return GrantKey(grant.action, HolderKind.TEAM, str(grant.team))
+        return GrantKey(name, HolderKind.TEAM, str(grant.team))
     member = await resolve_member(change.session, change.organization, grant.user)
-    return GrantKey(grant.action, HolderKind.USER, member)
+    return GrantKey(name, HolderKind.USER, member)
 
 
 async def _creator(
@@ -235,9 +239,9 @@ async def change_many_grants(
     return GrantResultsView(list(map(GrantResultView.of, operations, results)))
 
 
-def view(grants: Sequence[Grant], now: datetime) -> GrantsView:
+def view(grants: Sequence[Grant], catalog: Catalog, now: datetime) -> GrantsView:
     """Return the view of the grants that are in force at `now`."""
-    return GrantsView([GrantView.of(each) for each in grants if each.active(now)])
+    return GrantsView([GrantView.of(each, catalog) for each in grants if each.active(now)])
 
 
 def etag_of_grants(grants: GrantEnds) -> str:

@@ -170,8 +170,7 @@ def _role_obstacle(graph: Graph, question: WhyQuestion, catalog_action: str) -> 
     sentence = f"No role of {question.display_name} has {catalog_action}. Their roles: {roles}."
     ended = graph.ended_paths(user, catalog_action)
     if question.on is not None:
-        grant = graph.ended(question.on, f"granted_{question.action}", user_object(user))
-        ended = [*ended, *([grant] if grant else [])]
+        ended = [*ended, *graph.ended_grants(question.on, user, question.action)]
     if ended:
         newest = max(ended, key=lambda fact: fact.position)
         return Obstacle("ended", f"{sentence} They had it through {newest.text}.", newest)

@@ -1,7 +1,7 @@
 """The actions that a user has, or would gain by a role or a team, computed from the ledger's facts."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, TypeVar
 
 from teamaccess.audit.state.facts import Facts
@@ -78,10 +78,9 @@ class RoleAndTeamActions(NamedTuple):
                 team_roles[holder].add(relation)
             elif resource.startswith("role:"):
                 team_roles[holder].add(resource.partition("/")[2])
-            elif (action := relation.removeprefix("granted_")) in _object_actions(
-                catalog, resource
-            ):
-                team_grants[holder].add(f"{action} {resource}")
+            else:
+                granted = _actions_granted(catalog, resource, relation)
+                team_grants[holder] |= {f"{action} {resource}" for action in granted}
         roles = {role.id: role.actions for role in catalog.roles.values()}
         roles |= {
             role: frozenset(actions & catalog.actions.keys())
@@ -92,8 +91,8 @@ class RoleAndTeamActions(NamedTuple):
             everywhere = NO_ACTIONS.union(
                 *(roles.get(role, NO_ACTIONS) for role in team_roles[team])
             )
-            granted = frozenset(team_grants[team])
-            teams[team] = everywhere | new_actions(catalog, granted, everywhere)
+            on_objects = frozenset(team_grants[team])
+            teams[team] = everywhere | new_actions(catalog, on_objects, everywhere)
         return cls(roles, teams)
 
 
@@ -122,10 +121,10 @@ def smallest_gains(catalog: Catalog, gains: Mapping[Key, ActionSet]) -> list[Key
     return sorted(keys, key=lambda key: (len(gains[key]), str(key)))
 
 
-def _object_actions(catalog: Catalog, resource: str) -> Collection[str]:
-    """Return the actions that can be granted on an object; none if the catalog has no such type."""
+def _actions_granted(catalog: Catalog, resource: str, relation: str) -> frozenset[str]:
+    """Return the actions that a relation of an object grants; none if the catalog has no such type."""
     type = catalog.types.get(resource.partition(":")[0])
-    return type.actions if type is not None else ()
+    return type.actions_granted(relation.removeprefix("granted_")) if type else NO_ACTIONS
 
 
 def _organization_action(catalog: Catalog, action: str) -> str:

@@ -20,13 +20,15 @@ class Path(NamedTuple):
     """One way in which a user has an action."""
 
     role: str | None
-    """The role that contains the action; None for a grant on one object."""
+    """The role that contains the action; None for a grant of the action itself on one object."""
     custom: bool
     """Whether the role is a custom role."""
     team: str | None
     """The team that holds the role or the grant, if the user has it through a team."""
     links: tuple[Fact, ...]
     """Its relationships, from the membership to the action. All of them are necessary."""
+    on_object: bool = False
+    """Whether the role or the action was granted on one object."""
 
     @property
     def since(self) -> int:
@@ -180,6 +182,12 @@ class Graph:
                 ended.append(self.ended(of_team, "member", subject) if team_holds else None)
         return sorted((fact for fact in ended if fact), key=_position, reverse=True)
 
+    def ended_grants(self, on: ObjectReference, user: UserId, action: str) -> list[Fact]:
+        """Return the grants of an action on an object that a user had, by itself or by a role."""
+        names = self._catalog.types[on.type].grants_of(action)
+        ended = (self.ended(on, f"granted_{name}", user_object(user)) for name in names)
+        return [fact for fact in ended if fact is not None]
+
     def _former_teams(self, user: UserId) -> list[str]:
         suffix = f"#member@{user_object(user)}"
         return [
@@ -212,8 +220,10 @@ class Graph:
             return
         for path in self._organization_paths(user, catalog_action):
             yield path._replace(links=(*path.links, registered))
-        for team_id, links in self._relation_paths(on, f"granted_{action}", user):
-            yield Path(None, False, team_id, (*links, registered))
+        for name in self._catalog.types[on.type].grants_of(action):
+            role = None if name == action else name
+            for team_id, links in self._relation_paths(on, f"granted_{name}", user):
+                yield Path(role, False, team_id, (*links, registered), on_object=True)
 
     def _relation_paths(
         self, resource: ObjectReference, relation: str, user: UserId

@@ -247,10 +247,11 @@ def _explanation_lines(found: WhyView) -> Iterator[str]:
 def _path_line(path: PathView, names: DisplayNames) -> str:
     source = "granted on the object" if path.role is None else f"role {path.role}"
     team = f" of team {path.team}" if path.team else ""
+    where = " on the object" if path.on_object and path.role is not None else ""
     until = f" until {_timestamp(path.until)}" if path.until else ""
     reason = f": {path.reason}" if path.reason else ""
     by = actor_with_names(path.granted_by, names)
-    return f"{source}{team} since {_timestamp(path.since)}{until}, by {by}{reason}"
+    return f"{source}{team}{where} since {_timestamp(path.since)}{until}, by {by}{reason}"
 
 
 def _origin_line(change: Decision, names: DisplayNames) -> str:

@@ -2,8 +2,15 @@
 
 from datetime import timedelta
 
-from teamaccess.access.giving import Gift, Target, authorize_giving
-from teamaccess.access.holdings import NO_ACTIONS, roles_here
+from teamaccess.access.giving import (
+    NO_GIFT,
+    Gift,
+    authorize_giving,
+)
+from teamaccess.access.holdings import Holdings, roles_here
+from teamaccess.access.targets import (
+    Target,
+)
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import AccessApproved, AccessDeclined
@@ -101,9 +108,9 @@ async def _authorized(
 ) -> AccessRequest:
     """Return the pending request, if the actor may decide on it."""
     found = await find_request(change.session, change.organization, id)
-    actions = await _actions_asked_for(change, found) if found else NO_ACTIONS
+    gift = await _gift_asked_for(change, found) if found else NO_GIFT
     target = Target(found, await _refusal(change, id, found))
-    request = await authorize_giving(change, "change_roles", Gift(actions), target)
+    request = await authorize_giving(change, "change_roles", gift, target)
     request.refuse_unless_pending(decision)
     return request
 
@@ -120,11 +127,12 @@ async def _refusal(
     return PeopleDecide() if decider is not None and decider.is_service_account else None
 
 
-async def _actions_asked_for(change: OrganizationChange, request: AccessRequest) -> frozenset[str]:
-    """Return the actions that are asked for, as far as the catalog still has them."""
+async def _gift_asked_for(change: OrganizationChange, request: AccessRequest) -> Gift:
+    """Return what is asked for: a role, or an action if the catalog still has it."""
     if request.role is None:
-        return frozenset(change.catalog.actions.keys() & {request.action})
-    return (await roles_here(change, [request.role])).actions_of([request.role])
+        return Gift(by_role_with=frozenset(change.catalog.actions.keys() & {request.action}))
+    role_set = await roles_here(change, [request.role])
+    return Gift(Holdings(role_set, frozenset([request.role])))
 
 
 async def _active_asker(change: OrganizationChange, request: AccessRequest) -> Membership:

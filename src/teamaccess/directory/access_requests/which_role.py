@@ -3,7 +3,14 @@
 from sqlalchemy import select
 
 from teamaccess.access.authorize import authorize
-from teamaccess.access.holdings import RoleSet, roles_here
+from teamaccess.access.giving import (
+    Gift,
+    free_roles,
+)
+from teamaccess.access.holdings import Holdings, RoleSet, roles_here
+from teamaccess.access.targets import (
+    NO_TARGET,
+)
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.storage import AccessRequest, CustomRole, CustomRoleAction, RoleId
@@ -75,11 +82,13 @@ async def _choice_of_roles(
         *(RoleId(role.id) for role in change.catalog.roles.values() if action in role.actions),
         *sorted(role_set.custom),
     ]
-    held = await authorize(change, "change_roles", holding=role_set.actions_of(allowing))
+    offered = Holdings(role_set, frozenset(allowing))
+    held = await authorize(change, "change_roles", holding=offered.powers)
+    free = await free_roles(change, held, Gift(offered), NO_TARGET)
     givable = [
         role
         for role in allowing
-        if role_set.actions_of([role]) <= held and not role_set.operators_grant(role)
+        if not role_set.beyond([role], held, free) and not role_set.operators_grant(role)
     ]
     if not givable:
         return NoRoleAllows(action=action)

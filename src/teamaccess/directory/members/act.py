@@ -10,15 +10,17 @@ from teamaccess.access.giving import (
     NO_GIFT,
     Ends,
     Gift,
-    Target,
     authorize_giving,
     authorize_on,
     ends_of,
     gift_of_replacement,
     is_later,
-    member_target,
 )
 from teamaccess.access.holdings import custom_among, roles_here
+from teamaccess.access.targets import (
+    Target,
+    member_target,
+)
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import (
@@ -256,7 +258,7 @@ async def _gift_of_end(
     if not is_later(until, member.expires_at):
         return Gift(ends=ends)
     role_set = await roles_here(change, member.roles)
-    return Gift(ends=ends, roles=member.roles, role_set=role_set)
+    return Gift(ends=ends, kept=member.roles, role_set=role_set)
 
 
 async def _end(change: OrganizationChange, member: Membership) -> None:

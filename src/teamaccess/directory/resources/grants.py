@@ -1,6 +1,6 @@
 """Access to one object, for a member or a team, perhaps until a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import NamedTuple
 
@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import Gift, GrantsOnObject, authorize_giving, is_later
+from teamaccess.catalog import ResourceType
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.resources import GrantsChanged
@@ -45,7 +46,7 @@ class UnknownGrant(NotFound):
 
 
 class GrantKey(NamedTuple):
-    """An action on an object, and the member or team that may do it."""
+    """An action or a role on an object, and the member or team that gets it."""
 
     action: str
     kind: HolderKind
@@ -57,6 +58,12 @@ class GrantKey(NamedTuple):
 
 GrantEnds = Mapping[GrantKey, datetime | None]
 """Grants with their ends; None for a grant without one."""
+
+
+class UnknownObjectRole(Invalid):
+    """The type of the resource has no such role."""
+
+    message = "There is no role {role!r} on {resource}. Its roles are: {roles}."
 
 
 class GrantsReplaced(NamedTuple):
@@ -82,17 +89,20 @@ async def grants_on(
     return rows.all()
 
 
-async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds) -> GrantsReplaced:
+async def replace_grants(
+    change: OrganizationChange, key: Key, wanted: GrantEnds, roles: Set[str] | None = None
+) -> GrantsReplaced:
     """Have exactly these grants on an object; return them, and the grants before.
 
-    Raises what `authorize_giving` does, UnknownResourceType, UnknownResource, UnknownResourceAction,
-    UnknownMember, UnknownTeam and LimitReached.
+    `roles` are the names in `wanted` that must be roles on the object; all others must be actions. With
+    None, each may be either. Raises what `authorize_giving` does, UnknownResourceType, UnknownResource,
+    UnknownResourceAction, UnknownObjectRole, UnknownMember, UnknownTeam and LimitReached.
     """
     organization = change.organization
     # SECURITY: the guard first, so that nothing is revealed of what the request names
     await authorize(change, "register_resources")
     resource = await get_resource(change.session, change.catalog, organization, key)
-    _refuse_unknown_actions(change, resource, wanted)
+    _refuse_unknown_names(change, resource, wanted, roles)
     await _refuse_unknown_holders(change, wanted)
     rows = {grant_key_of(row): row for row in await grants_on(change.session, organization, key)}
     before = {grant: row.expires_at for grant, row in rows.items()}
@@ -145,7 +155,7 @@ async def present_grants(change: OrganizationChange, key: Key) -> GrantEnds:
 
 
 def grant_key_of(row: Grant) -> GrantKey:
-    """Return the action and the holder of a row."""
+    """Return the action or role, and the holder of a row."""
     return GrantKey(row.action, HolderKind(row.holder_kind), row.holder)
 
 
@@ -157,36 +167,44 @@ def _gift(
 ) -> Gift:
     """Return what the new grants give, and what they take from others than the actor in person."""
     in_force = {grant: row.expires_at for grant, row in rows.items() if row.active(change.now)}
-    given = {
-        grant.action
+    given = [
+        grant
         for grant, end in wanted.items()
         if grant not in in_force or is_later(end, in_force[grant])
-    }
-    taken = {
-        grant.action
+    ]
+    taken = [
+        grant
         for grant, end in in_force.items()
         if not (grant.kind is HolderKind.USER and change.is_self(UserId(grant.holder)))
         and (grant not in wanted or is_later(end, wanted[grant]))
-    }
-    behind = type_of(change.catalog, resource.type).actions
+    ]
+    kind = type_of(change.catalog, resource.type)
     ends = [
         end for grant, end in wanted.items() if grant not in rows or end != rows[grant].expires_at
     ]
-    # a grant of an action that the catalog no longer has can be taken away by every registrar
-    known = frozenset(taken & behind.keys())
-    grants = GrantsOnObject(resource.reference, frozenset(given), known, behind)
+    # a grant of what the catalog no longer has gives nothing, so every registrar can take it away
+    grants = GrantsOnObject(
+        resource.reference, _actions(kind, given), _actions(kind, taken), kind.actions
+    )
     return Gift(ends=ends, grants=grants)
 
 
-def _refuse_unknown_actions(
-    change: OrganizationChange, resource: Resource, wanted: GrantEnds
+def _actions(kind: ResourceType, grants: Iterable[GrantKey]) -> frozenset[str]:
+    """Return the actions that the grants give together."""
+    return frozenset().union(*(kind.actions_granted(grant.action) for grant in grants))
+
+
+def _refuse_unknown_names(
+    change: OrganizationChange, resource: Resource, wanted: GrantEnds, roles: Set[str] | None
 ) -> None:
-    actions = type_of(change.catalog, resource.type).actions
-    for grant in wanted:
-        if grant.action not in actions:
-            raise UnknownResourceAction(
-                action=grant.action, resource=resource.reference, actions=list(actions)
-            )
+    """Raise UnknownObjectRole and UnknownResourceAction for what the type does not have."""
+    kind, on = type_of(change.catalog, resource.type), resource.reference
+    for name in dict.fromkeys(grant.action for grant in wanted):
+        is_role = name in (kind.roles if roles is None else roles)
+        if is_role and name not in kind.roles:
+            raise UnknownObjectRole(role=name, resource=on, roles=list(kind.roles))
+        if not is_role and name not in kind.actions:
+            raise UnknownResourceAction(action=name, resource=on, actions=list(kind.actions))
 
 
 async def _refuse_unknown_holders(change: OrganizationChange, wanted: GrantEnds) -> None:

@@ -12,8 +12,14 @@ from typing import NamedTuple
 from msgspec import UNSET, UnsetType
 from sqlalchemy import literal, select
 
-from teamaccess.access.giving import Gift, Target, authorize_giving
-from teamaccess.access.holdings import roles_here
+from teamaccess.access.giving import (
+    Gift,
+    authorize_giving,
+)
+from teamaccess.access.holdings import Holdings, roles_here
+from teamaccess.access.targets import (
+    Target,
+)
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import RoleChanged, RoleCreated
@@ -88,7 +94,7 @@ async def create_role(
     Raises what `authorize_giving`, `selection` and `ids` do, RoleExists and LimitReached.
     """
     actions = actions_of(change.catalog, parts)
-    await authorize_giving(change, "manage_roles", Gift(actions))
+    await authorize_giving(change, "manage_roles", Gift(Holdings(actions=actions)))
     role = await _begin(change, id, about)
     return await _fill(change, role, actions, selectors_among(parts))
 
@@ -105,7 +111,7 @@ async def clone(
     role_set = await roles_here(change, [original])
     all_actions = [change.catalog.actions[action] for action in role_set.actions_of([original])]
     actions = frozenset(action.id for action in all_actions if not action.reserved)
-    gift = Gift(actions, named=[original], role_set=role_set)
+    gift = Gift(Holdings(actions=actions), named=[original], role_set=role_set)
     await authorize_giving(change, "manage_roles", gift)
     role = await _begin(change, id, about)
     if not actions:
@@ -126,7 +132,8 @@ async def replace(
     """
     actions = actions_of(change.catalog, parts)
     target = await role_target(change, id)
-    gift = Gift(actions - target.actions)  # an action that stays in the role gives nothing
+    added = actions - target.holdings.actions  # an action that stays in the role gives nothing
+    gift = Gift(Holdings(actions=added))
     role = await authorize_giving(change, "manage_roles", gift, target)
     before = RoleState.of(role)
     if about.name != before.name:
@@ -161,7 +168,8 @@ async def role_target(change: OrganizationChange, id: RoleId) -> Target[CustomRo
     def above(missing: list[str]) -> TeamaccessError:
         return RoleAboveActor(role=id, missing=missing)
 
-    return Target(role_set.custom.get(id), refusal, role_set.actions_of([id]), above)
+    holdings = Holdings(actions=role_set.actions_of([id]))
+    return Target(role_set.custom.get(id), refusal, holdings, above)
 
 
 async def _begin(change: OrganizationChange, id: str, about: Description) -> CustomRole:

@@ -1,6 +1,6 @@
 """Delete a custom role."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from teamaccess.access.giving import NO_GIFT, authorize_giving, gift_of_roles
 from teamaccess.access.holdings import roles_here
@@ -48,6 +48,7 @@ async def delete_role(change: OrganizationChange, id: RoleId, instead: str | Non
     if to is not None and to != id:
         role_set = await roles_here(change, [to])
         gift = gift_of_roles(role_set, [to], to_team=holders.teams > 0)
+        gift = replace(gift, to_people=False)  # its holders may be the actor or service accounts
     role = await authorize_giving(change, "manage_roles", gift, await role_target(change, id))
     if instead is None and holders:
         raise RoleInUse(role=id, **asdict(holders))

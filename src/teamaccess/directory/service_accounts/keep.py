@@ -1,6 +1,7 @@
 """Create service accounts, find them, and delete them."""
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import literal, select
@@ -9,12 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.access.giving import (
     Ends,
     Gift,
-    Target,
     authorize_giving,
     gift_of_roles,
-    member_target,
 )
 from teamaccess.access.holdings import custom_among, roles_here
+from teamaccess.access.targets import (
+    Target,
+    member_target,
+)
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.service_accounts import ServiceAccountCreated, ServiceAccountDeleted
@@ -48,7 +51,7 @@ async def create_service_account(
     """
     organization = change.organization
     gift = gift_of_roles(await roles_here(change, roles), roles.keys(), roles.values())
-    await authorize_giving(change, "manage_service_accounts", gift)
+    await authorize_giving(change, "manage_service_accounts", replace(gift, to_people=False))
     present = (
         select(literal(1))
         .select_from(Membership)

@@ -7,14 +7,16 @@ from sqlalchemy import literal, select
 from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import (
     Ends,
-    Target,
     authorize_giving,
     authorize_on,
     ends_of,
     gift_of_replacement,
-    team_target,
 )
 from teamaccess.access.holdings import custom_among, roles_here
+from teamaccess.access.targets import (
+    Target,
+    team_target,
+)
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import TeamCreated, TeamDeleted, TeamRenamed, TeamRolesChanged

@@ -10,10 +10,13 @@ from sqlalchemy import literal, select
 from teamaccess.access.authorize import authorize, require_membership
 from teamaccess.access.giving import (
     Gift,
-    Target,
     authorize_giving,
     authorize_on,
     is_later,
+)
+from teamaccess.access.holdings import NOTHING
+from teamaccess.access.targets import (
+    Target,
     team_target,
 )
 from teamaccess.changes import OrganizationChange
@@ -59,7 +62,7 @@ async def put(
     gives = not is_unchanged and (
         place is None or not place.active(change.now) or is_later(until, place.expires_at)
     )
-    gift = Gift(target.actions if gives else frozenset(), [] if is_unchanged else [until])
+    gift = Gift(target.holdings if gives else NOTHING, [] if is_unchanged else [until])
     if member is None and target.refusal is None:
         target = Target(None, UnknownMember(user=user, organization=organization))
     await authorize_giving(change, "manage_teams", gift, target)
@@ -176,4 +179,4 @@ async def _target(
     async def is_exempt() -> bool:
         return exempt or change.is_self(user)
 
-    return await team_target(change, team, is_exempt)
+    return await team_target(change, team, is_exempt, user)

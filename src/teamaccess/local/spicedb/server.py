@@ -2,8 +2,9 @@
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import grpc
 
@@ -36,6 +37,12 @@ CREATE INDEX IF NOT EXISTS relation_tuple_usersets_idx ON relation_tuple
 """
 """An index for SpiceDB's database. It finds the teams that hold a role fast, even if a million people
 hold the role too (docs/decisions/0017)."""
+STATEMENT_CACHE = {
+    "default_query_exec_mode": "cache_statement",
+    "plan_cache_mode": "force_custom_plan",
+}
+"""Parameters of SpiceDB's connection URI: statements are prepared once and planned with their values each
+time. The first without the second is a trap (docs/decisions/0027)."""
 FAST_RECONNECT = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),
@@ -48,14 +55,21 @@ class LocalSpiceDB:
     """One SpiceDB on 127.0.0.1, with its own database."""
 
     def __init__(
-        self, binary: Path, supervisor: Supervisor, *, database_url: str, key: str, port: int
+        self,
+        binary: Path,
+        supervisor: Supervisor,
+        *,
+        database_url: str,
+        key: str,
+        port: int,
+        parameters: Mapping[str, str] = STATEMENT_CACHE,
     ) -> None:
         self.endpoint = f"127.0.0.1:{port}"
         self.key = key
         self._binary, self._supervisor = binary, supervisor
         # SECURITY: secrets go into the environment, because every user can read a process's arguments
         self._environment = without_foreign_settings() | {
-            "SPICEDB_DATASTORE_CONN_URI": database_url,
+            "SPICEDB_DATASTORE_CONN_URI": with_parameters(database_url, parameters),
             "SPICEDB_GRPC_PRESHARED_KEY": key,
         }
 
@@ -92,6 +106,13 @@ def without_foreign_settings() -> dict[str, str]:
     """Return our environment without our secrets and without the settings of another SpiceDB."""
     excluded = ("SPICEDB_", PREFIX)
     return {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
+
+
+def with_parameters(url: str, parameters: Mapping[str, str]) -> str:
+    """Return a libpq URL with further parameters."""
+    parts = urlsplit(url)
+    query = "&".join(filter(None, [parts.query, urlencode(parameters)]))
+    return parts._replace(query=query).geturl()
 
 
 def is_serving(channel: grpc.Channel) -> bool:

@@ -111,7 +111,7 @@ class HolderKind(StrEnum):
 
 
 class Grant(RelationshipSource):
-    """An action on one object, granted to a member or a team, perhaps with an end.
+    """An action or a role on one object, granted to a member or a team, perhaps with an end.
 
     It ends with the membership, the team or the object at the latest.
     """
@@ -148,7 +148,7 @@ class Grant(RelationshipSource):
     type: Mapped[str] = mapped_column(primary_key=True)
     resource_id: Mapped[ResourceId] = mapped_column(primary_key=True)
     action: Mapped[str] = mapped_column(primary_key=True)
-    """A permission of the object's type, such as `edit`."""
+    """A permission of the object's type, such as `edit`, or one of its roles, such as `editor`."""
     holder_kind: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str] = mapped_column(primary_key=True)
     """The id of the member or the team."""
@@ -181,11 +181,12 @@ class Grant(RelationshipSource):
 
     @classmethod
     def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Return whether it grants an action on an object to a user or a team."""
+        """Return whether it grants an action or a role on an object to a user or a team."""
         resource, tenant = relationship.resource, tenant_of(relationship.resource)
         if resource.type not in catalog.types or local_id(resource, tenant) is None:
             return False
-        granted = {f"granted_{verb}" for verb in catalog.types[resource.type].actions}
+        kind = catalog.types[resource.type]
+        granted = {f"granted_{name}" for name in (*kind.actions, *kind.roles)}
         subject = relationship.subject
         return relationship.relation in granted and (is_user(subject) or is_team(subject, tenant))
 
