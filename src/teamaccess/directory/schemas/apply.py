@@ -8,6 +8,7 @@ from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
 from teamaccess.changes.events.organizations import SchemaApplied
 from teamaccess.common.errors import Conflict
+from teamaccess.delivery.stopped import retry_after_schema
 from teamaccess.directory.roles.ids import refuse_taken
 from teamaccess.engine import Engine, EngineRefused
 from teamaccess.ledger import Attribution
@@ -42,7 +43,8 @@ async def apply_schema(
     """Write the catalog's schema to SpiceDB if it has another one; return how the two differed.
 
     The schema is recorded as in force from now on, unless the newest row says so already. That repairs an
-    earlier attempt that was stopped between SpiceDB and the commit. SpiceDB itself refuses a schema that
+    earlier attempt that was stopped between SpiceDB and the commit. Organizations that a missing schema
+    stopped are handed over to the workers again. SpiceDB itself refuses a schema that
     would orphan relationships. Raises RoleIdsTaken and SchemaRefused.
     """
     schema = catalog.schema()
@@ -57,8 +59,11 @@ async def apply_schema(
                 token = await engine.write_schema(schema)
             except EngineRefused as refused:
                 raise SchemaRefused(cause=refused.message) from refused
-        if await _newest(change.session) != (catalog.version, schema):
+        retried = await retry_after_schema(change.session)
+        is_new = await _newest(change.session) != (catalog.version, schema)
+        if is_new:
             await _keep(change, catalog, schema, token)
+        if is_new or retried:
             await ledger.commit(change)
     return differences
 
