@@ -1,5 +1,22 @@
-"""`python -m teamaccess` is the command `teamaccess`."""
+"""The command `teamaccess`, also as `python -m teamaccess`."""
 
-from teamaccess.cli.main import app
+import sys
 
-app()
+
+def main() -> None:
+    """Run the command. Without the extra `server` nothing of it is installed, and this says so."""
+    try:
+        from teamaccess.cli.main import app
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.partition(".")[0] == "teamaccess":
+            raise  # a broken installation of ours
+        sys.stderr.write(
+            f"The command needs the server's packages, and {missing.name} is not installed. "
+            "Run: pip install 'teamaccess[server]'\n"
+        )
+        sys.exit(2)
+    app()
+
+
+if __name__ == "__main__":
+    main()

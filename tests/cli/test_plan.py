@@ -144,6 +144,44 @@ async def test_an_organization_that_cannot_be_asked_does_not_stop_the_others(
     assert left_out.startswith(acme.id)
 
 
+async def test_pending_offers_of_a_role_that_goes_are_listed(
+    run: Run, acme: Organization, globex: Organization, tmp_path: Path
+) -> None:
+    """Nobody holds the role, so no relationship shows that it is used."""
+    file = tmp_path / "fintoc.yaml"
+    document = yaml.safe_load(find_catalog_file("fintoc").read_text())
+    del document["roles"]["product"]
+    for resource in document["resources"].values():
+        for action in resource["actions"].values():
+            action["roles"] = [each for each in action["roles"] if each != "product"]
+    file.write_text(yaml.safe_dump(document))
+    only = ("--organization", acme.id, "--organization", globex.id)
+    assert (await run("schema", "plan", str(file), *only)).exit_code == 0
+
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    invited = (await acme.invite("eve", ["product", "support"])).json()["id"]
+    asked = await bob.ask(
+        "POST",
+        f"{acme.path}/access-requests",
+        json={"role": "product", "hours": 1, "reason": "a review"},
+    )
+    cancelled = (await acme.invite("max", ["product"])).json()["id"]
+    await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{cancelled}")
+
+    reported = await run("schema", "plan", str(file), *only)
+    assert reported.exit_code == 1, reported.output
+    assert f"{acme.id}: the invitation {invited} offers product" in reported.stdout
+    assert f"the access request {asked.json()['id']} asks for product" in reported.stdout
+    assert cancelled not in reported.stdout
+    assert globex.id not in reported.stdout
+    as_json = await run("schema", "plan", str(file), *only, "--json")
+    offers = json.loads(as_json.stdout.splitlines()[-1])["offers"]
+    assert [(each["kind"], each["id"]) for each in offers] == [
+        ("access_request", asked.json()["id"]),
+        ("invitation", invited),
+    ]
+
+
 async def test_audit_commands_answer_for_a_past_time(run: Run, acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     then = (await acme.deployment.service.now()).isoformat()

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.local.dev_process import StartDev, refusal
 
@@ -17,6 +18,20 @@ def test_dev_json_lists_all_addresses_and_only_its_owner_reads_it(
     assert stat.S_IMODE((home / "dev.json").stat().st_mode) == 0o600
     assert {child.name() for child in dev.children} >= {"postgres", "spicedb"}
     assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY", "grpc_proxy"])
+def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
+    start_dev: StartDev, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Nothing listens at the proxy's address, so each request to it would fail."""
+    for each in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    dev = start_dev()
+    with monkeypatch.context() as ours:
+        ours.delenv(name)  # the test's own client would use it
+        assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
 
 
 def test_data_and_tokens_survive_a_kill_of_all_processes(start_dev: StartDev) -> None:

@@ -178,7 +178,7 @@ async def test_an_old_invitation_to_an_operators_role_or_an_unknown_role_gives_n
 ) -> None:
     for role, status, code in (
         ("administrator", 403, "operator_only_role"),
-        ("wizard", 409, "inviter_lost_rights"),
+        ("wizard", 409, "offered_role_gone"),
     ):
         id = (await acme.invite(f"bob-{role}", ["support"])).json()["id"]
         await acme.replace_offered_roles(id, [role])

@@ -7,12 +7,14 @@ from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from teamaccess.cli.refusals import EXIT_FAILED, print_refusal, refuse_broken_text
 from teamaccess.cli.repeated_options import refuse_repeated_options
 from teamaccess.cli.streams import harden_streams
 from teamaccess.cli.terminal import echo
+from teamaccess.common.errors import Conflict
 
 COMMANDS = {
     "dev": "dev",
@@ -44,9 +46,10 @@ class Subcommands(TyperGroup):
             # Typer suggests similar names from these
             self.commands = {name: TyperCommand(name) for name in COMMANDS}
             return None
-        command = typer.main.get_command(
-            import_module(f"teamaccess.cli.commands.{COMMANDS[cmd_name]}").app
-        )
+        try:
+            command = typer.main.get_command(_module(cmd_name).app)
+        except MissingExtra as missing:  # the list of commands and its help still work
+            return _refusing(cmd_name, missing)
         command.name = cmd_name
         for each in (command, *getattr(command, "commands", {}).values()):
             each.help = _unwrapped(each.help or "")
@@ -66,6 +69,38 @@ class Subcommands(TyperGroup):
             print_refusal(refusal, as_json="--json" in words)
             sys.exit(EXIT_FAILED)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+class MissingExtra(Conflict):
+    """A command needs packages that this installation does not have."""
+
+    message = (
+        "`teamaccess {command}` needs packages that are not installed ({module}). Run: "
+        "pip install 'teamaccess[{extra}]'"
+    )
+
+
+def _module(command: str) -> Any:
+    """Import and return a command's module. Raises MissingExtra."""
+    try:
+        return import_module(f"teamaccess.cli.commands.{COMMANDS[command]}")
+    except ModuleNotFoundError as missing:
+        name = missing.name or ""
+        if name.partition(".")[0] == "teamaccess":
+            raise  # a mistake of ours
+        extra = "embedded" if command == "dev" else "server"
+        raise MissingExtra(command=command, module=name, extra=extra) from None
+
+
+def _refusing(name: str, missing: MissingExtra) -> TyperCommand:
+    """Return a command that accepts any arguments, and refuses with the extra to install."""
+
+    def refuse() -> NoReturn:
+        raise missing
+
+    anything = {"ignore_unknown_options": True, "allow_extra_args": True}
+    # without the escape, rich would take `[embedded]` for its markup
+    return TyperCommand(name, callback=refuse, help=escape(str(missing)), context_settings=anything)
 
 
 def _unwrapped(help: str) -> str:

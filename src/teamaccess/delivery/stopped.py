@@ -1,6 +1,6 @@
 """Stopped organizations: record a refused entry, and retry or skip it."""
 
-from sqlalchemy import bindparam, func, update
+from sqlalchemy import bindparam, func, or_, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from teamaccess.delivery import queue
@@ -23,6 +23,36 @@ SKIP = _AT.values(
 RETRY = _OF.where(LedgerApplication.status == ApplicationStatus.REFUSED).values(
     status=ApplicationStatus.PENDING, refusal=None
 )
+
+LACKING_SCHEMA = [
+    f"{reason}:%"
+    for reason in (
+        "ERROR_REASON_UNKNOWN_RELATION_OR_PERMISSION",
+        "ERROR_REASON_INVALID_SUBJECT_TYPE",
+    )
+]
+"""How SpiceDB's refusals begin if its schema has no place for a relationship."""
+RETRY_AFTER_SCHEMA = (
+    update(LedgerApplication)
+    .where(
+        LedgerApplication.status == ApplicationStatus.REFUSED,
+        or_(*(LedgerApplication.refusal.like(pattern) for pattern in LACKING_SCHEMA)),
+    )
+    .values(status=ApplicationStatus.PENDING, refusal=None)
+    .returning(LedgerApplication.organization_id)
+)
+
+
+async def retry_after_schema(connection: AsyncConnection | AsyncSession) -> list[OrganizationId]:
+    """Hand refused entries over to the workers again, if a schema lacked a place for them.
+
+    It is for the moment when SpiceDB has received another schema. An entry without a place in that one
+    stops its organization again. Returns the organizations.
+    """
+    retried = [OrganizationId(each) for each in await connection.scalars(RETRY_AFTER_SCHEMA)]
+    for organization in retried:
+        await queue.hand_over(connection, organization)
+    return retried
 
 
 async def stop(connection: AsyncConnection, refused: PositionRefused) -> None:

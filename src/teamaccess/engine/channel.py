@@ -6,6 +6,8 @@ from pathlib import Path
 import grpc
 from grpc.aio import Channel
 
+from teamaccess.common.urls import is_local_endpoint
+
 # SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call is safe to
 # retry: reads change nothing, and a repeated write is refused because of its marker.
 RETRY = json.dumps(
@@ -36,7 +38,7 @@ def channel(endpoint: str, tls_ca: Path | None, *, tls: bool = False) -> Channel
     With `tls_ca` or `tls` it is encrypted. Without `tls_ca`, gRPC's own list of public authorities is
     used. The settings decide where plaintext is allowed.
     """
-    options = [
+    options: list[tuple[str, str | int]] = [
         ("grpc.service_config", RETRY),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
@@ -45,5 +47,9 @@ def channel(endpoint: str, tls_ca: Path | None, *, tls: bool = False) -> Channel
     if tls_ca is None and not tls:
         # SECURITY: a proxy named in the environment could read the key
         return grpc.aio.insecure_channel(endpoint, [*options, ("grpc.enable_http_proxy", 0)])
+    if is_local_endpoint(endpoint):
+        options.append(
+            ("grpc.enable_http_proxy", 0)
+        )  # a proxy cannot reach this machine's loopback
     authority = tls_ca.read_bytes() if tls_ca is not None else None
     return grpc.aio.secure_channel(endpoint, grpc.ssl_channel_credentials(authority), options)

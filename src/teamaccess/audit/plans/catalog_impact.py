@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from teamaccess.audit.plans.open_offers import OpenOffer, find_open_offers
 from teamaccess.audit.plans.plan import Plan, plan
 from teamaccess.audit.sources import AuditSources
 from teamaccess.catalog import Catalog
@@ -26,6 +27,8 @@ class CatalogImpact:
     """The version of the catalog that is in force."""
     affected: list[Plan] = field(default_factory=list)
     """Plans of the organizations in which it changes somebody's actions or orphans a relationship."""
+    offers: list[OpenOffer] = field(default_factory=list)
+    """Pending invitations and access requests that name something which the catalog does not have."""
     left_out: list[str] = field(default_factory=list)
     """The organizations that could not be planned, each with the reason."""
 
@@ -46,6 +49,8 @@ async def plan_everywhere(
     if applied is not None:
         sources = replace(sources, catalog=applied.catalog)
     impact = CatalogImpact(sources.catalog.version)
+    async with sources.reads() as session:
+        impact.offers = await find_open_offers(session, organizations, sources.catalog, catalog)
     for organization in organizations:
         try:
             made = await plan(sources, ledger, organization, [], catalog)

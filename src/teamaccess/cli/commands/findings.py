@@ -58,6 +58,12 @@ KIND_TEXTS = {
         "teamaccess schema apply; review the changes made in the meantime; "
         "teamaccess findings resolve {id} --reason TEXT",
     ),
+    FindingKind.UNWATCHED: KindTexts(
+        "unwatched time",
+        "unwatched times",
+        "teamaccess findings list",
+        "teamaccess reconcile; teamaccess findings resolve {id} --reason TEXT",
+    ),
     FindingKind.OTHER_HISTORY: KindTexts(
         "other history",
         "other histories",

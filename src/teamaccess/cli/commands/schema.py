@@ -17,7 +17,7 @@ from teamaccess.catalog import (
     find_catalog_file,
     load_catalog,
 )
-from teamaccess.cli.commands.plan import AsMarkdown, exit_code, show
+from teamaccess.cli.commands.plan import CHANGES, AsMarkdown, exit_code, show
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Conflict
 from teamaccess.common.progress import Meter
@@ -124,9 +124,11 @@ def plan_catalog(
     """Show who would gain and lose which action under another catalog. Nothing is written.
 
     The catalog is compared with the one that was applied last. Only organizations with affected people
-    are shown. With --json, the last line names the two catalogs.
+    are shown, and pending invitations and access requests that name a role or an action which goes. With
+    --json, the last line names the two catalogs and those.
 
-    Exits with 0 if nobody is affected, with 1 if somebody is or the catalog has no place for something,
+    Exits with 0 if nobody is affected, with 1 if somebody or something pending is, or the catalog has no
+    place for something,
     and with 2 if an organization could not be planned or the id of a role is taken.
     """
 
@@ -145,15 +147,17 @@ def plan_catalog(
             "instead_of": found.instead_of,
             "organizations": len(ids),
             "affected": len(found.affected),
+            "offers": [asdict(offer) for offer in found.offers],
         }
 
     found, compared = with_service(work)
     plans = list(map(PlanView.of, found.affected))
     show(plans, as_markdown=as_markdown, as_json=as_json)
-    print_result(as_json, SUMMARY.format(**compared), **compared)
+    summary = [*map(str, found.offers), SUMMARY.format(**compared)]
+    print_result(as_json, "\n".join(summary), **compared)
     if found.left_out:
         raise NotAllPlanned(organizations=found.left_out)
-    raise typer.Exit(exit_code(plans))
+    raise typer.Exit(CHANGES if found.offers else exit_code(plans))
 
 
 def _paths(names: list[str] | None) -> Iterator[Path]:

@@ -73,6 +73,12 @@ class InviterLostRights(Conflict):
     message = "The person who invited you can no longer give these roles. Ask for a new invitation."
 
 
+class OfferedRoleGone(Conflict):
+    """The catalog or the organization no longer has a role that the invitation offers."""
+
+    message = "The role {role!r} of this invitation no longer exists. Ask for a new invitation."
+
+
 class InvitationUnexplained(Conflict):
     """The invitation differs from the event that records it: somebody changed it in the database."""
 
@@ -118,7 +124,8 @@ async def accept(
 
     The inviter is authorized again: they must still be able to invite, and hold every action offered.
     Raises UnknownInvitationToken, InvitationUnexplained, OnlyInPerson, AcceptsForSomebodyElse,
-    SignInToAccept, InvitationEnded, InviterLostRights, OperatorOnlyRole, AlreadyMember and LimitReached.
+    SignInToAccept, InvitationEnded, InviterLostRights, OfferedRoleGone, OperatorOnlyRole, AlreadyMember
+    and LimitReached.
     """
     organization = change.organization
     invitation = await find_invitation(change, id)
@@ -189,10 +196,15 @@ async def _invited_user(
 
 
 async def _authorize_inviter(change: OrganizationChange, invitation: Invitation) -> None:
-    """Apply the rules of sending the invitation again, now; raises InviterLostRights."""
+    """Apply the rules of sending the invitation again, now.
+
+    Raises InviterLostRights and OfferedRoleGone.
+    """
     try:
         await authorize_inviter(change, invitation)
-    except (UnknownOrganization, MissingPermission, RoleBeyondGiver, UnknownRole) as lost:
+    except UnknownRole as gone:
+        raise OfferedRoleGone(role=gone.facts["role"]) from gone
+    except (UnknownOrganization, MissingPermission, RoleBeyondGiver) as lost:
         raise InviterLostRights from lost
 
 

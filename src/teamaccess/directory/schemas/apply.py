@@ -9,6 +9,7 @@ from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
 from teamaccess.changes.events.organizations import SchemaApplied
 from teamaccess.common.errors import Conflict, Unavailable
+from teamaccess.delivery.stopped import retry_after_schema
 from teamaccess.directory.roles.ids import refuse_taken
 from teamaccess.engine import Engine, EngineRefused
 from teamaccess.ledger import Attribution, NotCommitted, OutcomeUnknown
@@ -51,8 +52,9 @@ async def apply_schema(
     """Write the catalog's schema to SpiceDB if it has another one; return how the two differed.
 
     The schema is recorded as in force from now on, unless the newest row says so already. That repairs an
-    earlier attempt that was stopped between SpiceDB and the commit. SpiceDB itself refuses a schema that
-    would orphan relationships. Raises RoleIdsTaken, SchemaRefused and SchemaUnrecorded.
+    earlier attempt that was stopped between SpiceDB and the commit. Organizations that a missing schema
+    stopped are handed over to the workers again. SpiceDB itself refuses a schema that would orphan
+    relationships. Raises RoleIdsTaken, SchemaRefused and SchemaUnrecorded.
     """
     schema = catalog.schema()
     async with ledger.change(attribution) as change:
@@ -67,8 +69,11 @@ async def apply_schema(
             except EngineRefused as refused:
                 raise SchemaRefused(cause=refused.message) from refused
         try:
-            if await _newest(change.session) != (catalog.version, schema):
+            retried = await retry_after_schema(change.session)
+            is_new = await _newest(change.session) != (catalog.version, schema)
+            if is_new:
                 await _keep(change, catalog, schema, token)
+            if is_new or retried:
                 await ledger.commit(change)
         except (NotCommitted, OutcomeUnknown, SQLAlchemyError, OSError) as cause:
             if token is None:

@@ -94,6 +94,8 @@ class WatchCursor(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, server_default="1")
     zed_token: Mapped[str]
+    saved_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
+    """When the cursor was last saved. Every write before it has been checked."""
 
 
 class WatchedLedger(Base):

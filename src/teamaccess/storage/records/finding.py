@@ -35,13 +35,19 @@ class FindingKind(StrEnum):
     """SpiceDB reported a write that no ledger entry and no run explains."""
     FOREIGN_SCHEMA = "foreign_schema"
     """SpiceDB received a schema that `schema apply` did not record. This stops changes."""
+    UNWATCHED = "unwatched"
+    """SpiceDB could not report its writes since the watcher's cursor. Nobody saw those writes."""
     OTHER_HISTORY = "other_history"
     """SpiceDB and the ledger have different histories, because one of them was replaced or restored."""
 
     @property
     def is_state(self) -> bool:
         """Whether the finding is a state that may end and return, not a single occurrence."""
-        return self not in (FindingKind.FOREIGN_WRITE, FindingKind.FOREIGN_SCHEMA)
+        return self not in (
+            FindingKind.FOREIGN_WRITE,
+            FindingKind.FOREIGN_SCHEMA,
+            FindingKind.UNWATCHED,
+        )
 
 
 class Finding(Base):
@@ -54,7 +60,7 @@ class Finding(Base):
     __tablename__ = "findings"
     __table_args__ = (
         CheckConstraint(
-            "(resolved_by IS NOT NULL) = (kind IN ('foreign_write', 'foreign_schema')"
+            "(resolved_by IS NOT NULL) = (kind IN ('foreign_write', 'foreign_schema', 'unwatched')"
             " AND resolved_at IS NOT NULL)",
             name="resolved_by",
         ),

@@ -14,7 +14,9 @@ from teamaccess.common.process import should_continue
 from teamaccess.delivery.provenance import runs
 from teamaccess.delivery.provenance.writes import WriteClaim, group_by_tenant
 from teamaccess.delivery.relay import OUTAGES
+from teamaccess.delivery.stopped import retry_after_schema
 from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
+from teamaccess.ledger import database_time
 from teamaccess.service import Service
 from teamaccess.storage import FindingKind, Reconciliation, WatchCursor
 from teamaccess.storage.advisory_locks import DeploymentLock, try_lock_for_session
@@ -53,9 +55,10 @@ WITH seen AS (
   FROM organizations WHERE id = ANY (CAST(:rebuilt AS text[]))
   ON CONFLICT (organization_id) DO UPDATE SET asked_at = clock_timestamp()
 )
-INSERT INTO watch_cursor (id, zed_token) VALUES (1, :zed_token)
-ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token
+INSERT INTO watch_cursor (id, zed_token, saved_at) VALUES (1, :zed_token, clock_timestamp())
+ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token, saved_at = excluded.saved_at
 """)
+UNWATCHED = text("SELECT saved_at AS since, clock_timestamp() AS now FROM watch_cursor")
 NOTHING = Judgement(WriteClaim())
 INCOMPLETE = "it marks a position as delivered without the updates of the position"
 MOVED = "somebody changed the watcher's cursor in the database, so writes may have been missed"
@@ -120,6 +123,7 @@ class Watcher:
                 await self._schemas.check_if_due()
                 if observed.schema_updated:
                     await self._schemas.check_written(observed.zed_token)
+                    await self._retry_stopped()
                 judgement = NOTHING
                 if observed.updates or observed.unreadable:
                     judgement = await self._judge(observed)
@@ -129,14 +133,15 @@ class Watcher:
                 raise
         except EngineRefused as refused:
             log.error("watch_restarted", cause=str(refused))
-            await self._schemas.record_gap(since, str(refused))
+            await self._record_gap(since, str(refused))
             await self._discard_cursor()
         except TooLarge as too_large:
             log.error("watch_restarted", cause=str(too_large))
-            await self._schemas.record_gap(since, str(too_large))
+            await self._record_gap(since, str(too_large))
             await self._record_finding(ANY_ORGANIZATION, {"why": str(too_large), "after": since})
             await self._discard_cursor()
 
+<<<<<<< HEAD
     async def _continue_from(self, session: AsyncSession, stored: str | None) -> str | None:
         """Return the cursor to continue from, and record a finding if somebody else changed it.
 
@@ -150,6 +155,30 @@ class Watcher:
         log.error("watch_cursor_moved", after=self._place)
         await record_finding(session, FindingKind.FOREIGN_WRITE, ANY_ORGANIZATION, details)
         return self._place or stored
+=======
+    async def _retry_stopped(self) -> None:
+        """Retry the organizations that a missing schema stopped: this schema may have what they need."""
+        async with self._service.reads() as session:
+            if retried := await retry_after_schema(session):
+                log.info("stopped_organizations_retried", organizations=retried)
+
+    async def _record_gap(self, since: str | None, why: str) -> None:
+        """Record that nobody saw the writes since the cursor: neither relationships nor schemas.
+
+        SpiceDB may have discarded those revisions, or it was restored from a backup.
+        """
+        await self._schemas.record_gap(since, why)
+        async with self._service.reads() as session:
+            times = (await session.execute(UNWATCHED)).one_or_none()
+            details = {
+                "from": times.since.isoformat() if times and times.since else None,
+                "to": (times.now if times else await database_time(session)).isoformat(),
+                "why": why,
+                "after": since,
+            }
+            log.error("unwatched", **details)
+            await record_finding(session, FindingKind.UNWATCHED, ANY_ORGANIZATION, details)
+>>>>>>> settings
 
     async def _judge(self, observed: ObservedWrite) -> Judgement:
         """Judge a write, and record findings about its foreign updates."""

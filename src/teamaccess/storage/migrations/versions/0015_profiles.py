@@ -8,7 +8,7 @@ from alembic import op
 from teamaccess.storage.migrations import run_script
 
 revision = "0015"
-down_revision = "0013"
+down_revision = "0014"
 
 STORED = sa.text("SELECT id, email FROM users WHERE email ~ '[^ -~]' ORDER BY created_at, id")
 LOWER = sa.text(

@@ -3,7 +3,7 @@
 from teamaccess.storage.migrations import run_script
 
 revision = "0017"
-down_revision = "0013"
+down_revision = "0016"
 
 
 def upgrade() -> None:

