@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, cut_to_limits
 
-NUMBERED = re.compile(r"\{(?P<fact>\w+)\}(?: (?!is |was |has )[a-z]+){0,2}? [a-z]{3,}s\b")
+NUMBERED = re.compile(
+    r"\{(?P<fact>\w+)\}(?: (?!is |was |has |to )[a-z]+){0,2}? [a-z]{2,}[a-rt-z]s\b"
+)
 """A number in a message with its noun in the plural, such as `{open} open requests`."""
 ITEM = "item"
 """The fact that names the item of a request with many, counted from 1."""
