@@ -141,7 +141,6 @@ class Watcher:
             await self._record_finding(ANY_ORGANIZATION, {"why": str(too_large), "after": since})
             await self._discard_cursor()
 
-<<<<<<< HEAD
     async def _continue_from(self, session: AsyncSession, stored: str | None) -> str | None:
         """Return the cursor to continue from, and record a finding if somebody else changed it.
 
@@ -155,7 +154,7 @@ class Watcher:
         log.error("watch_cursor_moved", after=self._place)
         await record_finding(session, FindingKind.FOREIGN_WRITE, ANY_ORGANIZATION, details)
         return self._place or stored
-=======
+
     async def _retry_stopped(self) -> None:
         """Retry the organizations that a missing schema stopped: this schema may have what they need."""
         async with self._service.reads() as session:
@@ -178,7 +177,6 @@ class Watcher:
             }
             log.error("unwatched", **details)
             await record_finding(session, FindingKind.UNWATCHED, ANY_ORGANIZATION, details)
->>>>>>> settings
 
     async def _judge(self, observed: ObservedWrite) -> Judgement:
         """Judge a write, and record findings about its foreign updates."""
