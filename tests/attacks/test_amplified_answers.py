@@ -11,7 +11,7 @@ import pytest
 from teamaccess.catalog import InvalidCatalog, find_catalog_file, read_catalog
 from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
 from teamaccess.common.errors import Invalid
-from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, suggest_names
+from teamaccess.common.sentences.excerpts import LONGEST_QUOTE, MOST_LISTED, suggest_names
 from tests.api.requests import ASKS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization

@@ -10,7 +10,7 @@ import pytest
 
 import teamaccess
 from teamaccess.access.giving import EndTooFar
-from teamaccess.common.errors import Conflict, TeamaccessError
+from teamaccess.common.errors import SENTENCES, Conflict, TeamaccessError
 from teamaccess.directory.access_requests.ask import TooManyOpenRequests
 from teamaccess.directory.roles.remove import RoleInUse
 from tests.support.errors import FAMILIES, product_errors
@@ -64,7 +64,7 @@ def test_each_place_that_raises_an_error_gives_the_facts_of_its_message() -> Non
         raised.add(name)
         missing = placeholders(ERRORS[name].message) - facts
         assert not missing, f"{where} raises {name} without {missing}"
-        message = ERRORS[name].message.format(**dict.fromkeys(facts, "x"))
+        message = SENTENCES.format(ERRORS[name].message, **dict.fromkeys(facts, 2))
         assert "{" not in message
     assert raised == set(ERRORS)
 
@@ -119,15 +119,15 @@ def test_a_code_is_the_name_of_the_class_unless_the_class_sets_one() -> None:
 class TooLate(Conflict):
     """For the test of plurals."""
 
-    message = "{days} days, {open} open access requests, {day} has {days} and {listed}."
+    message = "{days:day}, {open:open access request}, {day} has {days} and {listed}."
 
 
 def test_a_message_has_the_plural_of_its_numbers() -> None:
     late = TooLate(days=1, open=2, day=1, listed=["a"])
     assert str(late) == "1 day, 2 open access requests, 1 has 1 and a."
     assert late.facts["days"] == 1
-    late = TooLate(days=0, open=1, day=True, listed=[])
-    assert str(late) == "0 days, 1 open access request, True has 0 and ."
+    late = TooLate(days=0, open=1, day="x", listed=[])
+    assert str(late) == "0 days, 1 open access request, x has 0 and ."
 
 
 def test_messages_name_one_of_each_in_the_singular() -> None:

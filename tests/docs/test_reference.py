@@ -24,7 +24,7 @@ from teamaccess.catalog import errors as catalog_errors
 from teamaccess.catalog import reader
 from teamaccess.changes import change_queue, ledger
 from teamaccess.cli.main import COMMANDS, app
-from teamaccess.common import excerpts, text
+from teamaccess.common.sentences import excerpts, text
 from teamaccess.common.errors import TeamaccessError, TooMany
 from teamaccess.common.limits import Limits
 from teamaccess.common.settings import Settings

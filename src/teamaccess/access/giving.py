@@ -58,7 +58,7 @@ class EndTooFar(Invalid):
     """`expires_at` is later than the catalog's `longest_days` allow."""
 
     message = (
-        "expires_at can be at most {days} days ahead; got {until}. Leave it out for access "
+        "expires_at can be at most {days:day} ahead; got {until}. Leave it out for access "
         "without an end."
     )
 

@@ -18,9 +18,9 @@ from teamaccess.api.identity.callers import Operator, attribution
 from teamaccess.changes.commit_outcome import may_have_changed
 from teamaccess.changes.events.users import Refused
 from teamaccess.common import errors
-from teamaccess.common.excerpts import cut_to_limits, excerpt
 from teamaccess.common.postgres.connect import sqlstate
 from teamaccess.common.postgres.outages import is_outage
+from teamaccess.common.sentences.excerpts import cut_to_limits, excerpt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
 from teamaccess.storage import Event, is_organization_id

@@ -13,7 +13,7 @@ from typing import TypeVar
 import yaml
 
 from teamaccess.catalog.errors import Mistakes
-from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
+from teamaccess.common.sentences.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
 from teamaccess.common.text import is_plain
 
 TEXT = "tag:yaml.org,2002:str"

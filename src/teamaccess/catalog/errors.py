@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from teamaccess.common.excerpts import excerpt
+from teamaccess.common.sentences.excerpts import excerpt
 
 MOST_MISTAKES = 50
 """Mistakes that are kept. The others are only counted."""

@@ -7,7 +7,7 @@ from typing import get_args
 
 from teamaccess.catalog.document import Block, LocatedText
 from teamaccess.catalog.model import GrantedBy, Level
-from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
+from teamaccess.common.sentences.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
 
 MOST_HOLDERS = 50_000
 """SECURITY: the pairs of an action and a role that holds it, in one catalog. `includes` and `levels` let

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from teamaccess.catalog.document import Block, LocatedText
-from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt
+from teamaccess.common.sentences.excerpts import LONGEST_QUOTED_NAME, excerpt
 
 NAME = re.compile(r"[a-z]([a-z0-9_]*[a-z0-9])?")
 SHORTEST, LONGEST = 3, 64

@@ -37,7 +37,7 @@ from teamaccess.catalog.model import (
     giving_permission,
 )
 from teamaccess.catalog.names import LONGEST, DefinitionNames
-from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
+from teamaccess.common.sentences.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
 
 LONGEST_DAYS = 1826
 """Five years."""

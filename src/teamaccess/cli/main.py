@@ -75,8 +75,8 @@ class MissingExtra(Conflict):
     """A command needs packages that this installation does not have."""
 
     message = (
-        "`teamaccess {command}` needs packages that are not installed ({module}). Run: "
-        "pip install 'teamaccess[{extra}]'"
+        "`teamaccess {command}` needs packages that are not installed ({module}). Install them with "
+        "pip install 'teamaccess[{extra}]'."
     )
 
 

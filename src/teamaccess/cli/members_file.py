@@ -10,8 +10,9 @@ from typing import NamedTuple
 from teamaccess.access.giving import OperatorOnlyRole
 from teamaccess.access.holdings import RoleSet
 from teamaccess.common.errors import Invalid, TeamaccessError
-from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt
-from teamaccess.common.text import LONGEST_NAME, clean, pluralize
+from teamaccess.common.sentences.excerpts import LONGEST_QUOTED_NAME, excerpt
+from teamaccess.common.sentences.plurals import pluralize
+from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.members.imports import Newcomer
 from teamaccess.directory.users.addresses import normalise
 from teamaccess.storage import RoleId

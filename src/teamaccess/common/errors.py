@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, cut_to_limits
+from teamaccess.common.sentences.excerpts import LONGEST_QUOTE, MOST_LISTED, cut_to_limits
+from teamaccess.common.sentences.plurals import SentenceFormatter
 
-NUMBERED = re.compile(
-    r"\{(?P<fact>\w+)\}(?: (?!is |was |has |to )[a-z]+){0,2}? [a-z]{2,}[a-rt-z]s\b"
-)
-"""A number in a message with its noun in the plural, such as `{open} open requests`."""
+SENTENCES = SentenceFormatter()
 ITEM = "item"
 """The fact that names the item of a request with many, counted from 1."""
 
@@ -23,8 +21,8 @@ class TeamaccessError(Exception):
     """A request that is refused. The docstring of each class says when, and what helps."""
 
     message: ClassVar[str] = "This can't be done."
-    """What people read: the cause, then the way out. `{name}` stands for the fact of that name.
-    A noun directly behind a number is written in the plural, and shown in the singular for one."""
+    """What people read: the cause, then the way out. `{name}` stands for the fact of that name,
+    and `{open:open request}` for a number with its noun, in the plural unless the number is one."""
 
     code: ClassVar[str] = "teamaccess_error"
     """The stable name of the situation, such as `last_administrator`.
@@ -62,15 +60,8 @@ class TeamaccessError(Exception):
             name: self._listed(name, fact) if isinstance(fact, list) else fact
             for name, fact in self.facts.items()
         }
-        sentence = NUMBERED.sub(self._in_singular, self.message).format(**written)
+        sentence = SENTENCES.format(self.message, **written)
         return f"Item {self.facts[ITEM]}: {sentence}" if ITEM in self.facts else sentence
-
-    def _in_singular(self, number: re.Match[str]) -> str:
-        """Return "{days} day" of a message for a fact of one day, and all others unchanged."""
-        fact = self.facts.get(number["fact"])
-        return (
-            number[0].removesuffix("s") if fact == 1 and not isinstance(fact, bool) else number[0]
-        )
 
     def _listed(self, name: str, fact: list[Any]) -> str:
         listed, left_out = ", ".join(map(str, fact)), self.facts.get(f"{name}_left_out")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 from teamaccess.common.errors import Invalid
-from teamaccess.common.excerpts import LONGEST_LOCAL_QUOTE
+from teamaccess.common.sentences.excerpts import LONGEST_LOCAL_QUOTE
 
 OF_KUBERNETES = re.compile(
     r"TEAMACCESS_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)"

@@ -22,7 +22,7 @@ LONGEST_REASON = 1000
 class InvalidText(Invalid):
     """A name or a reason is empty, too long, or has control characters."""
 
-    message = "{field} must have 1 to {longest} characters and no control characters."
+    message = "{field} must have 1 to {longest:character} and no control characters."
 
 
 def clean(field: str, text: str, longest: int) -> str:
@@ -41,11 +41,6 @@ def is_plain(text: str) -> bool:
     """Whether people can see the text, and no character of it controls a terminal, a log or a page."""
     visible = any(c not in BLANK and unicodedata.category(c)[0] not in "MZ" for c in text)
     return visible and not any(map(_is_control_character, FLAG.sub("", text)))
-
-
-def pluralize(count: int, noun: str) -> str:
-    """Return "1 mistake", "2 mistakes"."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def escape_controls(text: str) -> str:

@@ -1,7 +1,7 @@
 """The errors of the local stack. Each sentence says how to solve the problem."""
 
 from teamaccess.common.errors import TeamaccessError
-from teamaccess.common.excerpts import LONGEST_LOCAL_QUOTE
+from teamaccess.common.sentences.excerpts import LONGEST_LOCAL_QUOTE
 
 
 class LocalStackFailed(TeamaccessError):

@@ -9,7 +9,7 @@ from litestar.openapi.spec import OpenAPIType, Schema
 
 from teamaccess.api.requests.allowed_values import allowed_in_query, one_of
 from teamaccess.common.errors import Invalid
-from teamaccess.common.excerpts import excerpt
+from teamaccess.common.sentences.excerpts import excerpt
 
 LONGEST_QUOTE = 100
 """How many characters of an unknown name the error repeats."""
@@ -27,7 +27,7 @@ class UnknownParameter(Invalid):
 class DuplicateParameter(Invalid):
     """A query parameter that takes one value is given more than once."""
 
-    message = "The query parameter {parameter!r} is given {count} times. Give it once."
+    message = "The query parameter {parameter!r} is given {count:time}. Give it once."
 
 
 class DescribedParameter(NamedTuple):

@@ -30,7 +30,7 @@ SENT_ONCE = {
 class DuplicateHeader(Invalid):
     """A header that takes one value is sent more than once; a proxy may read another one than we do."""
 
-    message = "The header {header} is sent {count} times. Send it once."
+    message = "The header {header} is sent {count:time}. Send it once."
 
 
 class ReceiveBody(ASGIMiddleware):

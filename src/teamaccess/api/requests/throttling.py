@@ -54,7 +54,7 @@ RECHECK_AFTER_SECONDS = 0.05
 class TooManyRequests(TooMany):
     """The caller exceeds the requests a second that the settings allow."""
 
-    message = "You have exceeded {limit} requests per second. Try again in {seconds} s."
+    message = "You have exceeded {limit:request} per second. Try again in {seconds} s."
 
     def __init__(self, limit: float, wait: float) -> None:
         self.retry_after = whole_seconds(wait)

@@ -30,7 +30,7 @@ class TooFewDescriptors(Unavailable):
     """The process may open too few files to serve even a few connections."""
 
     message = (
-        "This process can open {limit} files and needs at least {needed}. Raise the limit with "
+        "This process can open {limit:file} and needs at least {needed}. Raise the limit with "
         "`ulimit -n`, or with LimitNOFILE in systemd."
     )
 

@@ -26,14 +26,14 @@ class InvalidRequest(ConnectionRefusal):
 class RequestTimeout(ConnectionRefusal):
     """Headers and body did not arrive within the limit."""
 
-    message = "The request took too long to arrive. Send headers and body within {seconds} seconds."
+    message = "The request took too long to arrive. Send headers and body within {seconds:second}."
     status = HTTPStatus.REQUEST_TIMEOUT
 
 
 class BodyTooLarge(ConnectionRefusal):
     """The body exceeds the route's limit."""
 
-    message = "The request body is too large. At most {bytes} bytes are allowed."
+    message = "The request body is too large. At most {bytes:byte} are allowed."
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
@@ -41,7 +41,7 @@ class TargetTooLong(ConnectionRefusal):
     """Path and query exceed the server's limit."""
 
     message = (
-        "The request's path and query are too long. At most {bytes} bytes are allowed for both."
+        "The request's path and query are too long. At most {bytes:byte} are allowed for both."
     )
     status = HTTPStatus.REQUEST_URI_TOO_LONG
 
@@ -50,7 +50,7 @@ class HeadersTooLarge(ConnectionRefusal):
     """The request has too many headers, or too many bytes of them."""
 
     message = (
-        "The request headers are too large. At most {count} headers with {bytes} bytes in total"
+        "The request headers are too large. At most {count:header} with {bytes:byte} in total"
         " are allowed."
     )
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE

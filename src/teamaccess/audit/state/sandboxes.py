@@ -49,7 +49,7 @@ class TooLargeForSandbox(Conflict):
     """The organization has more relationships than a sandbox may hold in memory."""
 
     message = (
-        "{organization} had {relationships} relationships then; a sandbox can hold {most}. Ask "
+        "{organization} had {relationships:relationship} then; a sandbox can hold {most}. Ask "
         "about the present."
     )
 

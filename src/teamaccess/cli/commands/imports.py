@@ -9,7 +9,7 @@ from teamaccess.access.holdings import every_role
 from teamaccess.cli.members_file import COLUMNS, read_members
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.progress import Meter
-from teamaccess.common.text import pluralize
+from teamaccess.common.sentences.plurals import pluralize
 from teamaccess.directory.members.imports import ImportedBatch, import_members
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.service import Service

@@ -20,7 +20,8 @@ from teamaccess.cli.with_service import (
     with_service,
 )
 from teamaccess.common.progress import Meter
-from teamaccess.common.text import LONGEST_REASON, clean, pluralize
+from teamaccess.common.sentences.plurals import pluralize
+from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.delivery.status import LedgerStatus, ledger_status
 from teamaccess.directory.organizations.stopped import retry_stopped, skip_stopped
 from teamaccess.ledger.chains.heads import KeptHead, heads, read_kept_heads

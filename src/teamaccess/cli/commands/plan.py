@@ -16,7 +16,8 @@ from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import AsJson, operator_attribution, progress_of, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.common.formats.duplicates import read_yaml
-from teamaccess.common.text import LONGEST_REASON, clean, pluralize
+from teamaccess.common.sentences.plurals import pluralize
+from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 from teamaccess.views.plans import PlanView

@@ -10,7 +10,7 @@ from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.common.progress import Meter
-from teamaccess.common.text import pluralize
+from teamaccess.common.sentences.plurals import pluralize
 from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId

@@ -14,7 +14,7 @@ LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 class DuplicateKey(Invalid):
     """An object of a JSON body has a key twice."""
 
-    message = "The body has the key {key!r} {count} times in one object. Send it once."
+    message = "The body has the key {key!r} {count:time} in one object. Send it once."
 
 
 class DuplicateLine(ValueError):

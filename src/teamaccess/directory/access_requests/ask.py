@@ -43,7 +43,7 @@ class TooManyOpenRequests(TooMany):
     """The member has as many open requests as the settings allow."""
 
     message = (
-        "{user} has {open} open access requests in {organization}, which is the limit. Withdraw"
+        "{user} has {open:open access request} in {organization}, which is the limit. Withdraw"
         " one, or wait for a decision."
     )
 

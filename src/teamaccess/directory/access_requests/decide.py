@@ -59,7 +59,7 @@ class AskerInactive(Conflict):
 class LongerThanAsked(Invalid):
     """The approval gives more hours than requested."""
 
-    message = "{hours} hours are more than the {asked} that were requested. Give {asked} at most."
+    message = "{hours:hour} are more than the {asked} that were requested. Give {asked} at most."
 
 
 async def approve(

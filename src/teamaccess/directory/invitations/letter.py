@@ -3,7 +3,7 @@
 from email.utils import parseaddr
 from urllib.parse import urlencode, urlsplit
 
-from teamaccess.common.text import pluralize
+from teamaccess.common.sentences.plurals import pluralize
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.mail import Mail, Mailbox, without_links
 

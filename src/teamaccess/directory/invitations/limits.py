@@ -26,7 +26,7 @@ class TooManyInvitations(TooMany):
     """The organization has sent as many invitations within an hour as the settings allow."""
 
     message = (
-        "{organization} has sent {sent} invitations within an hour, which is the limit. Try "
+        "{organization} has sent {sent:invitation} within an hour, which is the limit. Try "
         "again later."
     )
     retry_after = 600
@@ -39,7 +39,7 @@ class SentTooOften(TooMany):
     """
 
     message = (
-        "{email} has been sent {most} invitations by {by} within a day, which is the limit. Try"
+        "{email} has been sent {most:invitation} by {by} within a day, which is the limit. Try"
         " again tomorrow."
     )
     retry_after = 86_400
@@ -56,7 +56,7 @@ class InvitedTooOften(TooMany):
     """The inviter has sent as many invitations within a day as the settings allow."""
 
     message = (
-        "You have sent {most} invitations within a day, which is the limit. Try again tomorrow."
+        "You have sent {most:invitation} within a day, which is the limit. Try again tomorrow."
     )
     retry_after = 86_400
 

@@ -23,8 +23,7 @@ class FoundedTooOften(TooMany):
     """The person has created as many organizations within a day as the settings allow."""
 
     message = (
-        "You have created {most} organizations within a day, which is the limit. Try again "
-        "tomorrow."
+        "You have created {most:organization} within a day, which is the limit. Try again tomorrow."
     )
     retry_after = 86_400
 
@@ -33,7 +32,7 @@ class TooManyOrganizations(Conflict):
     """The person has created as many organizations that still exist as the settings allow."""
 
     message = (
-        "You have created {most} organizations that still exist, which is the limit. Delete "
+        "You have created {most:organization} that still exist, which is the limit. Delete "
         "one, or ask an operator of this service to create the next one."
     )
 

@@ -23,8 +23,8 @@ class RoleInUse(Conflict):
     """The role to be deleted is held, offered or requested, and the request names no replacement."""
 
     message = (
-        "The role {role} is in use: by {members} members, {teams} teams, {invitations} "
-        "invitations and {access_requests} access requests. Name the role that replaces it, or "
+        "The role {role} is in use: by {members:member}, {teams:team}, {invitations:invitation} "
+        "and {access_requests:access request}. Name the role that replaces it, or "
         "`none`."
     )
 

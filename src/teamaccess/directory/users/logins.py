@@ -39,7 +39,7 @@ class LoginInUse(Conflict):
     """The login belongs to a user who has access of their own, so it cannot be given away."""
 
     message = (
-        "The login belongs to {user}, who is a member or an auditor. Remove that user everywhere "
+        "The login belongs to {user}, a member or an auditor. Remove that user everywhere "
         "first, or keep the login there."
     )
 
@@ -54,7 +54,7 @@ class InvalidLogin(Invalid):
     """The issuer or the subject has an impossible length or unprintable characters."""
 
     message = (
-        "An issuer and a subject have 1 to {longest} printable characters. Copy them from `iss` and "
+        "An issuer and a subject have 1 to {longest:printable character}. Copy them from `iss` and "
         "`sub` of the person's token."
     )
 

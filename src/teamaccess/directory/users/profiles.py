@@ -37,7 +37,7 @@ class AddressHasAnotherLogin(Conflict):
     """
 
     message = (
-        "The address {email} belongs to another user, who does not have this login. If you are that "
+        "The address {email} belongs to another user with another login. If you are that "
         "user, an operator of this service can give them your login: `teamaccess operator link-login "
         "{address} {login} --reason TEXT`. If the mailbox has a new owner, `teamaccess operator "
         "release-address {address} --reason TEXT` makes the address free."

@@ -14,7 +14,7 @@ class TooManyDeletes(Conflict):
     """The repair needs more deletes than `--max-deletes` has left."""
 
     message = (
-        "Repairing {organization} takes {needed} deletes, and {left} of the {allowed} that "
+        "Repairing {organization} takes {needed:delete}, and {left} of the {allowed} that "
         "--max-deletes allows are left. Nothing was repaired. Check the differences, then raise"
         " it."
     )

@@ -1,0 +1,1 @@
+"""How sentences for people are put together from facts."""
