@@ -24,9 +24,10 @@ from teamaccess.catalog import errors as catalog_errors
 from teamaccess.catalog import reader
 from teamaccess.changes import change_queue, ledger
 from teamaccess.cli.main import COMMANDS, app
-from teamaccess.common.sentences import excerpts, text
+from teamaccess.common import text
 from teamaccess.common.errors import TeamaccessError, TooMany
 from teamaccess.common.limits import Limits
+from teamaccess.common.sentences import excerpts
 from teamaccess.common.settings import Settings
 from teamaccess.directory.access_requests.ask import AskedTooOften
 from teamaccess.directory.users import addresses, tokens
