@@ -4,8 +4,6 @@ Whatever metadata she writes, she is found within seconds. The valid writes are 
 the metadata of a write alone proves nothing.
 """
 
-import hashlib
-import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -26,7 +24,6 @@ from teamaccess.storage import (
     WatchCursor,
 )
 from teamaccess.upkeep import Rebuilder
-from teamaccess.upkeep.findings import record_finding
 from tests.support.agreement import ledger_entries, spicedb_contents
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
@@ -407,42 +404,3 @@ async def test_a_head_that_is_only_taken_away_is_found(acme: Organization) -> No
     without_head = arrival(entry, *entry.updates)[:-1]
     await forge(acme.deployment, *without_head, changes=[claim])
     await wait_until(lambda: _told(acme, without_head[-1]), seconds=20)
-
-
-async def test_a_finding_is_not_hidden_by_another_with_its_fingerprint(acme: Organization) -> None:
-    """With the database's password too, Mallory records a harmless finding before the worker does."""
-    details = {"updates": [promotion(acme)], "count": 1, "metadata": {}, "zed_token": "x"}
-    kind = FindingKind.FOREIGN_WRITE
-    fingerprint = hashlib.sha256(
-        json.dumps([kind, acme.id, details], sort_keys=True).encode()
-    ).digest()
-    async with acme.deployment.service.sessions.begin() as session:
-        harmless = {"updates": [], "count": 0}
-        session.add(
-            Finding(kind=kind, organization_id=acme.id, fingerprint=fingerprint, details=harmless)
-        )
-    for _ in range(2):
-        async with acme.deployment.service.sessions.begin() as session:
-            await record_finding(session, kind, acme.id, details)
-    assert promotion(acme) in await reported(acme)
-
-
-async def test_a_moved_cursor_of_the_watcher_is_found(
-    acme: Organization, globex: Organization
-) -> None:
-    """With the database's password too, Mallory moves the cursor past her own write."""
-    await read_so_far(globex)
-    connection = await asyncpg.connect(acme.deployment.settings.database_url)
-    anywhere = replace(acme, id=OrganizationId("*"))
-    try:
-        await wait_until(partial(_move_cursor, connection, anywhere), seconds=60)
-    finally:
-        await connection.close()
-    [finding, *_] = await found(anywhere)
-    assert finding["why"].startswith("somebody changed the watcher's cursor")
-
-
-async def _move_cursor(connection: Any, anywhere: Organization) -> bool:
-    """Move it again and again, until the stream ends and the worker reads the cursor."""
-    await connection.execute("UPDATE watch_cursor SET zed_token = ''")
-    return bool(await found(anywhere))

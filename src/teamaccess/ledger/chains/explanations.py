@@ -7,13 +7,14 @@ about a role until March does not explain the same role without an end.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import msgspec
 
 from teamaccess.relationships import EXPIRATION_PREFIX
 from teamaccess.relationships.updates import WAS
+
+DECODE = msgspec.json.Decoder().decode
 
 
 class Line(NamedTuple):
@@ -61,13 +62,16 @@ class Told:
     ) -> None:
         self.organization, self.actor = organization, actor
         self.kind, self.subject = kind, subject
-        self._details = details
+        self._text = details
+        self._details: dict[str, Any] | None = None
 
-    @cached_property
+    @property
     def details(self) -> dict[str, Any]:
         """The details of the event."""
-        found = msgspec.json.decode(self._details)
-        return found if isinstance(found, dict) else {}
+        if self._details is None:
+            found = DECODE(self._text)
+            self._details = found if isinstance(found, dict) else {}
+        return self._details
 
     @property
     def id(self) -> str:
@@ -87,11 +91,6 @@ class Told:
         """Return the end of a role, None for a role without one."""
         ends = self.details.get("ends")
         return _time(ends.get(role)) if isinstance(ends, dict) else None
-
-    def describes(self, line: Line) -> bool:
-        """Return whether this event describes the update."""
-        rule = RULES.get(self.kind)
-        return rule is not None and rule(self, line)
 
     def role_of(self, line: Line) -> str | None:
         """Return the role that the update gives or takes away, None if it is about something else."""
@@ -120,9 +119,14 @@ Rule = Callable[[Told, Line], bool]
 
 def explains(told: Sequence[Told], updates: Iterable[object]) -> bool:
     """Return whether the events describe each update."""
+    rules = [(rule, event) for event in told if (rule := RULES.get(event.kind)) is not None]
     lines = [Line.of(text) for text in updates]
-    if not all(any(event.describes(line) for event in told) for line in lines):
-        return False
+    for line in lines:
+        for rule, event in rules:  # a loop, because this runs for every update of every ledger
+            if rule(event, line):
+                break
+        else:
+            return False
     return all(_within_count(event, lines) for event in told if event.kind in COUNTED)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.process import should_continue
 from teamaccess.delivery.provenance import runs
@@ -61,7 +60,6 @@ ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token, saved_at = exclud
 UNWATCHED = text("SELECT saved_at AS since, clock_timestamp() AS now FROM watch_cursor")
 NOTHING = Judgement(WriteClaim())
 INCOMPLETE = "it marks a position as delivered without the updates of the position"
-MOVED = "somebody changed the watcher's cursor in the database, so writes may have been missed"
 NOT_OURS = "no run of ours may write this"
 ONE_WATCHES = try_lock_for_session(DeploymentLock.WATCH)
 """Taken for the life of a connection, so that only one of all workers watches."""
@@ -81,15 +79,12 @@ class Watcher:
         self._service = service
         self._schemas = SchemaWatch(service)
         self._saved_at = 0.0
-        self._place: str | None = None
-        """The cursor that this process saved last, while it has watched without a break."""
 
     async def run(self) -> None:
         """Run until cancelled. Only one worker watches at a time."""
         while should_continue():
             try:
                 async with self._lock() as locked:
-                    self._place = None  # another worker may have watched meanwhile
                     while locked and should_continue():
                         await self._watch()
             except OUTAGES as cause:
@@ -109,9 +104,7 @@ class Watcher:
     async def _watch(self) -> None:
         """Follow one stream to its end. SpiceDB ends each stream after half a minute."""
         async with self._service.reads() as session:
-            since = await self._continue_from(
-                session, await session.scalar(select(WatchCursor.zed_token))
-            )
+            since = await session.scalar(select(WatchCursor.zed_token))
             if not since:  # it starts at the present and will not see how finished runs ended
                 await runs.start_from_now(session)
         received = False
@@ -140,20 +133,6 @@ class Watcher:
             await self._record_gap(since, str(too_large))
             await self._record_finding(ANY_ORGANIZATION, {"why": str(too_large), "after": since})
             await self._discard_cursor()
-
-    async def _continue_from(self, session: AsyncSession, stored: str | None) -> str | None:
-        """Return the cursor to continue from, and record a finding if somebody else changed it.
-
-        SECURITY: somebody with the application's database password can move the cursor past a write.
-        """
-        if self._place is None and stored != "":
-            return stored  # the first stream of this process, so only the database knows
-        if stored == self._place:
-            return stored
-        details = {"why": MOVED, "after": self._place or None, "until": stored or None}
-        log.error("watch_cursor_moved", after=self._place)
-        await record_finding(session, FindingKind.FOREIGN_WRITE, ANY_ORGANIZATION, details)
-        return self._place or stored
 
     async def _retry_stopped(self) -> None:
         """Retry the organizations that a missing schema stopped: this schema may have what they need."""
@@ -229,7 +208,6 @@ class Watcher:
         }
         async with self._service.reads() as session:
             await session.execute(SAVE, parameters)
-            self._place = observed.zed_token
             if not observed.updates:  # the watcher has seen every earlier write
                 await runs.settle_runs(session)
 
@@ -237,4 +215,3 @@ class Watcher:
         """Discard the cursor: the next stream starts at the present, and comparisons cover the gap."""
         async with self._service.reads() as session:
             await session.execute(text("UPDATE watch_cursor SET zed_token = ''"))
-        self._place = ""
