@@ -13,8 +13,8 @@ from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from teamaccess.local.postgres.server import OWNER, LocalPostgres
-from teamaccess.storage import Base, Finding
+from teamaccess.local.postgres.server import OWNER, SUPERUSER, LocalPostgres
+from teamaccess.storage import Base, Finding, InvitationMail
 from teamaccess.storage.migrations import upgrade
 from teamaccess.storage.records.ledger import TransactionId
 from tests.support.deployment import Deployment
@@ -23,11 +23,19 @@ DESCRIBED = "teamaccess_described"
 MIGRATED = "teamaccess_migrated"
 GROWN = "teamaccess_grown"
 SPELT = "teamaccess_spelt"
+MAILED = "teamaccess_mailed"
 FOUND = """
 INSERT INTO findings (kind, organization_id, fingerprint, details)
 VALUES ('foreign_write', 'acme', 'a', '{"count": 3, "updates": %(told)s, "zed_token": "z"}'),
        ('foreign_write', 'ghost', 'b', '{"count": 500, "updates": %(told)s, "zed_token": "z"}'),
        ('drift', 'acme', 'c', '{"counts": {"extra": 1}}')
+"""
+INVITED = """
+INSERT INTO invitations (organization_id, id, email, invitee, token_hash, invited_by, sent_at, times_sent,
+  expires_at)
+VALUES ('acme', 'new', 'B.ob+1@gmail.com', repeat('0', 64), 'a', 'usr_1', now(), 2, now()),
+       ('acme', 'old', 'eve@x.example', repeat('0', 64), 'b', 'usr_1', now() - interval '2 days', 1,
+        now())
 """
 CONSTRAINTS = """
 SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
@@ -147,3 +155,16 @@ async def test_addresses_are_stored_in_lower_case_where_that_is_free(
         "old": "ünal@acme.example",
         "nikos": "νίκος@acme.example",
     }
+
+
+async def test_mails_of_the_last_day_stay_counted(postgres: LocalPostgres) -> None:
+    postgres.create_database(MAILED, owner=OWNER)
+    url = postgres.url(MAILED, OWNER)
+    await asyncio.to_thread(upgrade, url, "0013")
+    async with _connected(postgres.url(MAILED, SUPERUSER)) as connection:
+        await connection.exec_driver_sql("SET session_replication_role = replica")
+        await connection.exec_driver_sql(INVITED)
+    await asyncio.to_thread(upgrade, url)
+    async with _connected(url) as connection:
+        counted = select(InvitationMail.mailbox, InvitationMail.sent_by)
+        assert (await connection.execute(counted)).all() == [("bob@gmail.com", "usr_1")] * 2
