@@ -3,7 +3,7 @@
 import sys
 
 
-def main() -> None:
+def run_command() -> None:
     """Run the command. Without the extra `server` nothing of it is installed, and this says so."""
     try:
         from teamaccess.cli.main import app
@@ -19,4 +19,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command()
