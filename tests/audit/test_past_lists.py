@@ -39,7 +39,7 @@ async def items(organization: Organization, name: str, at: object = None, **more
 async def test_every_list_says_later_what_it_said_then(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     eve = await acme.member("eve", ["developer"])
-    kim = await acme.member("kim", [])
+    kim = (await acme.add_members({"kim": []}))["kim"]
     team = await Team.create(acme, "pay", "support")
     (await team.add_member(bob)).raise_for_status()
     (await team.add_member(kim)).raise_for_status()

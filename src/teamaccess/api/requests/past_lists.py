@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
-from teamaccess.api.requests.pages import Page, decode, page
+from teamaccess.api.requests.pages import InvalidCursor, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.requests.throttling import release_slot
 from teamaccess.audit.lists.past_directory import PastDirectory, directory_at
@@ -66,10 +66,12 @@ def past_page(
     limit: int,
     key: Key[Row],
     item: Callable[[Row], Item],
-    *,
-    newest_first: bool = False,
 ) -> Page[Item]:
-    """Return a page of a complete list that is in the order of its keys."""
+    """Return a page of a complete list. The list is the same for every page, because the past is."""
+    start = 0
     if (after := decode(cursor)) is not None:
-        rows = [row for row in rows if (key(row) < after if newest_first else key(row) > after)]
-    return page(rows[: limit + 1], limit, key, item)
+        keys = [key(row) for row in rows]
+        if after not in keys:
+            raise InvalidCursor
+        start = keys.index(after) + 1
+    return page(rows[start : start + limit + 1], limit, key, item)

@@ -93,7 +93,6 @@ async def show_invitations(
             limit,
             lambda each: (each[0].created_at, each[0].id),
             lambda each: InvitationView.of(*each),
-            newest_first=True,
         )
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_invitations")

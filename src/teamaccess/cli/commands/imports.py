@@ -67,10 +67,9 @@ def members(
     joined = sum(batch.joined for batch in batches)
     positions = [batch.position for batch in batches if batch.position is not None]
     before = f"members already: {len(members) - joined}"
-    until = f" The newest ledger position is {positions[-1]}." if positions else ""
     print_result(
         as_json,
-        f"{pluralize(joined, 'new member')} of {organization}; {before}.{until}",
+        f"{pluralize(joined, 'new member')} of {organization}; {before}.",
         organization=organization,
         rows=len(members),
         joined=joined,

@@ -69,7 +69,7 @@ async def refuse_flood(change: OrganizationChange, address: str) -> None:
     """
     # SECURITY: what a service account sends counts for the account. Counted for the member it acts for,
     # it would use up what that member may send from other organizations.
-    sender = await change.session.get_one(User, change.attribution.account or change.actor)
+    sender = await change.session.get_one(User, change.attribution.account or change.giver)
     person = mailbox(sender.email) if sender.email is not None else sender.id
     if not await change.session.scalar(change.locks.try_lock(Purpose.MAILS, person)):
         raise InvitingElsewhere
