@@ -73,7 +73,7 @@ async def _through_the_ledger(service: Service, organization: OrganizationId, be
     batches = import_members(
         service.ledger, service.applier, BENCHMARK_OPERATOR, organization, newcomers
     )
-    joined = [new async for _, new in batches]
+    joined = [batch.joined async for batch in batches]
     if sum(joined) != ROUND:
         raise ValueError(f"{sum(joined)} of {ROUND} members have joined")
 

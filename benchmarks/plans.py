@@ -9,15 +9,10 @@ from sqlalchemy import insert, select
 from benchmarks.support import population
 from benchmarks.support.environment import Environment
 from benchmarks.support.report import Row, Table
+from teamaccess.audit.plans.operations.members import Remove, SetRoles, Suspend
+from teamaccess.audit.plans.operations.teams import PutInTeam, SetTeamRoles
 from teamaccess.audit.plans.plan import plan
-from teamaccess.audit.plans.proposals import (
-    Proposal,
-    PutInTeam,
-    Remove,
-    SetRoles,
-    SetTeamRoles,
-    Suspend,
-)
+from teamaccess.audit.plans.proposals import Proposal
 from teamaccess.directory.resources import register
 from teamaccess.directory.resources.register import ResourceOperation
 from teamaccess.ledger import Attribution

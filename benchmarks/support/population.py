@@ -79,8 +79,8 @@ async def import_members(
         service.ledger, service.applier, BENCHMARK_OPERATOR, organization, newcomers
     )
     with Meter(f"{organization}, {count:,} members", "members", count) as meter:
-        async for imported, _ in batches:
-            meter.step(imported)
+        async for batch in batches:
+            meter.step(len(batch.members))
 
 
 async def add_administrators(

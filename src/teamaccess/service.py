@@ -87,7 +87,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         ledger = Ledger(
             write_sessions, applier, engine, catalog, settings.enforcement_seconds, settings.limits
         )
-        sources = AuditSources(read_sessions, engine, catalog, sandboxes)
+        sources = AuditSources(read_sessions, engine, catalog, sandboxes, keys.invitees)
         yield Service(
             settings=settings,
             catalog=catalog,

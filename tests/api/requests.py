@@ -178,6 +178,24 @@ ASKS = {
             ]
         },
     ),
+    Route("POST", f"{ONE}/grants:batch"): Ask(
+        "register_resources",
+        body={
+            "items": [
+                {
+                    "operation": "grant",
+                    "type": "{type}",
+                    "id": "{registered}",
+                    "action": "{verb}",
+                    "user": "{active}",
+                }
+            ]
+        },
+    ),
+    Route("POST", f"{ONE}/team-members:batch"): Ask(
+        "manage_teams",
+        body={"items": [{"operation": "put", "team": "{team}", "user": "{suspended}"}]},
+    ),
     Route("GET", f"{RESOURCE}/grants"): Ask("view_members", target="registered"),
     Route("PUT", f"{RESOURCE}/grants"): Ask(
         "register_resources",

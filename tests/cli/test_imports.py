@@ -27,12 +27,25 @@ async def test_everyone_in_a_file_becomes_a_member_and_existing_members_stay(
     )
 
     done = await run("import", "members", file, "--organization", acme.id, "--json")
-    assert json.loads(done.stdout) == {"organization": acme.id, "rows": 1002, "joined": 1001}
+    told = json.loads(done.stdout)
+    members, positions = told.pop("members"), told.pop("positions")
+    assert told == {"organization": acme.id, "rows": 1002, "joined": 1001}
     assert (await acme.roles_by_member())[bob.id] == ["support"]
     assert len(await acme.roles_by_member()) == 1003
     assert (await acme.accept("bob")).status_code == 409
-    again = await run("import", "members", file, "--organization", acme.id, "--json")
-    assert json.loads(again.stdout)["joined"] == 0
+    held = await acme.roles_by_member()
+    assert {each["user"] for each in members} == held.keys() - {acme.administrator.id}
+    assert members[0]["email"] == f"p0@{acme.id}.example"
+    assert [each["user"] for each in members if not each["joined"]] == [bob.id]
+    entries = await acme.ledger()
+    for each in (members[0], members[500]):
+        assert any(f"@user:{each['user']}" in str(u) for u in entries[each["position"] - 1])
+    assert positions == sorted({each["position"] for each in members})
+    again = json.loads(
+        (await run("import", "members", file, "--organization", acme.id, "--json")).stdout
+    )
+    assert (again["joined"], again["positions"]) == (0, [])
+    assert [each["user"] for each in again["members"]] == [each["user"] for each in members]
     await assert_agreement(acme)
 
 

@@ -89,16 +89,16 @@ async def test_an_import_waits_for_a_change_that_creates_the_same_users(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, tries, again = acme.address("bob"), 0, asyncio.Event()
-    bob, join = User(id=new_user_id(), email=address), imports._join
+    bob, join = User(id=new_user_id(), email=address), imports.join
 
-    async def trying(*batch: Any) -> int:
+    async def trying(*batch: Any) -> list[imports.ImportedMember]:
         nonlocal tries
         tries += 1
         if tries > 1:
             again.set()
         return await join(*batch)
 
-    monkeypatch.setattr(imports, "_join", trying)
+    monkeypatch.setattr(imports, "join", trying)
     async with acme.deployment.service.sessions() as session, asyncio.TaskGroup() as both:
         session.add(bob)
         await session.flush()
@@ -114,7 +114,7 @@ async def _import(organization: Organization, addresses: list[str]) -> None:
     service = organization.deployment.service
     people = [Newcomer(address, None, RoleId("support")) for address in addresses]
     brought = import_members(service.ledger, service.applier, OPERATOR, organization.id, people)
-    assert sum([batch async for batch, _ in brought]) == len(addresses)
+    assert sum([len(batch.members) async for batch in brought]) == len(addresses)
 
 
 async def test_many_changes_of_one_member_at_once_all_count_one_after_the_other(

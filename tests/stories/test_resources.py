@@ -119,7 +119,7 @@ async def test_another_tenant_may_use_the_same_resource_ids(
         ("invoice:i_1", False, 404, "unknown_resource_type"),
         ("organization:x", False, 404, "unknown_resource_type"),
         ("webhook:a.b", False, 400, "invalid_resource_id"),
-        ("webhook:" + "x" * 65, False, 400, "invalid_resource_id"),
+        ("webhook:" + "x" * 129, False, 400, "invalid_resource_id"),
         ("webhook:wh_1", True, 400, "creator_refused"),
         ("transfer:t_1", False, 400, "creator_demanded"),
     ],

@@ -14,6 +14,15 @@ RESERVED = frozenset(
 )
 """The keywords of the schema language with `use expiration`."""
 
+MEANINGS = {
+    "member": "every active member has it, whatever their roles",
+    "membership": "it is the permission that every active member has",
+    "administration": "it is the permission of those who can do everything",
+    "applied": "it marks delivered positions of the ledger",
+    "head": "it marks the newest position of the ledger",
+}
+"""What the product's own names in an organization mean."""
+
 
 class DefinitionNames:
     """The names of one definition. Claiming an invalid or used name is a mistake."""
@@ -21,6 +30,7 @@ class DefinitionNames:
     def __init__(self, definition: str, taken: Iterable[str]) -> None:
         self._definition = definition
         self._owners = dict.fromkeys(taken, "the product itself")
+        self._meanings = MEANINGS if definition == "the organization" else {}
 
     def claim(self, key: LocatedText, block: Block, *names: str) -> None:
         """Claim the names for the `key`. Record the first refused name as a mistake of the block."""
@@ -36,8 +46,9 @@ class DefinitionNames:
             self._owners[name] = f"line {key.line}"
 
     def _taken(self, name: str) -> str | None:
-        owner = self._owners.get(name)
-        return owner and f"{owner} already uses in {self._definition}"
+        owner, meaning = self._owners.get(name), self._meanings.get(name)
+        uses = owner and f"{owner} already uses in {self._definition}"
+        return f"{uses}: {meaning}. Choose another id" if uses and meaning else uses
 
 
 def _problem_with(name: str) -> str | None:

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
+from teamaccess.common.errors import Forbidden
 from teamaccess.common.fairness import Turn
 from teamaccess.common.limits import Limits
 from teamaccess.delivery.position import LedgerPosition, position_before_creation
@@ -27,6 +28,15 @@ Counted = MutableMapping[tuple[OrganizationId, str], tuple[int, int]]
 
 Asked = tuple[OrganizationId, UserId, OnBehalf | None, ObjectReference | None, frozenset[str]]
 """A question to SpiceDB about one user in a change."""
+
+
+class OnlyMembersGive(Forbidden):
+    """An operator invites or grants, and the invitation or the grant must name a member who gives it."""
+
+    message = (
+        "Operators can't invite people or grant actions on objects, because a member must be named who"
+        " does it. Let a member make this change over the API."
+    )
 
 
 @dataclass(frozen=True)
@@ -210,6 +220,18 @@ class OrganizationChange(Change):
 
     organization: OrganizationId = field(kw_only=True)
     actor: UserId = field(kw_only=True)
+
+    on_behalf_of_asker: UserId | None = None
+    """In an operator's rehearsal of what a user asks about: that user, whom new rows then name."""
+
+    @property
+    def giver(self) -> UserId:
+        """The user whom an invitation or a grant names as the one who gave it. Raises OnlyMembersGive."""
+        if self.attribution.channel is Channel.OPERATOR:
+            if self.on_behalf_of_asker is None:
+                raise OnlyMembersGive
+            return self.on_behalf_of_asker
+        return self.actor
 
     async def held(
         self, permissions: Iterable[str], on: ObjectReference | None = None

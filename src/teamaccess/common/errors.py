@@ -5,9 +5,14 @@ the command line an exit code) and never looks at single classes.
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, cut_to_limits
+
+ITEM = "item"
+"""The fact that names the item of a request with many, counted from 1."""
 
 
 class TeamaccessError(Exception):
@@ -52,11 +57,22 @@ class TeamaccessError(Exception):
             name: self._listed(name, fact) if isinstance(fact, list) else fact
             for name, fact in self.facts.items()
         }
-        return self.message.format(**written)
+        sentence = self.message.format(**written)
+        return f"Item {self.facts[ITEM]}: {sentence}" if ITEM in self.facts else sentence
 
     def _listed(self, name: str, fact: list[Any]) -> str:
         listed, left_out = ", ".join(map(str, fact)), self.facts.get(f"{name}_left_out")
         return f"{listed} and {left_out} more" if left_out else listed
+
+
+@contextmanager
+def naming_item(number: int) -> Iterator[None]:
+    """Name the item of a request, counted from 1, in every refusal inside the block."""
+    try:
+        yield
+    except TeamaccessError as refusal:
+        refusal.facts.setdefault(ITEM, number)
+        raise
 
 
 class Invalid(TeamaccessError):

@@ -26,7 +26,10 @@ TokenId = NewType("TokenId", str)
 ORGANIZATION_PATTERN = r"^[a-z0-9-]{3,64}$"
 """A slug. It is immutable, and is not reused after the organization has ended."""
 
-LOCAL_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+LONGEST_LOCAL_ID = 128
+"""With the longest organization id and a slash, far below SpiceDB's 1,024 characters."""
+
+LOCAL_PATTERN = rf"^[A-Za-z0-9_-]{{1,{LONGEST_LOCAL_ID}}}$"
 """An id inside an organization, or a user's id. It is valid as a part of a SpiceDB object id."""
 
 ROLE_PATTERN = r"^[a-z][a-z0-9_]{1,62}[a-z0-9]$"
@@ -66,6 +69,11 @@ def is_role_id(text: str) -> bool:
 def is_organization_id(text: str) -> bool:
     """Return whether the text is a valid id of an organization."""
     return re.fullmatch(ORGANIZATION_PATTERN, text) is not None and "\n" not in text
+
+
+def suggest_local_id(text: str) -> str:
+    """Return a valid id that resembles the text."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:LONGEST_LOCAL_ID] or "id-1"
 
 
 def is_local_id(text: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.views.request import Request
+from teamaccess.views.request import Request, UserName
 
 MOST_CHECKS = 100
 
@@ -17,9 +17,9 @@ class CheckInput(Request):
 
     organization: Name
     action: Name
-    user: Name | UnsetType = UNSET
+    user: UserName | UnsetType = UNSET
     """The caller if it is left out."""
-    resource: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
+    resource: Annotated[str, Meta(min_length=1, max_length=300)] | UnsetType = UNSET
 
 
 class ChecksInput(Request):

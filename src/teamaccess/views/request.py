@@ -7,12 +7,18 @@ import msgspec
 from msgspec import Meta
 
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON
+from teamaccess.storage.base import LONGEST_LOCAL_ID
 
 Reason = Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 RoleName = Annotated[str, Meta(min_length=1, max_length=64)]
-LocalName = Annotated[str, Meta(min_length=1, max_length=64)]
+LocalName = Annotated[str, Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
+UserName = Annotated[str, Meta(min_length=1, max_length=254)]
+"""A member's id, e-mail address or external id."""
 Instant = Annotated[datetime, Meta(tz=True)]
+
+MOST_IN_BATCH = 500
+"""Grants, or places in teams, in one request. They fit one position of the ledger."""
 
 INFINITY = datetime.max.replace(tzinfo=UTC)
 """The database driver writes this time as PostgreSQL's `infinity`, so it cannot be stored as a time."""

@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from teamaccess.directory.resources.many_grants import GrantOperation, GrantResult
 from teamaccess.directory.resources.register import ResourceOperation, ResourceResult
-from teamaccess.storage import Grant, Resource, ResourceId, UserId
-from teamaccess.views.request import Request, WithExpiry
+from teamaccess.storage import Grant, HolderKind, Resource, ResourceId, UserId
+from teamaccess.storage.base import LONGEST_LOCAL_ID
+from teamaccess.views.request import MOST_IN_BATCH, Request, UserName, WithExpiry
 
-Id = Annotated[str, Meta(min_length=1, max_length=64)]
+Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
 
 MOST_OPERATIONS = 1000
 MOST_GRANTS = 100
@@ -19,7 +21,7 @@ MOST_GRANTS = 100
 class NewResource(Request):
     """An object to register. Its type may require the creator."""
 
-    creator: Id | None = None
+    creator: UserName | None = None
 
 
 class ResourceOperationInput(Request):
@@ -28,17 +30,15 @@ class ResourceOperationInput(Request):
     operation: Literal["register", "remove"]
     type: Id
     id: Id
-    creator: Id | None = None
+    creator: UserName | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, which makes the body invalid, for a removal that names a creator."""
         if self.operation == "remove" and self.creator is not None:
             raise ValueError("Only what is registered has a creator")
 
-    @property
-    def resource_operation(self) -> ResourceOperation:
-        """The operation for the use case."""
-        creator = UserId(self.creator) if self.creator is not None else None
+    def resource_operation(self, creator: UserId | None) -> ResourceOperation:
+        """Return the operation for the use case, with the id of the creator."""
         remove = self.operation == "remove"
         return ResourceOperation(self.type, ResourceId(self.id), creator, remove=remove)
 
@@ -81,7 +81,7 @@ class GrantInput(WithExpiry, kw_only=True):
     """A grant to one user or one team."""
 
     action: Id
-    user: Id | UnsetType = UNSET
+    user: UserName | UnsetType = UNSET
     team: Id | UnsetType = UNSET
 
     def __post_init__(self) -> None:
@@ -95,6 +95,50 @@ class GrantsInput(Request):
     """The grants that replace all grants on an object."""
 
     grants: Annotated[list[GrantInput], Meta(max_length=MOST_GRANTS)]
+
+
+class GrantOperationInput(GrantInput, kw_only=True):
+    """A grant on an object, to add or to remove."""
+
+    operation: Literal["grant", "remove"]
+    type: Id
+    id: Id
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, which makes the body invalid, for a removal with an expiry."""
+        super().__post_init__()
+        if self.operation == "remove" and self.expires_at is not None:
+            raise ValueError("Only a grant that is added has an expiry")
+
+
+class GrantBatch(Request):
+    """Grants to change together, all or none."""
+
+    items: Annotated[list[GrantOperationInput], Meta(min_length=1, max_length=MOST_IN_BATCH)]
+
+
+class GrantResultView(msgspec.Struct):
+    """The result for one grant."""
+
+    type: str
+    id: str
+    action: str
+    user: str | None
+    team: str | None
+    outcome: GrantResult
+
+    @classmethod
+    def of(cls, operation: GrantOperation, outcome: GrantResult) -> "GrantResultView":
+        """Return the view of an operation and its result."""
+        (type, id), (action, kind, holder) = operation.on, operation.grant
+        user, team = (holder, None) if kind is HolderKind.USER else (None, holder)
+        return cls(type, id, action, user, team, outcome)
+
+
+class GrantResultsView(msgspec.Struct):
+    """The result for each grant, in the order of the request."""
+
+    items: list[GrantResultView]
 
 
 class GrantView(msgspec.Struct):

@@ -1,12 +1,22 @@
 """Teams and their members."""
 
 from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from teamaccess.directory.teams.find import TeamMemberEntry
+from teamaccess.directory.teams.places import PlaceResult
 from teamaccess.storage import Membership, MembershipStatus, Team, TeamMembership
-from teamaccess.views.request import LocalName, Name, Request, WithExpiry
+from teamaccess.views.request import (
+    MOST_IN_BATCH,
+    LocalName,
+    Name,
+    Request,
+    UserName,
+    WithExpiry,
+)
 
 
 class NewTeam(Request):
@@ -24,6 +34,40 @@ class TeamPatch(Request):
 
 class TeamPlaceInput(WithExpiry, kw_only=True):
     """A place in a team, with an optional expiry."""
+
+
+class PlaceOperationInput(WithExpiry, kw_only=True):
+    """A place in a team, to put a member into or to take them out of."""
+
+    operation: Literal["put", "remove"]
+    team: LocalName
+    user: UserName
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, which makes the body invalid, for a removal with an expiry."""
+        super().__post_init__()
+        if self.operation == "remove" and self.expires_at is not None:
+            raise ValueError("Only a place that is put has an expiry")
+
+
+class PlaceBatch(Request):
+    """Places in teams to change together, all or none."""
+
+    items: Annotated[list[PlaceOperationInput], Meta(min_length=1, max_length=MOST_IN_BATCH)]
+
+
+class PlaceResultView(msgspec.Struct):
+    """The result for one place."""
+
+    team: str
+    user: str
+    outcome: PlaceResult
+
+
+class PlaceResultsView(msgspec.Struct):
+    """The result for each place, in the order of the request."""
+
+    items: list[PlaceResultView]
 
 
 class TeamRoleView(msgspec.Struct):

@@ -159,6 +159,34 @@ def changes(choices: RequestChoices) -> dict[str, Any]:
     return {"changes": [proposal(choices) for _ in range(choices.seeded.number(1, 3))]}
 
 
+def many_grants(choices: RequestChoices) -> dict[str, Any]:
+    return {
+        "items": [
+            {
+                "operation": choices.seeded.pick(["grant", "grant", "remove"]),
+                "type": choices.type(),
+                "id": choices.name("resource"),
+                "action": choices.verb(),
+                "user": choices.user(),
+            }
+            for _ in range(choices.seeded.number(1, 3))
+        ]
+    }
+
+
+def many_places(choices: RequestChoices) -> dict[str, Any]:
+    return {
+        "items": [
+            {
+                "operation": choices.seeded.pick(["put", "put", "remove"]),
+                "team": choices.name("team"),
+                "user": choices.user(),
+            }
+            for _ in range(choices.seeded.number(1, 3))
+        ]
+    }
+
+
 def account_body(choices: RequestChoices) -> dict[str, Any]:
     return {"name": f"machine {choices.about['step']}", "roles": choices.roles()}
 
@@ -228,6 +256,8 @@ BODIES: dict[str, tuple[int, Builder]] = {
     f"DELETE {RESOURCE}": (2, nothing),
     f"GET {ONE}/resources/{{type}}": (1, nothing),
     f"POST {ONE}/resources:batch": (4, orders),
+    f"POST {ONE}/grants:batch": (6, many_grants),
+    f"POST {ONE}/team-members:batch": (6, many_places),
     f"GET {RESOURCE}/grants": (2, nothing),
     f"PUT {RESOURCE}/grants": (14, grants),
     "POST /v1/check": (2, checks),

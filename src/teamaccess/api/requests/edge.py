@@ -32,6 +32,7 @@ from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, beg
 from teamaccess.api.requests.parameters import PathId, SignedInUser
 from teamaccess.api.requests.throttling import release_slot
 from teamaccess.changes import Change, OrganizationChange, Receipt
+from teamaccess.directory.users.find import resolve_member
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
 from teamaccess.storage import ApiToken, OrganizationId, User, is_organization_id
@@ -143,6 +144,9 @@ async def run_in_change(
         except Replay as replay:
             await refuse_outsiders(change, request)
             return answer(replay.body, await replay.receipts(service), replay.status_code)
+    if isinstance(change, OrganizationChange) and "user" in arguments:
+        named = arguments["user"]
+        arguments["user"] = await resolve_member(change.session, change.organization, named)
     body = await handler(change=change, **arguments)
     # a service account's token is revoked only under this lock, so one check is enough
     if not isinstance(credential_of(request), ApiToken):

@@ -14,7 +14,7 @@ from teamaccess.api.requests.parameters import AnyRequest, ServiceDependency
 from teamaccess.api.requests.throttling import count_extra
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.resources.questions import question_about
-from teamaccess.directory.users.find import UnknownUser
+from teamaccess.directory.users.find import UnknownUser, resolve_member
 from teamaccess.engine import Question
 from teamaccess.relationships import user as user_object
 from teamaccess.service import Service
@@ -50,8 +50,11 @@ async def _answers_about(
     service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[CheckInput]
 ) -> list[CheckView]:
     """Return the answers about one organization, if the caller may ask these questions."""
-    users = [_user_asked_about(caller, each) for each in checks]
+    users = await _users_asked_about(service, caller, organization, checks)
     await _require_may_ask(service, caller, organization, users)
+    for user in users:
+        if not is_local_id(user):
+            raise UnknownUser(user=user)
     objects = [
         question_about(service.catalog, organization, each.action, each.resource or None)
         for each in checks
@@ -88,6 +91,15 @@ async def _require_may_ask(
             await service.reading.require(organization, caller.id, "view_audit")
 
 
+async def _users_asked_about(
+    service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[CheckInput]
+) -> list[UserId]:
+    """Return the user of each check, whom it may name by id, e-mail address or external id."""
+    named = [_user_asked_about(caller, each) for each in checks]
+    async with service.reads() as session:
+        return [await resolve_member(session, organization, each) for each in named]
+
+
 def _user_asked_about(caller: Caller, each: CheckInput) -> UserId:
     """Return the user whom the check names, by default the caller."""
     if not isinstance(caller, User | Operator):
@@ -96,8 +108,6 @@ def _user_asked_about(caller: Caller, each: CheckInput) -> UserId:
         if isinstance(caller, Operator):
             raise NobodyToCheck
         return caller.id
-    if not is_local_id(each.user):
-        raise UnknownUser(user=each.user)
     return UserId(each.user)
 
 

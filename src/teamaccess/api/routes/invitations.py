@@ -13,7 +13,9 @@ from teamaccess.api.identity.callers import Operator, attribution, recheck_crede
 from teamaccess.api.requests.edge import answer, changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.past_lists import ListAt, past_page, read_past
 from teamaccess.api.requests.throttling import release_slot
+from teamaccess.audit.lists.invitations import invitations_with_time
 from teamaccess.changes import Change, OrganizationChange
 from teamaccess.changes.events.users import AcceptanceRefused
 from teamaccess.common.errors import TeamaccessError
@@ -60,14 +62,25 @@ async def invite(
 
 @get("/v1/organizations/{organization:str}/invitations", operation_id="list_invitations")
 async def show_invitations(
+    request: AnyRequest,
     organization: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
     status: FromQuery[InvitationStatus | None] = None,
+    at: ListAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[InvitationView]:
-    """List invitations, the newest first."""
+    """List invitations, the newest first. With `at`, the list is as it was."""
+    if at is not None:
+        then = await read_past(request, service, organization, at, invitations_with_time)
+        return past_page(
+            [each for each in then if status is None or each[0].status(each[1]) is status],
+            cursor,
+            limit,
+            lambda each: (each[0].created_at, each[0].id),
+            lambda each: InvitationView.of(*each),
+        )
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_invitations")
     now = await service.now()

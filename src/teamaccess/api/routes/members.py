@@ -11,8 +11,10 @@ from teamaccess.access.giving import RoleTwice, ends_of
 from teamaccess.access.holdings import role_set_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.past_lists import ListAt, OnlyAtPresent, past_page, read_past
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
+from teamaccess.audit.lists.people import PastMemberFilter
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed
 from teamaccess.common.text import LONGEST_REASON, clean
@@ -20,6 +22,7 @@ from teamaccess.directory.members import act
 from teamaccess.directory.members.find import get_member, roles_held
 from teamaccess.directory.members.listing import MemberEntry, MemberFilter, list_members
 from teamaccess.directory.teams.find import get_team
+from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import Membership, MembershipStatus, OrganizationId, RoleId, TeamId, UserId
 from teamaccess.views.members import (
     MemberPatch,
@@ -40,17 +43,28 @@ class RolesChangedMeanwhile(PreconditionFailed):
 
 @get("/v1/organizations/{organization:str}/members", operation_id="list_members")
 async def show_members(
+    request: AnyRequest,
     organization: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
     role: Annotated[str | None, QueryParameter(max_length=64)] = None,
     status: FromQuery[MembershipStatus | None] = None,
-    team: Annotated[str | None, QueryParameter(max_length=64)] = None,
+    team: Annotated[str | None, QueryParameter(max_length=128)] = None,
     inactive_days: InactiveDays = None,
+    at: ListAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[MemberView]:
-    """List members in the order in which they joined, with roles, status and last activity."""
+    """List members in the order in which they joined, with roles, status and last activity.
+
+    With `at`, the list is as it was. There is no history of the last activity.
+    """
+    if at is not None:
+        if inactive_days is not None:
+            raise OnlyAtPresent(parameter="inactive_days")
+        past_filter = PastMemberFilter(role, team, status)
+        members = await read_past(request, service, organization, at, past_filter.read)
+        return past_page(members, cursor, limit, _key, MemberView.listed)
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -82,7 +96,7 @@ async def show_member(
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
     async with service.reads() as session:
-        member = await get_member(session, id, UserId(user))
+        member = await get_member(session, id, await resolve_member(session, id, user))
         held = await roles_held(session, id, [member.user_id], now)
     view = MemberView.of(member, held.get(member.user_id, ()))
     return Response(view, headers={"ETag": etag_of_roles(ends_of(member.assignments))})

@@ -12,6 +12,8 @@ from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
 from teamaccess.api.requests.preconditions import IfMatch, matches
 from teamaccess.api.requests.throttling import release_slot
+from teamaccess.api.routes.invitations import send
+from teamaccess.audit.plans.operations.base import Invitations
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
 from teamaccess.catalog import Catalog, InvalidCatalog, read_catalog
@@ -19,6 +21,7 @@ from teamaccess.catalog.errors import MOST_MISTAKES
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Forbidden, Invalid, TeamaccessError
 from teamaccess.common.text import LONGEST_REASON, clean
+from teamaccess.directory.invitations.offer import Letter
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.storage import User
 from teamaccess.views.plans import ChangesInput, ChangesMade, PlanInput, PlanView
@@ -75,7 +78,10 @@ async def make_plan(
 )
 @changes
 async def make_changes(
-    change: OrganizationChange, data: JSONBody[ChangesInput], if_match: IfMatch = None
+    change: OrganizationChange,
+    service: ServiceDependency,
+    data: JSONBody[ChangesInput],
+    if_match: IfMatch = None,
 ) -> ChangesMade:
     """Make changes together, all or none, if the organization has not changed since their plan."""
     if if_match is None or "*" in if_match:  # `*` would allow states other than the planned one
@@ -86,8 +92,11 @@ async def make_changes(
     def refuse_unplanned() -> None:
         refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
 
+    async def send_letter(change: OrganizationChange, letter: Letter) -> None:
+        await send(change, service, letter)
+
     try:
-        await make_all(data.changes, change)
+        await make_all(data.changes, change, Invitations(service.keys.invitees, send_letter))
     except (Forbidden, UnknownOrganization):
         # SECURITY: a caller without the right learns neither the state nor whether it is the planned one
         raise

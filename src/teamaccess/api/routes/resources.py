@@ -7,31 +7,42 @@ from litestar import Response, delete, get, post, put
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 from msgspec import UNSET
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.past_lists import ListAt, read_past
 from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
+from teamaccess.audit.lists.past_directory import PastDirectory
+from teamaccess.audit.lists.teams import grants_at
 from teamaccess.changes import OrganizationChange
-from teamaccess.common.errors import Invalid, PreconditionFailed
-from teamaccess.directory.resources import register
+from teamaccess.common.errors import PreconditionFailed
+from teamaccess.directory.resources import many_grants, register
 from teamaccess.directory.resources.find import get_resource, list_resources, type_of
 from teamaccess.directory.resources.grants import (
     GrantEnds,
     GrantKey,
+    GrantTwice,
     grant_key_of,
     grants_on,
     replace_grants,
 )
+from teamaccess.directory.resources.many_grants import GrantOperation
+from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import Grant, HolderKind, OrganizationId, ResourceId, UserId
 from teamaccess.views.resources import (
+    GrantBatch,
     GrantInput,
+    GrantResultsView,
+    GrantResultView,
     GrantsInput,
     GrantsView,
     GrantView,
     NewResource,
     ResourceBatch,
+    ResourceOperationInput,
     ResourceResultsView,
     ResourceResultView,
     ResourceView,
@@ -50,7 +61,7 @@ async def register_resource(
     data: JSONBody[NewResource | None] = None,
 ) -> ResourceView:
     """Register an object. Registering it again with the same values changes nothing."""
-    creator = UserId(data.creator) if data is not None and data.creator is not None else None
+    creator = await _creator(change, data)
     return ResourceView.of(await register.register(change, type, ResourceId(resource), creator))
 
 
@@ -106,7 +117,7 @@ async def change_resources(
     change: OrganizationChange, data: JSONBody[ResourceBatch]
 ) -> ResourceResultsView:
     """Register and remove up to a thousand objects in one change, all or none."""
-    operations = [item.resource_operation for item in data.items]
+    operations = [item.resource_operation(await _creator(change, item)) for item in data.items]
     results = await register.apply(change, operations)
     return ResourceResultsView(
         [
@@ -119,12 +130,6 @@ async def change_resources(
 GRANTS = f"{ONE}/grants"
 
 
-class GrantTwice(Invalid):
-    """A request names the same grant twice."""
-
-    message = "The grant {grant!r} is listed twice. List each grant once."
-
-
 class GrantsChangedMeanwhile(PreconditionFailed):
     """The `If-Match` of the request is not the current ETag of the resource's grants."""
 
@@ -133,13 +138,22 @@ class GrantsChangedMeanwhile(PreconditionFailed):
 
 @get(GRANTS, operation_id="list_grants")
 async def show_grants(
+    request: AnyRequest,
     organization: PathId,
     type: PathId,
     resource: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
+    at: ListAt = None,
 ) -> Response[GrantsView]:
-    """List the grants on an object. The ETag identifies them."""
+    """List the grants on an object. The ETag identifies them. With `at`, the list is as it was."""
+    if at is not None:
+
+        async def read(session: AsyncSession, past: PastDirectory) -> list[Grant]:
+            return grants_at(past, (type, ResourceId(resource)))
+
+        then = await read_past(request, service, organization, at, read)
+        return Response(GrantsView([GrantView.of(each) for each in then]))
     id, key = OrganizationId(organization), (type, ResourceId(resource))
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -161,24 +175,64 @@ async def change_grants(
 ) -> GrantsView:
     """Replace the grants on an object. Grants that stay remain in force throughout."""
     key = (type, ResourceId(resource))
-    grants, before = await replace_grants(change, key, expiry_by_grant(data.grants))
+    grants, before = await replace_grants(change, key, await expiry_by_grant(change, data.grants))
     name = f"{type}:{resource}"
     refuse_changed(if_match, etag_of_grants(before), GrantsChangedMeanwhile, resource=name)
     return view(grants, change.now)
 
 
-def expiry_by_grant(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
+async def expiry_by_grant(
+    change: OrganizationChange, grants: Sequence[GrantInput]
+) -> dict[GrantKey, datetime | None]:
     """Return each grant's expiry. Raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:
-        if each.user is not UNSET:
-            one = GrantKey(each.action, HolderKind.USER, each.user)
-        else:
-            one = GrantKey(each.action, HolderKind.TEAM, str(each.team))
+        one = await grant_key(change, each)
         if one in wanted:
             raise GrantTwice(grant=one)
         wanted[one] = each.expires_at
     return wanted
+
+
+async def grant_key(change: OrganizationChange, grant: GrantInput) -> GrantKey:
+    """Return the action and the holder of a grant."""
+    if grant.user is UNSET:
+        return GrantKey(grant.action, HolderKind.TEAM, str(grant.team))
+    member = await resolve_member(change.session, change.organization, grant.user)
+    return GrantKey(grant.action, HolderKind.USER, member)
+
+
+async def _creator(
+    change: OrganizationChange, data: NewResource | ResourceOperationInput | None
+) -> UserId | None:
+    """Return the id of the creator whom the request names, if any."""
+    if data is None or data.creator is None:
+        return None
+    return await resolve_member(change.session, change.organization, data.creator)
+
+
+@post(
+    "/v1/organizations/{organization:str}/grants:batch",
+    status_code=HTTP_200_OK,
+    request_max_body_size=LARGEST_BATCH,
+    operation_id="change_grants",
+)
+@changes
+async def change_many_grants(
+    change: OrganizationChange, data: JSONBody[GrantBatch]
+) -> GrantResultsView:
+    """Add and remove up to 500 grants on any objects in one change, all or none."""
+    operations = [
+        GrantOperation(
+            (each.type, ResourceId(each.id)),
+            await grant_key(change, each),
+            each.expires_at,
+            remove=each.operation == "remove",
+        )
+        for each in data.items
+    ]
+    results = await many_grants.change_grants(change, operations)
+    return GrantResultsView(list(map(GrantResultView.of, operations, results)))
 
 
 def view(grants: Sequence[Grant], now: datetime) -> GrantsView:
@@ -199,4 +253,5 @@ routes = [
     change_resources,
     show_grants,
     change_grants,
+    change_many_grants,
 ]

@@ -9,8 +9,10 @@ from msgspec import UNSET
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.past_lists import ListAt, past_page, read_past
 from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
+from teamaccess.audit.lists.teams import roles_at
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid, PreconditionFailed
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
@@ -45,13 +47,27 @@ class RoleIdStays(Invalid):
 
 @get("/v1/organizations/{organization:str}/roles", operation_id="list_roles")
 async def show_roles(
+    request: AnyRequest,
     organization: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
+    at: ListAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[RoleView]:
-    """List the roles with the number of their holders, predefined roles first."""
+    """List the roles with the number of their holders, predefined roles first.
+
+    With `at`, the list is as it was, without the numbers of invitations and access requests.
+    """
+    if at is not None:
+        then = await read_past(request, service, organization, at, roles_at)
+        return past_page(
+            then,
+            cursor,
+            limit,
+            lambda each: each.key,
+            lambda each: RoleView.of(each, service.catalog),
+        )
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now, after = await service.now(), decode(cursor)

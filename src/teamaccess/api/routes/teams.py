@@ -1,23 +1,46 @@
 """Teams: their members and their roles."""
 
+from datetime import datetime
+
 from litestar import Response, delete, get, patch, post, put
 from litestar.params import JSONBody
-from litestar.status_codes import HTTP_204_NO_CONTENT
+from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.access.giving import ends_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.past_lists import ListAt, past_page, read_past
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
+from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.api.routes.members import expiry_by_role
+from teamaccess.audit.lists.past_directory import PastDirectory
+from teamaccess.audit.lists.people import team_members_at
+from teamaccess.audit.lists.teams import teams_in_force_at
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.teams import act, places
-from teamaccess.directory.teams.find import get_team, list_team_members, list_teams
+from teamaccess.directory.teams.find import (
+    TeamMemberEntry,
+    get_team,
+    list_team_members,
+    list_teams,
+)
+from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import OrganizationId, TeamId, UserId
 from teamaccess.views.members import RolesInput
-from teamaccess.views.teams import NewTeam, TeamMemberView, TeamPatch, TeamPlaceInput, TeamView
+from teamaccess.views.teams import (
+    NewTeam,
+    PlaceBatch,
+    PlaceResultsView,
+    PlaceResultView,
+    TeamMemberView,
+    TeamPatch,
+    TeamPlaceInput,
+    TeamView,
+)
 
 TEAMS = "/v1/organizations/{organization:str}/teams"
 ONE = f"{TEAMS}/{{team:str}}"
@@ -39,13 +62,24 @@ async def create_team(change: OrganizationChange, data: JSONBody[NewTeam]) -> Te
 
 @get(TEAMS, operation_id="list_teams")
 async def show_teams(
+    request: AnyRequest,
     organization: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
+    at: ListAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TeamView]:
-    """List the teams with their roles, the oldest first."""
+    """List the teams with their roles, the oldest first. With `at`, the list is as it was."""
+    if at is not None:
+        teams = await read_past(request, service, organization, at, teams_in_force_at)
+        return past_page(
+            teams,
+            cursor,
+            limit,
+            lambda row: (row[0].created_at, row[0].id),
+            lambda row: TeamView.of(*row),
+        )
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -103,14 +137,23 @@ async def change_team_roles(
 
 @get(f"{ONE}/members", operation_id="list_team_members")
 async def show_team_members(
+    request: AnyRequest,
     organization: PathId,
     team: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
+    at: ListAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TeamMemberView]:
-    """List a team's members in the order in which they joined it."""
+    """List a team's members in the order in which they joined it. With `at`, the list is as it was."""
+    if at is not None:
+
+        async def read(session: AsyncSession, past: PastDirectory) -> list[TeamMemberEntry]:
+            return await team_members_at(session, past, TeamId(team))
+
+        places_then = await read_past(request, service, organization, at, read)
+        return past_page(places_then, cursor, limit, _key, TeamMemberView.listed)
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -143,6 +186,39 @@ async def take_out_of_team(team: PathId, user: PathId, change: OrganizationChang
     await places.take(change, TeamId(team), UserId(user))
 
 
+@post(
+    "/v1/organizations/{organization:str}/team-members:batch",
+    status_code=HTTP_200_OK,
+    request_max_body_size=LARGEST_BATCH,
+    operation_id="change_team_members",
+)
+@changes
+async def change_team_members(
+    change: OrganizationChange, data: JSONBody[PlaceBatch]
+) -> PlaceResultsView:
+    """Put up to 500 members into teams and take them out, in one change, all or none."""
+    operations = [
+        places.PlaceOperation(
+            TeamId(each.team),
+            await resolve_member(change.session, change.organization, each.user),
+            each.expires_at,
+            remove=each.operation == "remove",
+        )
+        for each in data.items
+    ]
+    results = await places.change_places(change, operations)
+    return PlaceResultsView(
+        [
+            PlaceResultView(operation.team, operation.user, result)
+            for operation, result in zip(operations, results, strict=True)
+        ]
+    )
+
+
+def _key(place: TeamMemberEntry) -> tuple[datetime, str]:
+    return place.joined_at, place.user_id
+
+
 routes = [
     create_team,
     show_teams,
@@ -153,4 +229,5 @@ routes = [
     show_team_members,
     put_into_team,
     take_out_of_team,
+    change_team_members,
 ]

@@ -9,9 +9,9 @@ from teamaccess.common.loop_share import give_way, others_ask
 from teamaccess.engine import Consistency, Engine, Question
 from teamaccess.storage import UserId
 
-PER_CALL = 250
+PER_CALL = 50
 """Questions in one bulk check. A sandbox answers them in some tens of milliseconds."""
-FEW = 100
+FEW = 8
 """Questions about the same permission that are asked one by one. For more, one lookup is faster."""
 
 

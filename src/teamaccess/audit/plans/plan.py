@@ -18,6 +18,7 @@ from teamaccess.audit.plans.held_actions import (
     gained,
     group_objects,
 )
+from teamaccess.audit.plans.operations.base import Invitations
 from teamaccess.audit.plans.proposals import Proposal, make_all
 from teamaccess.audit.plans.related_rows import RelatedRows, read_related_rows
 from teamaccess.audit.questions.evidence import Evidence, query
@@ -39,7 +40,7 @@ from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Attribution, database_time
 from teamaccess.relationships import Relationship
-from teamaccess.storage import Channel, OrganizationId
+from teamaccess.storage import Channel, OrganizationId, UserId
 
 
 class StateMoved(PreconditionFailed):
@@ -140,7 +141,9 @@ async def plan(
     if not proposals and catalog is None:
         raise NothingProposed
     async with sources.sandbox_queue.turn(organization, caller):
-        rehearsed, refusal = await _rehearse(ledger, organization, proposals, asker, caller)
+        rehearsed, refusal = await _rehearse(
+            ledger, organization, proposals, asker, caller, sources.invitees
+        )
         try:
             async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
                 if catalog is None:
@@ -189,17 +192,20 @@ async def _rehearse(
     proposals: list[Proposal],
     asker: Attribution | None,
     caller: str,
+    key: bytes,
 ) -> tuple[_Rehearsed, TeamaccessError | None]:
     """Rehearse the changes. Return also why the asker may not make them, None if they may."""
     refusal: TeamaccessError | None = None
     if asker is not None:
         try:
-            return await _rehearse_as(asker, ledger, organization, proposals, caller), None
+            return await _rehearse_as(asker, ledger, organization, proposals, caller, key), None
         except Unavailable:
             raise  # an outage says nothing about the asker's rights
         except TeamaccessError as refused:
             refusal = refused
-    return await _rehearse_as(PLANNER, ledger, organization, proposals, caller), refusal
+    user = asker.user if asker is not None else None
+    planned = await _rehearse_as(PLANNER, ledger, organization, proposals, caller, key, user)
+    return planned, refusal
 
 
 async def _rehearse_as(
@@ -208,11 +214,14 @@ async def _rehearse_as(
     organization: OrganizationId,
     proposals: list[Proposal],
     caller: str,
+    key: bytes,
+    asker: UserId | None = None,
 ) -> _Rehearsed:
     related: list[RelatedRows] = []
 
     async def act(change: OrganizationChange) -> None:
-        await make_all(proposals, change)
+        change.on_behalf_of_asker = asker
+        await make_all(proposals, change, Invitations(key))
         await change.decide()
         updates = [update for entry in change.entries for update in entry.updates]
         related.append(await read_related_rows(change, updates))

@@ -9,7 +9,7 @@ from teamaccess.cli.members_file import COLUMNS, read_members
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import pluralize
-from teamaccess.directory.members.imports import import_members
+from teamaccess.directory.members.imports import ImportedBatch, import_members
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
@@ -41,21 +41,35 @@ def members(
     operators give are refused. Grant those one by one.
     """
 
-    async def bring_in(service: Service) -> tuple[int, int]:
+    async def bring_in(service: Service) -> list[ImportedBatch]:
         id = OrganizationId(organization)
         async with service.reads() as session:
             await get_organization(session, id)
         newcomers = read_members(file, service.catalog)
-        seen = joined = 0
+        batches = []
         with Meter("Importing", "members", len(newcomers)) as meter:
-            async for batch, new in import_members(
+            async for batch in import_members(
                 service.ledger, service.applier, operator_attribution(), id, newcomers
             ):
-                seen, joined = seen + batch, joined + new
-                meter.step(batch)
-        return seen, joined
+                batches.append(batch)
+                meter.step(len(batch.members))
+        return batches
 
-    seen, joined = with_service(bring_in)
-    before = f"members already: {seen - joined}"
-    sentence = f"{pluralize(joined, 'new member')} of {organization}; {before}."
-    print_result(as_json, sentence, organization=organization, rows=seen, joined=joined)
+    batches = with_service(bring_in)
+    members = [
+        {"email": each.email, "user": each.user, "joined": each.joined, "position": batch.position}
+        for batch in batches
+        for each in batch.members
+    ]
+    joined = sum(batch.joined for batch in batches)
+    positions = [batch.position for batch in batches if batch.position is not None]
+    before = f"members already: {len(members) - joined}"
+    print_result(
+        as_json,
+        f"{pluralize(joined, 'new member')} of {organization}; {before}.",
+        organization=organization,
+        rows=len(members),
+        joined=joined,
+        positions=positions,
+        members=members,
+    )

@@ -8,6 +8,7 @@ import msgspec
 import typer
 import yaml
 
+from teamaccess.audit.plans.operations.base import Invitations
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import Proposals, make_all
 from teamaccess.catalog import load_catalog
@@ -137,7 +138,7 @@ async def _apply(service: Service, document: Document, state: str) -> str:
         refuse_moved(change, lambda now: state == now)
         if document.reason is not None:
             change.store_reason(clean("reason", document.reason, LONGEST_REASON))
-        await make_all(document.changes, change)
+        await make_all(document.changes, change, Invitations(service.keys.invitees))
         return progress_of(await service.ledger.commit(change))[0]
 
 

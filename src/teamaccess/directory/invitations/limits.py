@@ -66,7 +66,7 @@ async def refuse_flood(change: OrganizationChange, address: str) -> None:
     """
     # SECURITY: what a service account sends counts for the account. Counted for the member it acts for,
     # it would use up what that member may send from other organizations.
-    sender = await change.session.get_one(User, change.attribution.account or change.actor)
+    sender = await change.session.get_one(User, change.attribution.account or change.giver)
     person = mailbox(sender.email) if sender.email is not None else sender.id
     alone = func.pg_try_advisory_xact_lock(func.hashtextextended(f"teamaccess/mails/{person}", 0))
     if not await change.session.scalar(select(alone)):

@@ -68,11 +68,13 @@ async def invite(
     roles: Sequence[RoleId],
     invitee_key: bytes,
     life: timedelta = DEFAULT_LIFE,
+    id: InvitationId | None = None,
 ) -> Letter:
     """Offer membership with roles to an address; return what to send there.
 
-    An expired invitation to the same address is put away. Raises InvalidEmail, what `authorize_giving`
-    does, AlreadyMember, AlreadyInvited, LimitReached and what `refuse_flood` does.
+    An expired invitation to the same address is put away. `id` is for an invitation that was planned.
+    Raises InvalidEmail, what `authorize_giving` does, AlreadyMember, AlreadyInvited,
+    LimitReached and what `refuse_flood` does.
     """
     address = normalise(email)
     role_set = await roles_here(change, roles)
@@ -84,11 +86,11 @@ async def invite(
     secret = new_secret()
     invitation = Invitation(
         organization_id=change.organization,
-        id=new_invitation_id(),
+        id=id or new_invitation_id(),
         email=address,
         invitee=invitee(invitee_key, address),
         token_hash=hash_of(secret),
-        invited_by=change.actor,
+        invited_by=change.giver,
         invited_via=change.attribution.account,
         created_at=change.now,
         sent_at=change.now,
@@ -126,7 +128,7 @@ async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
     await refuse_flood(change, invitation.email)
     secret = new_secret()
     account = change.attribution.account
-    invitation.renew(hash_of(secret), by=change.actor, via=account, at=change.now)
+    invitation.renew(hash_of(secret), by=change.giver, via=account, at=change.now)
     details = InvitationResent(expires_at=invitation.expires_at)
     await record(change, details, change.organization, id)
     return Letter(invitation, secret, role_set)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import text
@@ -18,7 +19,7 @@ from teamaccess.changes.events.members import MembersImported
 from teamaccess.delivery import Applier
 from teamaccess.ledger import Attribution, Entry, OrganizationBusy
 from teamaccess.ledger.session import raise_busy_on_lock_timeout
-from teamaccess.storage import OrganizationId, RoleId, new_user_id
+from teamaccess.storage import OrganizationId, RoleId, UserId, new_user_id
 
 BATCH = 450
 """Members in one change: with a role each they make one write to SpiceDB."""
@@ -56,7 +57,8 @@ WITH wanted AS (
   WHERE organization_id = :organization AND invitations.email = wanted.email
     AND accepted_at IS NULL AND cancelled_at IS NULL
 )
-SELECT (SELECT count(*) FROM known), (SELECT count(*) FROM joined)
+SELECT known.email, known.id, joined.user_id IS NOT NULL
+FROM known LEFT JOIN joined ON joined.user_id = known.id
 """)
 """One statement takes less time than one for each table.
 
@@ -73,6 +75,31 @@ class Newcomer:
     """Normalised."""
     name: str | None
     role: RoleId
+    id: UserId | None = None
+    """The id of a new user; None for one that is made here."""
+
+
+class ImportedMember(NamedTuple):
+    """One row of an import."""
+
+    email: str
+    user: UserId
+    joined: bool
+    """Whether they were not a member before. A member stays as they are."""
+
+
+class ImportedBatch(NamedTuple):
+    """A batch that is committed."""
+
+    members: list[ImportedMember]
+    """In the order of the rows."""
+    position: int | None
+    """The position of the ledger entry that made them members; None if all of them were."""
+
+    @property
+    def joined(self) -> int:
+        """How many of them were new."""
+        return sum(member.joined for member in self.members)
 
 
 async def import_members(
@@ -81,8 +108,8 @@ async def import_members(
     attribution: Attribution,
     organization: OrganizationId,
     newcomers: Iterable[Newcomer],
-) -> AsyncIterator[tuple[int, int]]:
-    """Import the newcomers; yield after each batch how many it had, and how many of them were new.
+) -> AsyncIterator[ImportedBatch]:
+    """Import the newcomers; yield each batch with the ids of its members and its ledger position.
 
     Existing members stay as they are, so an interrupted import can be run again. While one batch is
     delivered to SpiceDB the next ones are written. Raises UnknownRole, OperatorOnlyRole (also for
@@ -94,7 +121,7 @@ async def import_members(
     until = -1
     try:
         for batch in _batches(newcomers):
-            decided, joined = await _write(ledger, attribution, organization, batch)
+            decided, members = await _write(ledger, attribution, organization, batch)
             last, before = arriving[-1] if arriving else None, until
             until = decided[-1].position if decided else until
             arriving.append(
@@ -102,7 +129,7 @@ async def import_members(
             )
             while len(arriving) > AHEAD:
                 await arriving.popleft()
-            yield len(batch), joined
+            yield ImportedBatch(members, decided[-1].position if decided else None)
     finally:
         await asyncio.gather(*arriving)
 
@@ -112,16 +139,16 @@ async def _write(
     attribution: Attribution,
     organization: OrganizationId,
     batch: Sequence[Newcomer],
-) -> tuple[Sequence[Entry], int]:
-    """Commit one batch; return the entries, and how many of the newcomers were not members."""
+) -> tuple[Sequence[Entry], list[ImportedMember]]:
+    """Commit one batch; return the entries and the members."""
     give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             with raise_busy_on_lock_timeout(organization):
                 async with ledger.change(attribution, organization, judging=False) as change:
-                    joined = await _join(change, organization, batch)
+                    members = await join(change, organization, batch)
                     await ledger.decide(change)
-            return change.entries, joined
+            return change.entries, members
         except OrganizationBusy:
             if time.monotonic() > give_up:
                 raise
@@ -144,8 +171,10 @@ async def _bring_in(
         await applier.catch_up(organization)
 
 
-async def _join(change: Change, organization: OrganizationId, batch: Sequence[Newcomer]) -> int:
-    """Make the batch members; return how many of them were not members."""
+async def join(
+    change: Change, organization: OrganizationId, batch: Sequence[Newcomer]
+) -> list[ImportedMember]:
+    """Make the batch members; return each with their id, in the order of the batch."""
     role_set = RoleSet(change.catalog, {})
     for role in sorted({newcomer.role for newcomer in batch}):
         role_set.refuse_unknown([role])
@@ -153,7 +182,7 @@ async def _join(change: Change, organization: OrganizationId, batch: Sequence[Ne
             raise OperatorOnlyRole(role=role)
     by_email = {newcomer.email: newcomer for newcomer in batch}
     newcomers = [
-        {"id": new_user_id(), "email": each.email, "name": each.name, "role": each.role}
+        {"id": each.id or new_user_id(), "email": each.email, "name": each.name, "role": each.role}
         for each in by_email.values()
     ]
     parameters = {
@@ -161,12 +190,15 @@ async def _join(change: Change, organization: OrganizationId, batch: Sequence[Ne
         "organization": organization,
         "now": change.now,
     }
-    joined = known = 0
-    while known < len(by_email):
-        known, new = (await change.session.execute(JOIN, parameters)).one()
-        joined += new
-    await record(change, MembersImported(members=joined), organization, organization)
-    return joined
+    found: dict[str, ImportedMember] = {}
+    while len(found) < len(by_email):
+        for email, user, joined in await change.session.execute(JOIN, parameters):
+            if email not in found or joined:
+                found[email] = ImportedMember(email, user, joined)
+    members = [found[email] for email in by_email]
+    joined_members = sum(member.joined for member in members)
+    await record(change, MembersImported(members=joined_members), organization, organization)
+    return members
 
 
 def _batches(newcomers: Iterable[Newcomer]) -> Iterator[list[Newcomer]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
+from msgspec import UNSET
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,6 +13,7 @@ from teamaccess.access.giving import Gift, GrantsOnObject, authorize_giving, is_
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.resources import GrantsChanged
+from teamaccess.common.errors import Invalid, NotFound
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import UnknownMember
 from teamaccess.directory.resources.find import Key, get_resource, type_of
@@ -28,6 +30,18 @@ from teamaccess.storage import (
     UserId,
     is_local_id,
 )
+
+
+class GrantTwice(Invalid):
+    """A request names the same grant twice."""
+
+    message = "The grant {grant!r} is listed twice. List each grant once."
+
+
+class UnknownGrant(NotFound):
+    """The object has no such grant."""
+
+    message = "There is no grant {grant!r} on {resource}."
 
 
 class GrantKey(NamedTuple):
@@ -94,7 +108,7 @@ async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds
             continue
         row = rows[grant]
         if not row.active(change.now):  # it has ended, so it is given again
-            row.granted_at, row.granted_by = change.now, change.actor
+            row.granted_at, row.granted_by = change.now, change.giver
         row.expires_at = end
     await change.session.flush()
     was = [_text(grant, end) for grant, end in before.items()]
@@ -103,6 +117,31 @@ async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds
         subject = str(resource.reference)
         await record(change, GrantsChanged(before=was, after=now), organization, subject)
     return GrantsReplaced(await grants_on(change.session, organization, key), before)
+
+
+async def add_grant(
+    change: OrganizationChange, key: Key, grant: GrantKey, until: datetime | None
+) -> GrantsReplaced:
+    """Have one grant on an object beside the others, until a time. Raises what `replace_grants` does."""
+    return await replace_grants(change, key, {**await present_grants(change, key), grant: until})
+
+
+async def remove_grant(change: OrganizationChange, key: Key, grant: GrantKey) -> GrantsReplaced:
+    """Take one grant on an object away. Raises what `replace_grants` does, and UnknownGrant."""
+    present = dict(await present_grants(change, key))
+    held = present.pop(grant, UNSET) is not UNSET
+    replaced = await replace_grants(change, key, present)
+    if not held:
+        raise UnknownGrant(grant=grant, resource=f"{key[0]}:{key[1]}")
+    return replaced
+
+
+async def present_grants(change: OrganizationChange, key: Key) -> GrantEnds:
+    """Return the grants on an object, without those that have ended."""
+    if not is_local_id(key[1]):
+        return {}
+    rows = await grants_on(change.session, change.organization, key)
+    return {grant_key_of(row): row.expires_at for row in rows if row.active(change.now)}
 
 
 def grant_key_of(row: Grant) -> GrantKey:
@@ -183,7 +222,7 @@ def _row(
         holder_kind=grant.kind,
         holder=grant.holder,
         granted_at=change.now,
-        granted_by=change.actor,
+        granted_by=change.giver,
         expires_at=end,
     )
 

@@ -4,7 +4,8 @@ Registering gives nobody anything that they do not have: it records the object's
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -32,7 +33,7 @@ from teamaccess.changes.events.resources import (
     ResourcesChanged,
     ResourceUnregistered,
 )
-from teamaccess.common.errors import Conflict, Invalid
+from teamaccess.common.errors import Conflict, Invalid, naming_item
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.resources.creators import (
     creator_of,
@@ -54,13 +55,15 @@ from teamaccess.storage import (
     UserId,
     is_local_id,
 )
+from teamaccess.storage.base import suggest_local_id
 
 
 class InvalidResourceId(Invalid):
     """The id has a form that SpiceDB does not take."""
 
     message = (
-        "{id!r} is not a valid resource id. Use 1 to 64 characters of A-Z, a-z, 0-9, _ and hyphen."
+        "{id!r} is not a valid resource id. Use 1 to 128 characters of A-Z, a-z, 0-9, _ and hyphen, "
+        "because SpiceDB takes no dots in ids. For example: {example!r}."
     )
 
 
@@ -158,13 +161,21 @@ async def _apply(
     change: OrganizationChange, operations: Sequence[ResourceOperation]
 ) -> list[ResourceResult]:
     await authorize(change, "register_resources")
-    operations = [_checked(change, operation) for operation in operations]
-    _refuse_twice(operations)
+    checked, seen = [], set[Key]()
+    for number, operation in enumerate(operations, start=1):
+        with _naming(number, operations):
+            checked.append(_checked(change, operation))
+            if operation.key in seen:
+                raise ResourceTwice(resource=f"{operation.type}:{operation.id}")
+            seen.add(operation.key)
+    operations = checked
     keys = [operation.key for operation in operations]
     rows = await find_resources(change.session, change.organization, keys)
-    results = [
-        _result(change.organization, operation, rows.get(operation.key)) for operation in operations
-    ]
+    results = []
+    for number, operation in enumerate(operations, start=1):
+        with _naming(number, operations):
+            row = rows.get(operation.key)
+            results.append(_result(change.organization, operation, row))
     by_result: dict[ResourceResult, list[ResourceOperation]] = defaultdict(list)
     for operation, result in zip(operations, results, strict=True):
         by_result[result].append(operation)
@@ -182,16 +193,13 @@ def _checked(change: OrganizationChange, operation: ResourceOperation) -> Resour
             raise UnknownResource(organization=change.organization, type=type, resource=id)
         return operation
     if not is_local_id(id):
-        raise InvalidResourceId(id=id)
+        raise InvalidResourceId(id=id, example=suggest_local_id(id))
     return ResourceOperation(type, id, creator_of(change.attribution, kind, operation.creator))
 
 
-def _refuse_twice(operations: Iterable[ResourceOperation]) -> None:
-    seen: set[Key] = set()
-    for operation in operations:
-        if operation.key in seen:
-            raise ResourceTwice(resource=f"{operation.type}:{operation.id}")
-        seen.add(operation.key)
+def _naming(number: int, operations: Sequence[ResourceOperation]) -> AbstractContextManager[None]:
+    """Name the item in refusals, unless it is the only one."""
+    return naming_item(number) if len(operations) > 1 else nullcontext()
 
 
 def _result(

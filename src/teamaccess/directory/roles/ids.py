@@ -23,7 +23,7 @@ class InvalidRoleId(Invalid):
 class RoleIdReserved(Conflict):
     """The id has a meaning in every organization: the catalog or the schema uses it."""
 
-    message = "The role id {id} is reserved. Choose another id."
+    message = "The role id {id} is reserved: {because}. Choose another id, for example {example}."
 
 
 class RoleIdsTaken(Conflict):
@@ -39,9 +39,25 @@ def refuse_bad_id(catalog: Catalog, id: str) -> RoleId:
     """Return the id; raises InvalidRoleId and RoleIdReserved."""
     if not is_role_id(id):
         raise InvalidRoleId(id=id)
-    if id == NOBODY or id in catalog.organization_names:
-        raise RoleIdReserved(id=id)
+    if because := _meaning_of(catalog, id):
+        raise RoleIdReserved(id=id, because=because, example=f"{id[:60]}_own")
     return RoleId(id)
+
+
+def _meaning_of(catalog: Catalog, id: str) -> str | None:
+    """Return what the id means already, None for a free one.
+
+    An answer such as "granted by links_edit" must not leave open whether a role or an action is meant.
+    """
+    if id == NOBODY:
+        return "it stands for no role when a role is deleted"
+    if id in catalog.roles:
+        return "the catalog has a role with this id"
+    if id in catalog.actions:
+        return "the catalog has an action with this id, and reports name both by their ids"
+    if id in catalog.organization_names:
+        return "the schema of every organization uses it"
+    return None
 
 
 async def refuse_taken(session: AsyncSession, catalog: Catalog) -> None:

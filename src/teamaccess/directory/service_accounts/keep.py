@@ -38,10 +38,13 @@ class UnknownServiceAccount(NotFound):
     message = "{organization} has no service account {account}."
 
 
-async def create_service_account(change: OrganizationChange, name: str, roles: Ends) -> Membership:
+async def create_service_account(
+    change: OrganizationChange, name: str, roles: Ends, id: UserId | None = None
+) -> Membership:
     """Create a service account with these roles, and return it; it has no token yet.
 
-    Raises what `authorize_giving` does, InvalidText and LimitReached.
+    `id` is for an account that was planned. Raises what `authorize_giving` does, InvalidText and
+    LimitReached.
     """
     organization = change.organization
     gift = gift_of_roles(await roles_here(change, roles), roles.keys(), roles.values())
@@ -54,7 +57,7 @@ async def create_service_account(change: OrganizationChange, name: str, roles: E
     )
     await refuse_full(change, "service_accounts", present)
     account = User(
-        id=new_service_account_id(),
+        id=id or new_service_account_id(),
         name=clean("name", name, LONGEST_NAME),
         service_account_of=organization,
         created_at=change.now,

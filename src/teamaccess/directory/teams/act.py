@@ -23,14 +23,15 @@ from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.teams.find import UnknownTeam, find_team, get_team
 from teamaccess.storage import Team, TeamId, is_local_id
+from teamaccess.storage.base import suggest_local_id
 
 
 class InvalidTeamId(Invalid):
     """The id has a form that SpiceDB does not take."""
 
     message = (
-        "{id!r} is not a valid team id. Use 1 to 64 characters of A-Z, a-z, 0-9, hyphen and "
-        "underscore."
+        "{id!r} is not a valid team id. Use 1 to 128 characters of A-Z, a-z, 0-9, hyphen and "
+        "underscore, because SpiceDB takes no dots in ids. For example: {example!r}."
     )
 
 
@@ -55,7 +56,7 @@ async def create_team(change: OrganizationChange, id: str, name: str) -> Team:
     organization = change.organization
     await authorize(change, "manage_teams")
     if not is_local_id(id):
-        raise InvalidTeamId(id=id)
+        raise InvalidTeamId(id=id, example=suggest_local_id(id))
     name = clean("name", name, LONGEST_NAME)
     if await find_team(change.session, organization, TeamId(id)) is not None:
         raise TeamExists(team=id, organization=organization)

@@ -1,10 +1,13 @@
 """Put members into teams and take them out."""
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import literal, select
 
-from teamaccess.access.authorize import require_membership
+from teamaccess.access.authorize import authorize, require_membership
 from teamaccess.access.giving import (
     Gift,
     Target,
@@ -21,17 +24,23 @@ from teamaccess.changes.events.roles import (
     TeamMemberChanged,
     TeamMemberRemoved,
 )
-from teamaccess.common.errors import NotFound
+from teamaccess.common.errors import Invalid, NotFound, naming_item
 from teamaccess.directory.caps import refuse_full
-from teamaccess.directory.members.find import UnknownMember, find_member
+from teamaccess.directory.members.find import WHOLE, UnknownMember, find_member
 from teamaccess.directory.teams.find import UnknownTeam, find_place, find_team
-from teamaccess.storage import Membership, Team, TeamId, TeamMembership, UserId
+from teamaccess.storage import Membership, Team, TeamId, TeamMembership, UserId, is_local_id
 
 
 class NotInTeam(NotFound):
     """The user has no place in the team."""
 
     message = "{user} is not in the team {team}."
+
+
+class PlaceTwice(Invalid):
+    """A batch names the same place in a team twice, so the order of its operations would matter."""
+
+    message = "{user} is listed twice for the team {team}. List each place once."
 
 
 async def put(
@@ -90,6 +99,67 @@ async def take(change: OrganizationChange, id: TeamId, user: UserId) -> None:
     await authorize_on(change, "manage_teams", target)
     await change.session.delete(place)
     await record(change, TeamMemberRemoved(team=id), organization, user)
+
+
+@dataclass(frozen=True)
+class PlaceOperation:
+    """A place in a team, to take or to end."""
+
+    team: TeamId
+    user: UserId
+    until: datetime | None = None
+    remove: bool = False
+
+
+class PlaceResult(StrEnum):
+    """What became of a place. If it was so already, nothing has changed."""
+
+    PUT = "put"
+    ALREADY_THERE = "already_there"
+    REMOVED = "removed"
+    ALREADY_REMOVED = "already_removed"
+
+
+async def change_places(
+    change: OrganizationChange, operations: Sequence[PlaceOperation]
+) -> list[PlaceResult]:
+    """Carry out all operations or none; return the result of each.
+
+    Every refusal names the item. Raises what `put` and `take` do, and PlaceTwice.
+    """
+    await authorize(change, "manage_teams")
+    await _load_members(change, {operation.user for operation in operations})
+    results, seen = [], set()
+    for number, operation in enumerate(operations, start=1):
+        with naming_item(number):
+            if (operation.team, operation.user) in seen:
+                raise PlaceTwice(user=operation.user, team=operation.team)
+            seen.add((operation.team, operation.user))
+            results.append(await _change_place(change, operation))
+    return results
+
+
+async def _change_place(change: OrganizationChange, operation: PlaceOperation) -> PlaceResult:
+    team, user, until = operation.team, operation.user, operation.until
+    place = await find_place(change.session, change.organization, team, user)
+    if not operation.remove:
+        same = place is not None and place.expires_at == until
+        await put(change, team, user, until)
+        return PlaceResult.ALREADY_THERE if same else PlaceResult.PUT
+    if place is None and await find_team(change.session, change.organization, team) is not None:
+        return PlaceResult.ALREADY_REMOVED
+    await take(change, team, user)
+    return PlaceResult.REMOVED
+
+
+async def _load_members(change: OrganizationChange, users: Collection[UserId]) -> None:
+    """Load the members with one statement, for the questions about each of them."""
+    named = [user for user in users if is_local_id(user)]
+    await change.session.scalars(
+        select(Membership)
+        .where(Membership.organization_id == change.organization, Membership.user_id.in_(named))
+        .options(*WHOLE)
+    )
 
 
 async def _target(

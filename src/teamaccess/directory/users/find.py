@@ -1,5 +1,6 @@
 """Find users by id, address, mailbox or membership; an operator may name a new address."""
 
+import re
 from datetime import datetime
 
 from sqlalchemy import Select, bindparam, func, literal_column, or_, select, text
@@ -17,6 +18,8 @@ BY_ID = select(User).where(User.id == bindparam("id"))
 WITH_CLOCK = BY_ID.add_columns(func.clock_timestamp())
 TAGGED_USERS = TAGGED.replace("email", "users.email", 1)
 LONGEST = 255
+GENERATED_ID = re.compile(r"(usr|sa)_[0-9a-f]{20}")
+"""An id that this service made. Most requests name users so."""
 
 
 class UnknownUser(NotFound):
@@ -78,6 +81,32 @@ async def person_in(session: AsyncSession, organization: OrganizationId, id: str
     if person is None:
         raise NobodyToActFor(organization=organization)
     return person
+
+
+async def resolve_member(session: AsyncSession, organization: OrganizationId, text: str) -> UserId:
+    """Return the id of the member with this id, e-mail address or external id, in this order.
+
+    Anything else is returned unchanged. SECURITY: an error here would tell a caller without rights which
+    addresses are members. The use case raises it instead, after it has authorized the caller. Users
+    outside of the organization are never found, so tenants do not learn who else exists.
+    """
+    if GENERATED_ID.fullmatch(text) or not (0 < len(text) <= LONGEST and text.isprintable()):
+        return UserId(text)
+    try:
+        address = normalise(text)
+    except InvalidEmail:
+        address = ""
+    member: UserId | None = await session.scalar(
+        select(User.id)
+        .join(Membership, Membership.user_id == User.id)
+        .where(
+            Membership.organization_id == organization,
+            or_(User.id == UserId(text), User.email == address, User.external_id == text),
+        )
+        .order_by(User.id != text, User.email.is_distinct_from(address))
+        .limit(1)
+    )
+    return member if member is not None else UserId(text)
 
 
 def same_person(user: User) -> Select[UserId]:

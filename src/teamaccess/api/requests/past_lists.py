@@ -1,0 +1,77 @@
+"""Lists as of a past time: who may ask, and a page of what was."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Annotated, TypeVar
+
+from litestar.params import QueryParameter
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.api.identity.callers import attribution
+from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
+from teamaccess.api.requests.pages import InvalidCursor, Page, decode, page
+from teamaccess.api.requests.parameters import AnyRequest
+from teamaccess.api.requests.throttling import release_slot
+from teamaccess.audit.lists.past_directory import PastDirectory, directory_at
+from teamaccess.common.errors import Invalid
+from teamaccess.service import Service
+
+Row = TypeVar("Row")
+Item = TypeVar("Item")
+Key = Callable[[Row], tuple[datetime, str]]
+
+ListAt = Annotated[
+    str | None,
+    QueryParameter(
+        max_length=64,
+        description=(
+            "A past time with its zone, as in 2026-03-31T23:59:59Z, or a ledger position. The list is "
+            "then as it was, and takes the right to audit. Omit it for the present."
+        ),
+    ),
+]
+
+
+class OnlyAtPresent(Invalid):
+    """A filter asks about something of which no history is kept."""
+
+    message = (
+        "{parameter} can't be combined with `at`: there is no history of it. Leave one of them out."
+    )
+
+
+async def read_past(
+    request: AnyRequest,
+    service: Service,
+    organization: str,
+    at: str,
+    read: Callable[[AsyncSession, PastDirectory], Awaitable[Row]],
+) -> Row:
+    """Return what `read` finds in the directory at a past time, if the caller may audit.
+
+    Raises what `authorize_audit` and `directory_at` do.
+    """
+    id = await authorize_audit(request, service, organization)
+    release_slot(request)
+    past = await directory_at(service.audit.sources, id, at, attribution(request).caller)
+    async with service.reads() as session:
+        found = await read(session, past)
+    await recheck_audit_access(request, service, id)
+    return found
+
+
+def past_page(
+    rows: Sequence[Row],
+    cursor: str | None,
+    limit: int,
+    key: Key[Row],
+    item: Callable[[Row], Item],
+) -> Page[Item]:
+    """Return a page of a complete list. The list is the same for every page, because the past is."""
+    start = 0
+    if (after := decode(cursor)) is not None:
+        keys = [key(row) for row in rows]
+        if after not in keys:
+            raise InvalidCursor
+        start = keys.index(after) + 1
+    return page(rows[start : start + limit + 1], limit, key, item)

@@ -1,0 +1,1 @@
+"""Lists of an organization as it was: members, teams, places, roles, grants and invitations."""

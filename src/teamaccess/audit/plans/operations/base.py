@@ -1,0 +1,98 @@
+"""What every proposed operation has, and the types of their fields."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated
+
+import msgspec
+
+from teamaccess.access.giving import Ends, RoleTwice
+from teamaccess.changes import OrganizationChange
+from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON
+from teamaccess.directory.invitations.offer import Letter
+from teamaccess.relationships.relationship import in_utc
+from teamaccess.storage import RoleId
+from teamaccess.storage.base import LONGEST_LOCAL_ID
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
+"""An id of a role, a team, a request or a service account."""
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
+"""A name that people read."""
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON)]
+Address = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
+"""A member's id, e-mail address or external id."""
+ObjectName = Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
+"""An object as `type:id`, such as `webhook:wh_1`."""
+End = Annotated[datetime, msgspec.Meta(tz=True)] | None
+
+Send = Callable[[OrganizationChange, Letter], Awaitable[object]]
+"""Sends an invitation's mail after the commit."""
+
+
+@dataclass(frozen=True)
+class Invitations:
+    """What inviting needs beside the change."""
+
+    key: bytes
+    """The key by which SpiceDB knows the addresses of invitations."""
+    send: Send | None = None
+    """None in a rehearsal, which sends nothing."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an operation is made with."""
+
+    invitations: Invitations
+    number: int
+    """The number of the operation in its plan."""
+
+    def new_id(self, change: OrganizationChange, prefix: str) -> str:
+        """Return an id that is the same in the plan and when the planned operation is made.
+
+        It is new, because making the change moves the position.
+        """
+        [standing] = change.standing
+        seed = f"{standing.organization} {standing.position} {standing.hash.hex()} {self.number}"
+        return f"{prefix}_{sha256(seed.encode()).hexdigest()[:20]}"
+
+
+class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, frozen=True):
+    """One proposed operation."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, which msgspec reports as invalid input, for a time beyond the calendar."""
+        if (end := getattr(self, "expires_at", None)) is not None:
+            in_utc(end)
+
+    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+        """Make it in an open change. Raises what the use case does."""
+        raise NotImplementedError
+
+
+class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A role with an optional expiry."""
+
+    role: Name
+    expires_at: End = None
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, which msgspec reports as invalid input, for a time beyond the calendar."""
+        if self.expires_at is not None:
+            in_utc(self.expires_at)
+
+
+ProposedRoles = Annotated[list[Name | RoleUntil], msgspec.Meta(max_length=100)]
+
+
+def ends_by_role(roles: ProposedRoles) -> Ends:
+    """Return the roles with their ends. Raises RoleTwice."""
+    ends: dict[RoleId, datetime | None] = {}
+    for proposed in roles:
+        role = proposed if isinstance(proposed, str) else proposed.role
+        if role in ends:
+            raise RoleTwice(role=role)
+        ends[RoleId(role)] = None if isinstance(proposed, str) else proposed.expires_at
+    return ends

@@ -1,0 +1,84 @@
+"""Operations on teams and on places in them."""
+
+from teamaccess.audit.plans.operations.base import (
+    Address,
+    End,
+    Name,
+    Proposed,
+    ProposedRoles,
+    Setting,
+    Title,
+    ends_by_role,
+)
+from teamaccess.changes import OrganizationChange
+from teamaccess.directory.teams import act, places
+from teamaccess.directory.users.find import resolve_member
+from teamaccess.storage import TeamId
+
+
+class CreateTeam(Proposed, tag="create_team", frozen=True):
+    """A team without members and roles is created."""
+
+    team: Name
+    name: Title | None = None
+
+    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+        """Create the team. Its name is its id by default."""
+        await act.create_team(change, self.team, self.name or self.team)
+
+
+class RenameTeam(Proposed, tag="rename_team", frozen=True):
+    """A team has another name."""
+
+    team: Name
+    name: Title
+
+    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+        """Rename the team."""
+        await act.rename_team(change, TeamId(self.team), self.name)
+
+
+class DeleteTeam(Proposed, tag="delete_team", frozen=True):
+    """A team is deleted, with everything that its members had through it."""
+
+    team: Name
+
+    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+        """Delete the team."""
+        await act.delete_team(change, TeamId(self.team))
+
+
+class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
+    """A team holds exactly these roles."""
+
+    team: Name
+    roles: ProposedRoles
+
+    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+        """Replace the roles."""
+        await act.change_team_roles(change, TeamId(self.team), ends_by_role(self.roles))
+
+
+class PutInTeam(Proposed, tag="put_in_team", frozen=True):
+    """A member is in a team."""
+
+    team: Name
+    user: Address
+    expires_at: End = None
+
+    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+        """Put the member into the team."""
+        member = await resolve_member(change.session, change.organization, self.user)
+        await places.put(change, TeamId(self.team), member, self.expires_at)
+
+
+class TakeFromTeam(Proposed, tag="take_from_team", frozen=True):
+    """A member leaves a team."""
+
+    team: Name
+    user: Address
+
+    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+        """Take the member out of the team."""
+        member = await resolve_member(change.session, change.organization, self.user)
+        await places.take(change, TeamId(self.team), member)

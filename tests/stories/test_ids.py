@@ -1,0 +1,69 @@
+"""Ids: what they may have, and what a refusal says."""
+
+import pytest
+
+from tests.support.organization import Organization
+from tests.support.resources import grant_to, register_resource, set_grants
+from tests.support.responses import refused
+
+LONG = "x" * 128
+
+
+async def test_ids_of_teams_and_objects_have_up_to_128_characters(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": []}))["bob"]
+    ana, team = acme.administrator, f"{acme.path}/teams/{LONG}"
+    made = await ana.ask("POST", f"{acme.path}/teams", json={"id": LONG, "name": "Long"})
+    assert made.status_code == 201, made.text
+    roles = {"roles": [{"role": "support"}]}
+    (await ana.ask("PUT", f"{team}/roles", json=roles)).raise_for_status()
+    (await ana.ask("PUT", f"{team}/members/{bob.id}")).raise_for_status()
+    assert await acme.can(bob, "refunds_create")
+    assert (await register_resource(acme, f"webhook:{LONG}")).status_code == 200
+    granted = await set_grants(acme, f"webhook:{LONG}", grant_to(LONG, "edit"))
+    assert granted.status_code == 200, granted.text
+    assert await acme.can(bob, "edit", on=f"webhook:{LONG}")
+
+
+@pytest.mark.parametrize(
+    ("id", "example"),
+    [("crates.io", "crates-io"), ("a/b c", "a-b-c"), (".", "id-1"), ("é.com", "com")],
+)
+async def test_a_refused_id_is_answered_with_the_reason_and_an_id_that_works(
+    acme: Organization, id: str, example: str
+) -> None:
+    made = await acme.administrator.ask("POST", f"{acme.path}/teams", json={"id": id, "name": id})
+    told = refused(made, 400, "invalid_team_id")
+    assert told["example"] == example
+    assert "SpiceDB takes no dots" in told["detail"]
+    again = {"id": example, "name": id}
+    assert (await acme.administrator.ask("POST", f"{acme.path}/teams", json=again)).is_success
+    item = {"operation": "register", "type": "webhook", "id": id}
+    batch = await acme.administrator.ask(
+        "POST", f"{acme.path}/resources:batch", json={"items": [item]}
+    )
+    assert refused(batch, 400, "invalid_resource_id")["example"] == example
+
+
+@pytest.mark.parametrize(
+    ("id", "because"),
+    [
+        ("refunds_create", "the catalog has an action with this id"),
+        ("support", "the catalog has a role with this id"),
+        ("member", "the schema of every organization uses it"),
+        ("none", "it stands for no role"),
+    ],
+)
+async def test_a_reserved_role_id_is_refused_with_the_reason_and_an_id_that_works(
+    acme: Organization, id: str, because: str
+) -> None:
+    body = {"id": id, "name": "Own", "actions": ["refunds_create"]}
+    told = refused(
+        await acme.administrator.ask("POST", f"{acme.path}/roles", json=body),
+        409,
+        "role_id_reserved",
+    )
+    assert because in told["detail"]
+    made = await acme.administrator.ask(
+        "POST", f"{acme.path}/roles", json={**body, "id": told["example"]}
+    )
+    assert made.status_code == 201, made.text

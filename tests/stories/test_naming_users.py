@@ -1,0 +1,105 @@
+"""A user is named by id, e-mail address or external id, wherever a path or a body names one."""
+
+from sqlalchemy import update
+
+from teamaccess.storage import User
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import add_resources, get_grants, register_resource, set_grants
+from tests.support.responses import refused
+from tests.support.teams import Team
+
+
+async def named(organization: Organization, person: Person, external_id: str) -> list[str]:
+    """The names of a person: id, address, and an external id that they get now."""
+    async with organization.deployment.service.sessions() as session:
+        own = update(User).where(User.id == person.id).values(external_id=external_id)
+        await session.execute(own)
+        await session.commit()
+    return [person.id, person.email, external_id]
+
+
+async def test_a_member_is_put_into_a_team_by_address_and_by_external_id(
+    acme: Organization,
+) -> None:
+    bob = (await acme.add_members({"bob": []}))["bob"]
+    await Team.create(acme, "pay", "support")
+    for name in await named(acme, bob, f"crm-{acme.id}"):
+        path = f"{acme.path}/teams/pay/members/{name}"
+        put = await acme.administrator.ask("PUT", path)
+        assert (put.status_code, put.json()["user"]) == (200, bob.id)
+        assert (await acme.administrator.ask("DELETE", path)).status_code == 204
+
+
+async def test_every_operation_on_a_member_takes_an_address(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    ana = acme.administrator
+    path = f"{acme.path}/members/{bob.email.upper()}"
+    assert (await ana.ask("GET", path)).json()["user"] == bob.id
+    roles = {"roles": [{"role": "product"}]}
+    assert (await ana.ask("PUT", f"{path}/roles", json=roles)).json()["user"] == bob.id
+    assert (await ana.ask("PATCH", path, json={"expires_at": None})).status_code == 200
+    assert (await ana.ask("POST", f"{path}/suspend")).status_code == 204
+    assert (await ana.ask("POST", f"{path}/reactivate")).status_code == 204
+    assert (await ana.ask("DELETE", path)).status_code == 204
+    refused(await ana.ask("GET", path), 404, "unknown_member")
+
+
+async def test_grants_creators_and_checks_take_addresses_and_external_ids(
+    acme: Organization,
+) -> None:
+    people = await acme.add_members({"bob": [], "eve": []})
+    bob, eve = people["bob"], people["eve"]
+    await add_resources(acme, "webhook:wh_1")
+    names = await named(acme, bob, f"crm-{acme.id}")
+    for name in names:
+        answer = await set_grants(acme, "webhook:wh_1", {"action": "edit", "user": name})
+        assert [each["user"] for each in answer.json()["grants"]] == [bob.id]
+    twice = [{"action": "edit", "user": name} for name in names[:2]]
+    refused(await set_grants(acme, "webhook:wh_1", *twice), 400, "grant_twice")
+    assert len((await get_grants(acme, "webhook:wh_1")).json()["grants"]) == 1
+    path = f"{acme.path}/resources/transfer/t1"
+    made = await acme.administrator.ask("PUT", path, json={"creator": eve.email})
+    assert made.json()["creator"] == eve.id
+    assert (await register_resource(acme, "transfer:t1", creator=eve)).status_code == 200
+    body = {
+        "checks": [
+            {"organization": acme.id, "user": name, "action": "edit", "resource": "webhook:wh_1"}
+            for name in names
+        ]
+    }
+    checked = (await acme.administrator.ask("POST", "/v1/check", json=body)).json()["checks"]
+    assert [(each["user"], each["allowed"]) for each in checked] == [(bob.id, True)] * 3
+
+
+async def test_an_id_comes_before_another_members_external_id(acme: Organization) -> None:
+    people = await acme.add_members({"bob": [], "eve": []})
+    await named(acme, people["eve"], people["bob"].id)
+    found = await acme.administrator.ask("GET", f"{acme.path}/members/{people['bob'].id}")
+    assert found.json()["user"] == people["bob"].id
+
+
+async def test_names_of_other_tenants_are_answered_like_names_that_do_not_exist(
+    acme: Organization, globex: Organization
+) -> None:
+    stranger = (await globex.add_members({"kim": []}))["kim"]
+    names = await named(globex, stranger, f"crm-{globex.id}")
+    ana = acme.administrator
+    for name in [*names[1:], "nobody@example.com", "crm-nobody"]:
+        refused(await ana.ask("GET", f"{acme.path}/members/{name}"), 404, "unknown_member")
+        refused(await ana.ask("POST", f"{acme.path}/members/{name}/suspend"), 404, "unknown_member")
+    for name in (names[2], "crm-nobody"):
+        where = f"{acme.path}/audit/what-can?user={name}"
+        refused(await ana.ask("GET", where), 404, "unknown_user")
+
+
+async def test_a_member_without_rights_does_not_learn_whose_address_it_is(
+    acme: Organization,
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    for name in (acme.administrator.email, "nobody@example.com"):
+        path = f"{acme.path}/members/{name}/suspend"
+        refused(await bob.ask("POST", path), 403, "missing_permission")
+        check = {"organization": acme.id, "user": name, "action": "refunds_create"}
+        answer = await bob.ask("POST", "/v1/check", json={"checks": [check]})
+        refused(answer, 403, "missing_permission")
