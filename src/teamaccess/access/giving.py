@@ -296,8 +296,8 @@ async def free_roles(
         return frozenset()
     if target.are_others is not None and not await target.are_others():
         return frozenset()
-    actor = await change.session.get(User, change.actor)
-    return free if actor is not None and not actor.is_service_account else frozenset()
+    giver = await change.session.get(User, change.actor)
+    return free if giver is not None and not giver.is_service_account else frozenset()
 
 
 def refuse_beyond(missing: Collection[str]) -> None:
