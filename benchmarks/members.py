@@ -16,7 +16,7 @@ from benchmarks.support.population import SignedInUser
 from benchmarks.support.report import Row, Table
 from teamaccess.access.authorize import MEMBERSHIP
 from teamaccess.api import create_app
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.service import open_service
 from teamaccess.storage import OrganizationId, UserId
 

@@ -22,7 +22,6 @@ EDGES: Final = ("api/routes/", "cli/commands/")
 
 REPEATED: Final = {
     "commands": "Typer's callback of each group of commands",
-    "main": "Python's usual name of what a program runs",
 }
 """Names that are repeated on purpose, with the reason."""
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from teamaccess.api import create_app
 from teamaccess.api.description import document_of
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 
 METHODS = ("get", "put", "post", "patch", "delete")
 

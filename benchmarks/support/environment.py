@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import psutil
 from pydantic import SecretStr
 
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.local.dev import DevOptions, run_everything
 from teamaccess.local.stack import LocalStack
 

@@ -14,7 +14,7 @@ from teamaccess.audit.state.sandboxes import SandboxPool
 from teamaccess.catalog import Catalog, load_catalog
 from teamaccess.changes import Ledger
 from teamaccess.changes.events import RefusalLimits, Refusals
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.delivery import Applier, Relay
 from teamaccess.directory.mail import Mailer, mailer
 from teamaccess.directory.members.activity import ActivityLog

@@ -11,7 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import SecretStr
 
 from teamaccess.api import create_app
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.delivery.progress import newest_progress
 from tests.support.organization import Organization
 from tests.support.people import Person

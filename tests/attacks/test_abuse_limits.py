@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from teamaccess.changes import Ledger
-from teamaccess.common import limits
+from teamaccess.common.configuration import limits
+from teamaccess.common.configuration.settings import InvalidSettings, Settings
 from teamaccess.common.postgres.address import sqlalchemy_url
-from teamaccess.common.settings import InvalidSettings, Settings
 from teamaccess.directory.invitations.limits import refuse_flood
 from teamaccess.storage import Invitation, InvitationMail, OrganizationId
 from teamaccess.storage import Organization as OrganizationRow

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
-from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.common.configuration.settings import InvalidSettings, Settings
 from teamaccess.ledger import create_pool
 from tests.support.command_line import Run
 from tests.support.deployment import Deployment, open_deployment

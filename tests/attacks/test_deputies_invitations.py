@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from teamaccess.changes import Ledger
-from teamaccess.common.limits import Limits
+from teamaccess.common.configuration.limits import Limits
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused

@@ -12,7 +12,7 @@ from teamaccess.audit.state.moment import Moment, PositionAt, position_at
 from teamaccess.audit.state.queue import AuditQueue
 from teamaccess.catalog import Catalog, read_catalog
 from teamaccess.changes.change_queue import ANONYMOUS_AT_ONCE, AT_ONCE, SHARE, ChangeQueue
-from teamaccess.common.loop_share import LoopShare, current_share
+from teamaccess.common.sharing.loop_share import LoopShare, current_share
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
 from tests.support.deployment import OPERATOR, Deployment
@@ -73,8 +73,10 @@ async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants
 ) -> None:
     """Changes of one tenant, one straight after another, took most of a process's time."""
     seconds = itertools.count()
-    monkeypatch.setattr("teamaccess.common.fairness.monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr("teamaccess.common.fairness.TURN_REST", 3600.0)
+    monkeypatch.setattr(
+        "teamaccess.common.sharing.fairness.monotonic", lambda: float(next(seconds))
+    )
+    monkeypatch.setattr("teamaccess.common.sharing.fairness.TURN_REST", 3600.0)
     current_share.set(LoopShare(lambda: others))
     turns = ChangeQueue()
     acme, globex = OrganizationId("acme"), OrganizationId("globex")

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from teamaccess.changes.events import RefusalLimits, Refusals
 from teamaccess.changes.events.refusals import REFUSAL_KINDS
 from teamaccess.changes.events.users import Refused
-from teamaccess.common.throttle import Throttle
+from teamaccess.common.sharing.throttle import Throttle
 from teamaccess.directory.users.tokens import Audience, issue_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, Event

@@ -18,8 +18,8 @@ from teamaccess.catalog.compiler import compile_schema
 from teamaccess.cli.refusals import print_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.errors import Conflict
-from teamaccess.common.settings import Settings
 from teamaccess.common.text import escape_controls
 from teamaccess.storage import User
 from teamaccess.views.tables import print_table, rows_as_csv

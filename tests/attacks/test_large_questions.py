@@ -9,7 +9,7 @@ import pytest
 from teamaccess.api.requests import throttling
 from teamaccess.api.routes import audit as audit_routes
 from teamaccess.audit.questions import holders as audit_holders
-from teamaccess.common.loop_share import LoopShare, current_share
+from teamaccess.common.sharing.loop_share import LoopShare, current_share
 from teamaccess.engine import Engine
 from tests.attacks.connections import HOST, connected
 from tests.support.deployment import Deployment

@@ -17,7 +17,7 @@ import pytest
 
 from teamaccess.api.server import ConnectionLimits, TooFewDescriptors
 from teamaccess.api.server.gate import ConnectionGate, counted_address
-from teamaccess.common.settings import PREFIX
+from teamaccess.common.configuration.settings import PREFIX
 from tests.attacks.connections import HOST, ask, connected
 from tests.support.deployment import Deployment
 from tests.support.http_server import serve_http

@@ -9,7 +9,7 @@ import pytest
 
 from teamaccess.api.server import pacing
 from teamaccess.api.server.pacing import CLIENT_GONE, KnownTokens, PacedApp
-from teamaccess.common import fairness
+from teamaccess.common.sharing import fairness
 from tests.attacks.connections import HOST, ask, connected
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer, serve_http
@@ -34,7 +34,7 @@ class Server:
         """How long a request takes until its answer begins."""
         self._now = 1000.0
         self._asked: list[float] = []
-        monkeypatch.setattr("teamaccess.common.fairness.time.monotonic", lambda: 1000.0)
+        monkeypatch.setattr("teamaccess.common.sharing.fairness.time.monotonic", lambda: 1000.0)
         monkeypatch.setattr(pacing, "monotonic", lambda: self._now)
         monkeypatch.setattr(pacing, "_wait", self._wait)
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from jwt.algorithms import ECAlgorithm
 from sqlalchemy import func, select, text
 
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.directory.users.issued import MOST_AHEAD, note_early
 from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.logins import first_sign_in

@@ -17,8 +17,8 @@ import psutil
 import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
-from teamaccess.cli.commands.dev import welcome
-from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.cli.commands.processes.dev import welcome
+from teamaccess.common.configuration.settings import InvalidSettings, Settings
 from teamaccess.common.urls import is_local_endpoint
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.mail import Mail, Mailbox, SmtpMailer

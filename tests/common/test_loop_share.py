@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from teamaccess.common.loop_share import (
+from teamaccess.common.sharing.loop_share import (
     LONGEST_SLICE_SECONDS,
     LONGEST_STEP_SECONDS,
     REST,
@@ -41,9 +41,9 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that the shares go by."""
     clock = Clock()
-    monkeypatch.setattr("teamaccess.common.loop_share.monotonic", lambda: clock.now)
-    monkeypatch.setattr("teamaccess.common.loop_share.thread_time", lambda: clock.spent)
-    monkeypatch.setattr("teamaccess.common.loop_share.sleep", clock.sleep)
+    monkeypatch.setattr("teamaccess.common.sharing.loop_share.monotonic", lambda: clock.now)
+    monkeypatch.setattr("teamaccess.common.sharing.loop_share.thread_time", lambda: clock.spent)
+    monkeypatch.setattr("teamaccess.common.sharing.loop_share.sleep", clock.sleep)
     return clock
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from teamaccess.common.setting_names import OF_THE_PROJECT, UnknownSetting
-from teamaccess.common.settings import InvalidSettings, Settings, StackNotFound
+from teamaccess.common.configuration.setting_names import OF_THE_PROJECT, UnknownSetting
+from teamaccess.common.configuration.settings import InvalidSettings, Settings, StackNotFound
 
 STACK = {
     "api": "http://127.0.0.1:8123",

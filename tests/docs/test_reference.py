@@ -25,15 +25,16 @@ from teamaccess.catalog import reader
 from teamaccess.changes import change_queue, ledger
 from teamaccess.cli.main import COMMANDS, app
 from teamaccess.common import text
+from teamaccess.common.configuration.limits import Limits
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.errors import TeamaccessError, TooMany
-from teamaccess.common.limits import Limits
 from teamaccess.common.sentences import excerpts
-from teamaccess.common.settings import Settings
 from teamaccess.directory.access_requests.ask import AskedTooOften
 from teamaccess.directory.users import addresses, tokens
 from teamaccess.ledger import session as ledger_session
 from teamaccess.upkeep.reconciliation import DEFAULT_MOST_DELETES
-from teamaccess.views import checks, resources
+from teamaccess.views import checks
+from teamaccess.views.directory import resources
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 LIMITS = (REFERENCE / "limits.md").read_text()

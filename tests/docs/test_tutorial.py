@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from teamaccess.cli.commands.dev import welcome
+from teamaccess.cli.commands.processes.dev import welcome
 from tests.local.dev_process import StartDev
 
 ROOT = Path(__file__).parents[2]

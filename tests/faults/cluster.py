@@ -14,7 +14,7 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from grpc.aio import insecure_channel
 from pydantic import SecretStr
 
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.local.postgres.server import APPLICATION, OWNER, SPICEDB
 from teamaccess.local.processes import end_process

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from teamaccess.common.settings import PREFIX
+from teamaccess.common.configuration.settings import PREFIX
 from teamaccess.local.dev import NOT_OURS
 from teamaccess.local.errors import ProgramDied
 from teamaccess.local.processes import is_running

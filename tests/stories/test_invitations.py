@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from teamaccess.changes import Ledger
-from teamaccess.common.limits import Limits
-from teamaccess.common.secret import hash_of
+from teamaccess.common.configuration.limits import Limits
+from teamaccess.common.configuration.secret import hash_of
 from tests.support.organization import Organization
 from tests.support.responses import refused
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import text
 
-from teamaccess.common.secret import hash_of
+from teamaccess.common.configuration.secret import hash_of
 from teamaccess.storage import Base
 from tests.support.organization import Organization
 from tests.support.people import Person

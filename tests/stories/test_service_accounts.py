@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.common.secret import hash_of
+from teamaccess.common.configuration.secret import hash_of
 from teamaccess.storage import ApiToken, IdempotencyKey, TokenId, User
 from tests.stories.test_secrets import everything_kept
 from tests.support.organization import Organization

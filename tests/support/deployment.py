@@ -22,7 +22,7 @@ from sqlalchemy import select
 
 from teamaccess.api import create_app
 from teamaccess.changes import Change
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.organizations.create import create_organization
 from teamaccess.directory.schemas.apply import apply_schema

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.local.postgres.server import OWNER, LocalPostgres
 from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.spicedb.server import LocalSpiceDB

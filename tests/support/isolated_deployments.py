@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.local.postgres.installation import find_installation
 from teamaccess.local.postgres.server import OWNER, SUPERUSER, LocalPostgres
 from teamaccess.local.spicedb.server import LocalSpiceDB

@@ -8,7 +8,7 @@ from cachetools import TTLCache
 
 from teamaccess.access.authorize import MEMBERSHIP, require_held
 from teamaccess.catalog import Catalog
-from teamaccess.common.fairness import FairSlots
+from teamaccess.common.sharing.fairness import FairSlots
 from teamaccess.delivery import Applier
 from teamaccess.delivery.position import LedgerPosition, NoLedgerPosition, position_of
 from teamaccess.delivery.progress import newest_progress

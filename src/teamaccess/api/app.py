@@ -25,8 +25,8 @@ from teamaccess.api.routes import ALL, TAGS
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.api.status import Status, provide_status
 from teamaccess.common import logs
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.lookalikes import load_lookalikes
-from teamaccess.common.settings import Settings
 from teamaccess.service import open_service
 
 SECURITY_HEADERS = [

@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
+from teamaccess.common.configuration.limits import Limits
 from teamaccess.common.errors import Forbidden
-from teamaccess.common.fairness import Turn
-from teamaccess.common.limits import Limits
+from teamaccess.common.sharing.fairness import Turn
 from teamaccess.delivery.position import LedgerPosition, position_before_creation
 from teamaccess.engine import Engine
 from teamaccess.ledger.entry import Attribution, Entry, OnBehalf

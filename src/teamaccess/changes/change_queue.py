@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from teamaccess.common.errors import TooMany
-from teamaccess.common.fairness import JointSlots, Slot, Turn
+from teamaccess.common.sharing.fairness import JointSlots, Slot, Turn
 from teamaccess.ledger.entry import Attribution
 from teamaccess.ledger.errors import OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId

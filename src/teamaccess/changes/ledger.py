@@ -25,8 +25,8 @@ from teamaccess.changes.change import (
 )
 from teamaccess.changes.change_queue import ChangeQueue
 from teamaccess.changes.commit_outcome import learn_outcome, note_commit
-from teamaccess.common.fairness import Turn
-from teamaccess.common.limits import Limits
+from teamaccess.common.configuration.limits import Limits
+from teamaccess.common.sharing.fairness import Turn
 from teamaccess.delivery import stopped
 from teamaccess.delivery.applier import Applier
 from teamaccess.delivery.position import LedgerPosition

@@ -4,7 +4,7 @@ import os
 import pwd
 from collections.abc import Mapping
 
-from teamaccess.common.settings import OPERATOR_NAME, PREFIX
+from teamaccess.common.configuration.settings import OPERATOR_NAME, PREFIX
 
 LONGEST = 64
 

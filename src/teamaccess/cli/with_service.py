@@ -13,10 +13,10 @@ from teamaccess.changes import Receipt
 from teamaccess.cli.operator_name import operator_name
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs, process
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.errors import NotFound, Unavailable
 from teamaccess.common.postgres.connect import sqlstate
 from teamaccess.common.postgres.outages import is_outage
-from teamaccess.common.settings import Settings
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service, open_service
 from teamaccess.storage import Channel

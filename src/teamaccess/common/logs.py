@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.text import escape_controls
 
 

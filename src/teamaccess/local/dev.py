@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from teamaccess.catalog import load_catalog
-from teamaccess.common.settings import PREFIX, Settings
+from teamaccess.common.configuration.settings import PREFIX, Settings
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.local.demo import ADMINISTRATOR, BY_DEV, ORGANIZATION, Demo, provide_demo
 from teamaccess.local.errors import OtherCatalog

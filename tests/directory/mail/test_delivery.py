@@ -8,7 +8,7 @@ import aiosmtplib
 import pytest
 
 from teamaccess.changes import Ledger
-from teamaccess.common.limits import Limits
+from teamaccess.common.configuration.limits import Limits
 from teamaccess.directory.mail import Mail, Mailer, NoMailer, SmtpMailer, UnsafeMail
 from teamaccess.storage import Delivery
 from tests.support.inbox import Inbox, url

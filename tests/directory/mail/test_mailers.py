@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 from pydantic import SecretStr
 
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.directory.invitations.letter import sender_of
 from teamaccess.directory.mail import FileMailer, Mail, Mailbox, NoMailer, SmtpMailer, mailer
 from tests.support.inbox import Inbox, url

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.directory.users.claims import Profile, ProfileClaims
 from tests.support.deployment import Deployment
 from tests.support.fixtures import hosted

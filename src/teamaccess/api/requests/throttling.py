@@ -20,8 +20,8 @@ from teamaccess.api.identity.callers import Caller, Operator, require_valid_cred
 from teamaccess.api.requests.cancellation import while_connected
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
-from teamaccess.common.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
-from teamaccess.common.loop_share import LoopShare, current_share
+from teamaccess.common.sharing.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
+from teamaccess.common.sharing.loop_share import LoopShare, current_share
 from teamaccess.ledger import OnBehalf, database_time
 from teamaccess.service import Service
 from teamaccess.storage import User

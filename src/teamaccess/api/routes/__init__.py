@@ -5,18 +5,13 @@ from typing import Final
 from litestar import Router
 from litestar.openapi.spec import Tag
 
-from teamaccess.api.routes import (
+from teamaccess.api.routes import audit, changes, checks, health, landing, plans
+from teamaccess.api.routes.directory import (
     access_requests,
-    audit,
-    changes,
-    checks,
-    health,
     invitations,
-    landing,
     me,
     members,
     organizations,
-    plans,
     resources,
     roles,
     service_accounts,

@@ -16,7 +16,7 @@ from teamaccess.storage import (
     OrganizationId,
     is_organization_id,
 )
-from teamaccess.views.organizations import ChangeView
+from teamaccess.views.directory.organizations import ChangeView
 
 Position = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
 

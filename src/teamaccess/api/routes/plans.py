@@ -13,7 +13,7 @@ from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
 from teamaccess.api.requests.preconditions import IfMatch, matches
 from teamaccess.api.requests.throttling import release_slot
-from teamaccess.api.routes.invitations import send
+from teamaccess.api.routes.directory.invitations import send
 from teamaccess.audit.plans.operations.base import Invitations
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all

@@ -4,8 +4,8 @@ import resource
 from dataclasses import dataclass
 from typing import Self
 
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.errors import Unavailable
-from teamaccess.common.settings import Settings
 
 HEADER_BYTES = 16 * 1024
 """The largest size of all headers with the first line. Node.js has the same limit, nginx 32 KiB."""

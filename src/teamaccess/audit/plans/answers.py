@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from teamaccess.audit.questions.holders import AT_ONCE, WHILE_OTHERS_ASK, find_holders
-from teamaccess.common.loop_share import give_way, others_ask
+from teamaccess.common.sharing.loop_share import give_way, others_ask
 from teamaccess.engine import Consistency, Engine, Question
 from teamaccess.storage import UserId
 

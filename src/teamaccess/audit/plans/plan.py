@@ -36,7 +36,7 @@ from teamaccess.common.errors import (
     TeamaccessError,
     Unavailable,
 )
-from teamaccess.common.loop_share import resting_after
+from teamaccess.common.sharing.loop_share import resting_after
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Attribution, database_time

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from teamaccess.common.loop_share import give_way, others_ask
+from teamaccess.common.sharing.loop_share import give_way, others_ask
 from teamaccess.engine import FULLY_CONSISTENT, Consistency, Engine
 from teamaccess.relationships import ObjectReference
 from teamaccess.storage import UserId

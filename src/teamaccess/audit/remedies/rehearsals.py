@@ -9,7 +9,7 @@ from teamaccess.audit.questions.people import Person
 from teamaccess.audit.remedies.steps import Step
 from teamaccess.changes import Ledger, OrganizationChange, Rehearsal
 from teamaccess.common.errors import TeamaccessError, Unavailable
-from teamaccess.common.loop_share import resting_after
+from teamaccess.common.sharing.loop_share import resting_after
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Channel, OrganizationId, User, UserId
 

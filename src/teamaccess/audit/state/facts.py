@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Row, text
 
 from teamaccess.audit.state.moment import Basis
-from teamaccess.common.loop_share import give_way
+from teamaccess.common.sharing.loop_share import give_way
 from teamaccess.ledger import Sessions
 from teamaccess.relationships import EXPIRATION_PREFIX, InvalidRelationship, Relationship, user
 from teamaccess.relationships.relationship import parse_instant

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from teamaccess.common.errors import Unavailable
-from teamaccess.common.fairness import FairSlots
+from teamaccess.common.sharing.fairness import FairSlots
 from teamaccess.storage import OrganizationId
 
 AT_ONCE = 2

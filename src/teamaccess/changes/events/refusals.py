@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from teamaccess.changes.events.kind import EventKind
 from teamaccess.changes.events.users import RefusalDetails
-from teamaccess.common.throttle import Throttle
+from teamaccess.common.sharing.throttle import Throttle
 from teamaccess.ledger import Attribution, Sessions, sqlstate
 from teamaccess.ledger.session import LOCK_NOT_AVAILABLE
 from teamaccess.storage import Event

@@ -14,8 +14,8 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import InvitationAccepted
 from teamaccess.changes.events.users import UserSignedIn
+from teamaccess.common.configuration.secret import hash_of, is_secret_of
 from teamaccess.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from teamaccess.common.secret import hash_of, is_secret_of
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.invitations.offer import (
     AlreadyMember,

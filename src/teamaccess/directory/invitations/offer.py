@@ -20,8 +20,8 @@ from teamaccess.access.targets import (
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import InvitationCancelled, InvitationResent, MemberInvited
+from teamaccess.common.configuration.secret import hash_of, new_secret
 from teamaccess.common.errors import Conflict, NotFound
-from teamaccess.common.secret import hash_of, new_secret
 from teamaccess.directory.invitations.delivery import count_mail
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.invitations.limits import refuse_flood, refuse_pile

@@ -8,7 +8,7 @@ from typing import Protocol
 import aiosmtplib
 
 from teamaccess.common import urls
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.directory.mail.mail import Mail
 from teamaccess.directory.mail.verify import serialize_verified
 from teamaccess.storage import Delivery

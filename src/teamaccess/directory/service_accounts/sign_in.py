@@ -8,9 +8,9 @@ from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from teamaccess.common.configuration.secret import hash_of, is_secret_of
 from teamaccess.common.errors import Unauthenticated
-from teamaccess.common.secret import hash_of, is_secret_of
-from teamaccess.common.throttle import Throttle
+from teamaccess.common.sharing.throttle import Throttle
 from teamaccess.ledger import Sessions
 from teamaccess.storage import ApiToken, User
 

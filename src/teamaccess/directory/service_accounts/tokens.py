@@ -10,8 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.service_accounts import TokenCreated, TokenRevoked, TokenRotated
+from teamaccess.common.configuration.secret import hash_of, new_secret
 from teamaccess.common.errors import Conflict, NotFound
-from teamaccess.common.secret import hash_of, new_secret
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.service_accounts.keep import authorize_on_account

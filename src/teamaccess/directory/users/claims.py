@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.text import LONGEST_NAME, InvalidText, clean
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 

@@ -18,7 +18,7 @@ from teamaccess.changes.events import record
 from teamaccess.changes.events.users import UserProfileChanged
 from teamaccess.common.errors import Conflict
 from teamaccess.common.postgres.connect import sqlstate
-from teamaccess.common.throttle import Throttle
+from teamaccess.common.sharing.throttle import Throttle
 from teamaccess.directory.users.issuer import Login
 from teamaccess.ledger.session import LOCK_NOT_AVAILABLE
 from teamaccess.storage import Event, User, UserId

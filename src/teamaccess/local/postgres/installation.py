@@ -18,7 +18,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
-from teamaccess.common.settings import PREFIX
+from teamaccess.common.configuration.settings import PREFIX
 from teamaccess.local.errors import CommandFailed, NoUnprivilegedUser, ProgramMissing
 from teamaccess.local.supervisor import as_user
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 import grpc
 
-from teamaccess.common.settings import PREFIX
+from teamaccess.common.configuration.settings import PREFIX
 from teamaccess.local.errors import CommandFailed
 from teamaccess.local.supervisor import Supervisor
 

@@ -11,9 +11,9 @@ from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.api.server import ConnectionLimits, create_server
 from teamaccess.cli.refusals import EXIT_FAILED
 from teamaccess.cli.with_service import HIGHEST_PORT
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.common.process import tune_runtime
-from teamaccess.common.settings import Settings
 
 app = typer.Typer(add_completion=False)
 

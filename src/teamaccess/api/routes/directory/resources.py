@@ -33,7 +33,7 @@ from teamaccess.directory.resources.grants import (
 from teamaccess.directory.resources.many_grants import GrantOperation
 from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import Grant, HolderKind, OrganizationId, ResourceId, UserId
-from teamaccess.views.resources import (
+from teamaccess.views.directory.resources import (
     GrantBatch,
     GrantInput,
     GrantResultsView,

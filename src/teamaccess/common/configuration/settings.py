@@ -10,12 +10,12 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from teamaccess.common.configuration.limits import PREFIX as LIMIT_PREFIX
+from teamaccess.common.configuration.limits import Limits
+from teamaccess.common.configuration.setting_names import refuse_unknown_names
 from teamaccess.common.errors import Invalid, NotFound
-from teamaccess.common.limits import PREFIX as LIMIT_PREFIX
-from teamaccess.common.limits import Limits
 from teamaccess.common.postgres.address import read_address, sqlalchemy_url
 from teamaccess.common.sentences.excerpts import LONGEST_LOCAL_QUOTE
-from teamaccess.common.setting_names import refuse_unknown_names
 from teamaccess.common.urls import (
     is_https_or_loopback,
     is_local_endpoint,

@@ -15,7 +15,7 @@ from teamaccess.directory.service_accounts.tokens import (
     LONGEST_OVERLAP_HOURS,
 )
 from teamaccess.storage import ApiToken, Membership, MembershipStatus
-from teamaccess.views.members import AssignedRole, RoleInput
+from teamaccess.views.directory.members import AssignedRole, RoleInput
 from teamaccess.views.request import Name, Request, RoleName
 
 Days = Annotated[int, Meta(ge=1, le=36_500)]

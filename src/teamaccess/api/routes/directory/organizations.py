@@ -19,7 +19,7 @@ from teamaccess.common.errors import Forbidden
 from teamaccess.directory.organizations import create
 from teamaccess.directory.organizations.find import get_organization, list_organizations
 from teamaccess.storage import OrganizationId, User
-from teamaccess.views.organizations import (
+from teamaccess.views.directory.organizations import (
     NewOrganization,
     OrganizationPatch,
     OrganizationView,

@@ -5,10 +5,10 @@ from typing import Annotated
 import typer
 
 from teamaccess.cli.with_service import AsJson, print_result
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.errors import Invalid, Unavailable
 from teamaccess.common.postgres.address import sqlalchemy_url
 from teamaccess.common.postgres.connect import PostgresUnreachable
-from teamaccess.common.settings import Settings
 from teamaccess.storage.migrations import upgrade
 
 app = typer.Typer(add_completion=False)

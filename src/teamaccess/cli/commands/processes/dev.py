@@ -11,7 +11,7 @@ import typer
 from teamaccess.catalog import load_catalog
 from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import HIGHEST_PORT
-from teamaccess.common.settings import refuse_unknown_setting_names
+from teamaccess.common.configuration.settings import refuse_unknown_setting_names
 from teamaccess.local.dev import DevInfo, DevOptions, run_everything
 from teamaccess.local.supervisor import StopRequested
 

@@ -14,7 +14,7 @@ from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDepend
 from teamaccess.api.requests.past_lists import ListAt, past_page, read_past
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
-from teamaccess.api.routes.members import expiry_by_role
+from teamaccess.api.routes.directory.members import expiry_by_role
 from teamaccess.audit.lists.past_directory import PastDirectory
 from teamaccess.audit.lists.people import team_members_at
 from teamaccess.audit.lists.teams import teams_in_force_at
@@ -30,8 +30,8 @@ from teamaccess.directory.teams.find import (
 )
 from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import OrganizationId, TeamId, UserId
-from teamaccess.views.members import RolesInput
-from teamaccess.views.teams import (
+from teamaccess.views.directory.members import RolesInput
+from teamaccess.views.directory.teams import (
     NewTeam,
     PlaceBatch,
     PlaceResultsView,

@@ -9,7 +9,7 @@ from teamaccess.api.requests.parameters import AnyRequest, ServiceDependency, Si
 from teamaccess.changes import Change
 from teamaccess.directory.users.sign_out import end_own_sessions
 from teamaccess.ledger import OnBehalf
-from teamaccess.views.me import CatalogView, MeView
+from teamaccess.views.directory.me import CatalogView, MeView
 
 
 @get("/v1/catalog", operation_id="get_catalog")

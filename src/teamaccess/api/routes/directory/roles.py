@@ -21,7 +21,7 @@ from teamaccess.directory.roles.find import RoleEntry, get_role, list_roles
 from teamaccess.directory.roles.holders import Holders
 from teamaccess.directory.roles.make import Description, RoleState, clone, create_role, replace
 from teamaccess.storage import CustomRole, OrganizationId, RoleId
-from teamaccess.views.roles import NewRole, RoleReplacement, RoleView, parts_of
+from teamaccess.views.directory.roles import NewRole, RoleReplacement, RoleView, parts_of
 
 ReassignTo = Annotated[
     str | None,

@@ -20,7 +20,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TTLCache
 
-from teamaccess.common.loop_share import others_ask
+from teamaccess.common.sharing.loop_share import others_ask
 
 MOST_KEYS = 100_000
 """Callers whose rate is remembered. They take about 20 MB."""

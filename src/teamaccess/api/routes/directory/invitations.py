@@ -44,7 +44,7 @@ from teamaccess.storage import (
     RoleId,
     User,
 )
-from teamaccess.views.invitations import (
+from teamaccess.views.directory.invitations import (
     AcceptedView,
     AcceptInvitation,
     InvitationView,

@@ -24,7 +24,7 @@ from teamaccess.directory.members.listing import MemberEntry, MemberFilter, list
 from teamaccess.directory.teams.find import get_team
 from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import Membership, MembershipStatus, OrganizationId, RoleId, TeamId, UserId
-from teamaccess.views.members import (
+from teamaccess.views.directory.members import (
     MemberPatch,
     MemberView,
     ReasonInput,

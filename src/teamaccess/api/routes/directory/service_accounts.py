@@ -9,13 +9,13 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
-from teamaccess.api.routes.members import expiry_by_role
+from teamaccess.api.routes.directory.members import expiry_by_role
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
 from teamaccess.directory.service_accounts import keep, tokens
 from teamaccess.storage import ApiToken, OrganizationId, TokenId, UserId, UserKind
-from teamaccess.views.service_accounts import (
+from teamaccess.views.directory.service_accounts import (
     NewServiceAccount,
     NewToken,
     Rotation,

@@ -21,7 +21,12 @@ from teamaccess.storage import (
     RoleId,
     User,
 )
-from teamaccess.views.access_requests import AccessRequestView, Approval, NewAccessRequest, Refusal
+from teamaccess.views.directory.access_requests import (
+    AccessRequestView,
+    Approval,
+    NewAccessRequest,
+    Refusal,
+)
 
 ALL = "/v1/organizations/{organization:str}/access-requests"
 ONE = ALL + "/{access_request:str}"

@@ -7,7 +7,7 @@ import structlog
 import typer
 
 from teamaccess.common import logs, process
-from teamaccess.common.settings import Settings
+from teamaccess.common.configuration.settings import Settings
 from teamaccess.service import open_service
 from teamaccess.upkeep.worker import run_worker
 

@@ -1,0 +1,1 @@
+"""The routes of organizations and everything in them, one file for each kind."""

@@ -1,0 +1,1 @@
+"""The settings: their names, their values, their limits and their secrets."""

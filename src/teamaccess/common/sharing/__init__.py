@@ -1,0 +1,1 @@
+"""How callers share a process: fair turns, pauses of the event loop, and what is done rarely."""

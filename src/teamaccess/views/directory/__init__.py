@@ -1,0 +1,1 @@
+"""The shapes of organizations, members, invitations, roles, teams, resources and service accounts."""
