@@ -17,10 +17,10 @@ from teamaccess.api.identity.authentication import Authentication, provide_servi
 from teamaccess.api.identity.callers import request_id
 from teamaccess.api.metrics import Metrics
 from teamaccess.api.requests.bodies import Body, require_body
+from teamaccess.api.requests.parameters import provide_at, provide_past_moment
 from teamaccess.api.requests.queries import refuse_unknown_parameters
 from teamaccess.api.requests.receiving import LARGEST_BODY, ReceiveBody
 from teamaccess.api.requests.throttling import FairRequests, Rates, RefuseRepeated
-from teamaccess.api.requests.times import provide_at
 from teamaccess.api.routes import ALL, TAGS
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.api.status import Status, provide_status
@@ -70,6 +70,7 @@ def create_app(settings: Settings) -> Litestar:
             "service": Provide(provide_service),
             "actor": Provide(provide_user),
             "at": Provide(provide_at, sync_to_thread=False),
+            "past_moment": Provide(provide_past_moment, sync_to_thread=False),
             "process_status": Provide(provide_status, sync_to_thread=False),
         },
         guards=[refuse_unknown_parameters, require_body],

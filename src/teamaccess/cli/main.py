@@ -17,10 +17,10 @@ from teamaccess.cli.terminal import echo
 from teamaccess.common.errors import Conflict
 
 COMMANDS = {
-    "dev": "dev",
-    "serve": "serve",
-    "worker": "worker",
-    "migrate": "migrate",
+    "dev": "processes.dev",
+    "serve": "processes.serve",
+    "worker": "processes.worker",
+    "migrate": "processes.migrate",
     "schema": "schema",
     "token": "token",
     "operator": "operator",

@@ -2,9 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-from litestar.params import QueryParameter
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.api.identity.callers import attribution
@@ -20,17 +19,6 @@ Row = TypeVar("Row")
 Item = TypeVar("Item")
 Key = Callable[[Row], tuple[datetime, str]]
 
-ListAt = Annotated[
-    str | None,
-    QueryParameter(
-        max_length=64,
-        description=(
-            "A past time with its zone, as in 2026-03-31T23:59:59Z, or a ledger position. The list is "
-            "then as it was, and takes the right to audit. Omit it for the present."
-        ),
-    ),
-]
-
 
 class OnlyAtPresent(Invalid):
     """A filter asks about something of which no history is kept."""
@@ -44,7 +32,7 @@ async def read_past(
     request: AnyRequest,
     service: Service,
     organization: str,
-    at: str,
+    past_moment: datetime | int,
     read: Callable[[AsyncSession, PastDirectory], Awaitable[Row]],
 ) -> Row:
     """Return what `read` finds in the directory at a past time, if the caller may audit.
@@ -53,7 +41,7 @@ async def read_past(
     """
     id = await authorize_audit(request, service, organization)
     release_slot(request)
-    past = await directory_at(service.audit.sources, id, at, attribution(request).caller)
+    past = await directory_at(service.audit.sources, id, past_moment, attribution(request).caller)
     async with service.reads() as session:
         found = await read(session, past)
     await recheck_audit_access(request, service, id)

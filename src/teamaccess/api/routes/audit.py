@@ -12,9 +12,8 @@ from litestar.response import Stream
 
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
-from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
+from teamaccess.api.requests.parameters import AnyRequest, AtParameter, PathId, ServiceDependency
 from teamaccess.api.requests.throttling import release_slot
-from teamaccess.api.requests.times import AtParameter
 from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import msgspec
 from sqlalchemy import ARRAY, Text, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -47,14 +46,6 @@ EVENTS = (
     )
     .order_by(Event.position)
 )
-
-
-class BadMoment(Invalid):
-    """`at` is neither a time nor a position."""
-
-    message = (
-        "{at!r} is neither a time with its zone, as in 2026-03-31T23:59:59Z, nor a ledger position."
-    )
 
 
 class PositionAhead(Invalid):
@@ -131,20 +122,20 @@ class PastDirectory:
 
 
 async def directory_at(
-    sources: AuditSources, organization: OrganizationId, at: str, caller: str
+    sources: AuditSources, organization: OrganizationId, at: datetime | int, caller: str
 ) -> PastDirectory:
-    """Return the directory at a time with its zone, or right after a ledger position.
+    """Return the directory at a time, or right after a ledger position.
 
-    Raises BadMoment, PositionAhead, UnknownOrganization, and what `AuditSources.of` does for a moment.
+    Raises PositionAhead, UnknownOrganization, and what `AuditSources.of` does for a moment.
     """
     if not is_organization_id(organization):
         raise UnknownOrganization(organization=organization)
-    position = int(at) if at.isascii() and at.isdigit() else None
-    if position is None:
-        moment = _parse(at)
-    else:
+    position = at if isinstance(at, int) else None
+    if isinstance(at, int):
         async with sources.reads() as session:
-            moment = await _time_of(session, organization, position)
+            moment = await _time_of(session, organization, at)
+    else:
+        moment = at
     source = await sources.of(organization, Moment(moment), caller)
     if not isinstance(source, PastSource):
         raise TypeError(f"{source} is not the organization at a past moment")
@@ -160,13 +151,6 @@ async def directory_at(
     return PastDirectory(
         organization, moment.astimezone(UTC), source.catalog, current, events, decisions
     )
-
-
-def _parse(at: str) -> datetime:
-    try:
-        return msgspec.convert(at, datetime, strict=False)
-    except msgspec.ValidationError:
-        raise BadMoment(at=at) from None
 
 
 async def _time_of(session: AsyncSession, organization: OrganizationId, position: int) -> datetime:

@@ -13,8 +13,14 @@ from teamaccess.access.giving import RoleTwice
 from teamaccess.api.identity.callers import Operator, attribution, recheck_credential
 from teamaccess.api.requests.edge import answer, changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
-from teamaccess.api.requests.past_lists import ListAt, past_page, read_past
+from teamaccess.api.requests.parameters import (
+    AnyRequest,
+    PastMoment,
+    PathId,
+    ServiceDependency,
+    SignedInUser,
+)
+from teamaccess.api.requests.past_lists import past_page, read_past
 from teamaccess.api.requests.throttling import release_slot
 from teamaccess.audit.lists.invitations import invitations_with_time
 from teamaccess.changes import Change, OrganizationChange
@@ -79,14 +85,14 @@ async def show_invitations(
     organization: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
+    past_moment: PastMoment,
     status: FromQuery[InvitationStatus | None] = None,
-    at: ListAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[InvitationView]:
     """List invitations, the newest first. With `at`, the list is as it was."""
-    if at is not None:
-        then = await read_past(request, service, organization, at, invitations_with_time)
+    if past_moment is not None:
+        then = await read_past(request, service, organization, past_moment, invitations_with_time)
         return past_page(
             [each for each in then if status is None or each[0].status(each[1]) is status],
             cursor,

@@ -11,8 +11,14 @@ from teamaccess.access.giving import RoleTwice, ends_of
 from teamaccess.access.holdings import role_set_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
-from teamaccess.api.requests.past_lists import ListAt, OnlyAtPresent, past_page, read_past
+from teamaccess.api.requests.parameters import (
+    AnyRequest,
+    PastMoment,
+    PathId,
+    ServiceDependency,
+    SignedInUser,
+)
+from teamaccess.api.requests.past_lists import OnlyAtPresent, past_page, read_past
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
 from teamaccess.audit.lists.people import PastMemberFilter
 from teamaccess.changes import OrganizationChange
@@ -47,11 +53,11 @@ async def show_members(
     organization: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
+    past_moment: PastMoment,
     role: Annotated[str | None, QueryParameter(max_length=64)] = None,
     status: FromQuery[MembershipStatus | None] = None,
     team: Annotated[str | None, QueryParameter(max_length=128)] = None,
     inactive_days: InactiveDays = None,
-    at: ListAt = None,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[MemberView]:
@@ -59,11 +65,11 @@ async def show_members(
 
     With `at`, the list is as it was. There is no history of the last activity.
     """
-    if at is not None:
+    if past_moment is not None:
         if inactive_days is not None:
             raise OnlyAtPresent(parameter="inactive_days")
         past_filter = PastMemberFilter(role, team, status)
-        members = await read_past(request, service, organization, at, past_filter.read)
+        members = await read_past(request, service, organization, past_moment, past_filter.read)
         return past_page(members, cursor, limit, _key, MemberView.listed)
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")

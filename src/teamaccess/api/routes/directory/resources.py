@@ -11,8 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
-from teamaccess.api.requests.past_lists import ListAt, read_past
+from teamaccess.api.requests.parameters import (
+    AnyRequest,
+    PastMoment,
+    PathId,
+    ServiceDependency,
+    SignedInUser,
+)
+from teamaccess.api.requests.past_lists import read_past
 from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.audit.lists.past_directory import PastDirectory
@@ -145,15 +151,15 @@ async def show_grants(
     resource: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
-    at: ListAt = None,
+    past_moment: PastMoment,
 ) -> Response[GrantsView]:
     """List the grants on an object. The ETag identifies them. With `at`, the list is as it was."""
-    if at is not None:
+    if past_moment is not None:
 
         async def read(session: AsyncSession, past: PastDirectory) -> list[Grant]:
             return grants_at(past, (type, ResourceId(resource)))
 
-        then = await read_past(request, service, organization, at, read)
+        then = await read_past(request, service, organization, past_moment, read)
         return Response(GrantsView([GrantView.of(each, service.catalog) for each in then]))
     id, key = OrganizationId(organization), (type, ResourceId(resource))
     await service.reading.require(id, actor.id, "view_members")

@@ -9,8 +9,14 @@ from msgspec import UNSET
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
-from teamaccess.api.requests.past_lists import ListAt, past_page, read_past
+from teamaccess.api.requests.parameters import (
+    AnyRequest,
+    PastMoment,
+    PathId,
+    ServiceDependency,
+    SignedInUser,
+)
+from teamaccess.api.requests.past_lists import past_page, read_past
 from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.audit.lists.teams import roles_at
 from teamaccess.changes import OrganizationChange
@@ -51,7 +57,7 @@ async def show_roles(
     organization: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
-    at: ListAt = None,
+    past_moment: PastMoment,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[RoleView]:
@@ -59,8 +65,8 @@ async def show_roles(
 
     With `at`, the list is as it was, without the numbers of invitations and access requests.
     """
-    if at is not None:
-        then = await read_past(request, service, organization, at, roles_at)
+    if past_moment is not None:
+        then = await read_past(request, service, organization, past_moment, roles_at)
         return past_page(
             then,
             cursor,

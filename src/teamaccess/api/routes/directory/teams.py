@@ -10,8 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.access.giving import ends_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
-from teamaccess.api.requests.past_lists import ListAt, past_page, read_past
+from teamaccess.api.requests.parameters import (
+    AnyRequest,
+    PastMoment,
+    PathId,
+    ServiceDependency,
+    SignedInUser,
+)
+from teamaccess.api.requests.past_lists import past_page, read_past
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.api.routes.directory.members import expiry_by_role
@@ -66,13 +72,13 @@ async def show_teams(
     organization: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
-    at: ListAt = None,
+    past_moment: PastMoment,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TeamView]:
     """List the teams with their roles, the oldest first. With `at`, the list is as it was."""
-    if at is not None:
-        teams = await read_past(request, service, organization, at, teams_in_force_at)
+    if past_moment is not None:
+        teams = await read_past(request, service, organization, past_moment, teams_in_force_at)
         return past_page(
             teams,
             cursor,
@@ -142,17 +148,17 @@ async def show_team_members(
     team: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
-    at: ListAt = None,
+    past_moment: PastMoment,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TeamMemberView]:
     """List a team's members in the order in which they joined it. With `at`, the list is as it was."""
-    if at is not None:
+    if past_moment is not None:
 
         async def read(session: AsyncSession, past: PastDirectory) -> list[TeamMemberEntry]:
             return await team_members_at(session, past, TeamId(team))
 
-        places_then = await read_past(request, service, organization, at, read)
+        places_then = await read_past(request, service, organization, past_moment, read)
         return past_page(places_then, cursor, limit, _key, TeamMemberView.listed)
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
