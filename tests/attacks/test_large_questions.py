@@ -1,6 +1,7 @@
 """An auditor's questions and plans delay no other tenant, and end when the client disconnects."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -30,7 +31,9 @@ async def test_a_large_question_ends_when_its_client_goes_away(
     fresh: HttpServer, acme: Organization, kind: str
 ) -> None:
     ana, sources = acme.administrator, fresh.service.audit.sources
-    body = b'{"changes": [{"change": "suspend", "user": "usr_none"}]}' if kind == "plan" else b""
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    proposal = {"changes": [{"change": "suspend", "user": bob.id}]}
+    body = json.dumps(proposal).encode() if kind == "plan" else b""
     method = b"POST" if kind == "plan" else b"GET"
     request = (
         method

@@ -156,7 +156,8 @@ async def test_pending_offers_of_a_role_that_goes_are_listed(
             action["roles"] = [each for each in action["roles"] if each != "product"]
     file.write_text(yaml.safe_dump(document))
     only = ("--organization", acme.id, "--organization", globex.id)
-    assert (await run("schema", "plan", str(file), *only)).exit_code == 0
+    before = await run("schema", "plan", str(file), *only)
+    assert before.exit_code == 0, before.output
 
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     invited = (await acme.invite("eve", ["product", "support"])).json()["id"]

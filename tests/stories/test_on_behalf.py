@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from teamaccess.ledger import Attribution, OnBehalf
 from teamaccess.storage import (
@@ -190,11 +190,8 @@ async def test_an_external_id_names_a_member_unless_it_is_the_id_of_another(
     people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     bob, eve = people["bob"], people["eve"]
     site = await acme.add_backend_account("users_access")
-    async with acme.deployment.service.sessions.begin() as session:
-        for user, external in ((bob, f"customer/{bob.id}"), (eve, bob.id)):
-            await session.execute(
-                update(User).where(User.id == user.id).values(external_id=external)
-            )
+    await acme.set_external_id(bob, f"customer/{bob.id}")
+    await acme.set_external_id(eve, bob.id)
     for target in (bob.id, f"customer/{bob.id}"):
         assert (await site.on_behalf_of(target).ask("GET", "/v1/me")).json()["id"] == bob.id
 
@@ -309,7 +306,7 @@ async def test_any_external_id_can_be_named_in_percent_encoding(branch: Organiza
         }.items()
     ):
         person = (await branch.add_members({f"p{number}": []}))[f"p{number}"]
-        await give_external_id(branch, person, f"{external_id}-{branch.id}")
+        await branch.set_external_id(person, f"{external_id}-{branch.id}")
         me = await site.on_behalf_of(f"{header}-{branch.id}").ask("GET", "/v1/me")
         assert me.status_code == 200, me.text
         assert me.json()["id"] == person.id
@@ -318,8 +315,8 @@ async def test_any_external_id_can_be_named_in_percent_encoding(branch: Organiza
 async def test_a_header_names_one_id_only(branch: Organization) -> None:
     people = await branch.add_members({"lea": ["lead"], "nora": []})
     site = await branch.add_backend_account("people_view")
-    await give_external_id(branch, people["lea"], f"jos\u00e9-{branch.id}")
-    await give_external_id(branch, people["nora"], f"jos%C3%A9-{branch.id}")
+    await branch.set_external_id(people["lea"], f"jos\u00e9-{branch.id}")
+    await branch.set_external_id(people["nora"], f"jos%C3%A9-{branch.id}")
 
     for header, member in {"jos%C3%A9": people["lea"], "jos%25C3%25A9": people["nora"]}.items():
         me = await site.on_behalf_of(f"{header}-{branch.id}").ask("GET", "/v1/me")
@@ -327,9 +324,3 @@ async def test_a_header_names_one_id_only(branch: Organization) -> None:
     for header in ("jos%FF", "%00", "%0d%0a", "jos%C3", "%ED%A0%80"):
         answer = await site.on_behalf_of(header).ask("GET", "/v1/me")
         refused(answer, 404, "nobody_to_act_for")
-
-
-async def give_external_id(organization: Organization, person: Person, id: str) -> None:
-    """Give the person an id of another system, as the `sub` of their login becomes one."""
-    async with organization.deployment.operator() as change:
-        (await change.session.get_one(User, person.id)).external_id = id

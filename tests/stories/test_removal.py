@@ -123,4 +123,4 @@ async def test_deleting_an_organization_ends_all_access_in_it(acme: Organization
     refused(await acme.administrator.ask("GET", acme.path), 404, "unknown_organization")
     refused(await acme.administrator.ask("DELETE", acme.path), 404, "unknown_organization")
     late = await acme.deployment.http.post("/v1/invitations/accept", json={"token": secret})
-    refused(late, 409, "invitation_ended")
+    refused(late, 404, "unknown_invitation_token")

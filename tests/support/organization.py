@@ -256,9 +256,21 @@ class Organization:
 
     async def set_joined_at(self, member: Person, at: datetime) -> None:
         """Set when a member joined."""
-        async with self.deployment.operator(self.id) as change:
-            membership = await change.session.get_one(Membership, (self.id, member.id))
-            membership.joined_at = at
+        statement = (
+            "UPDATE memberships SET joined_at = $3 WHERE organization_id = $1 AND user_id = $2"
+        )
+        await self.deployment.execute_without_triggers(statement, self.id, member.id, at)
+
+    async def set_external_id(self, person: Person, id: str) -> None:
+        """Give a person an id of another system, as the `sub` of their login becomes one."""
+        for statement in (
+            "UPDATE users SET external_id = $2 WHERE id = $1",
+            (
+                "UPDATE attested_rows SET proof = identity_proof(u) FROM users u"
+                " WHERE key = 'identity:' || u.id AND u.id = $1 AND u.external_id = $2"
+            ),
+        ):
+            await self.deployment.execute_without_triggers(statement, person.id, id)
 
     async def set_last_activity(self, member: Person, at: datetime) -> None:
         """Set when a member was last active."""

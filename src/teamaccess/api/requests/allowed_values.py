@@ -9,7 +9,7 @@ import msgspec
 from litestar.openapi.spec import OpenAPI, Reference, Schema
 
 STEP = re.compile(r"\.(?P<field>[^.\[]+)|(?P<item>\[(?:\.\.\.|\d+)\])")
-MOST_NAMED = 20
+MOST_NAMED = 40
 """How many allowed values a message names."""
 
 Types = list[msgspec.inspect.Type]

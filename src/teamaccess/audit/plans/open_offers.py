@@ -78,7 +78,7 @@ async def find_open_offers(
     found = [
         OpenOffer(organization, kind, id, names)
         for kind, statement in (("invitation", offered), ("access_request", asked))
-        for organization, id, names in (await session.execute(statement)).tuples()
+        for organization, id, names in await session.execute(statement)
     ]
     return sorted(found, key=lambda each: (each.organization, each.kind, each.id, each.names))
 
