@@ -81,6 +81,18 @@ CURSORS = [
     cursor(["2030-01-01T00:00:00Z", "usr_1"]) + "!",
 ]
 
+MOMENTS = [
+    "x",
+    "",
+    "-1",
+    "0",
+    "9" * 30,
+    "%00",
+    "2030-01-01",
+    "2999-01-01T00:00:00Z",
+    "2026-02-30T00:00:00Z",
+]
+
 QUERIES = {
     "limit": LIMITS,
     "cursor": CURSORS,
@@ -90,6 +102,7 @@ QUERIES = {
     "inactive_days": DAYS,
     "all": ["x", "", "2", "%00", "null"],
     "mine": ["x", "", "2", "%00", "null"],
+    "at": MOMENTS,
 }
 INVALID = {(400, "invalid_request")}
 CODES = {
@@ -97,6 +110,12 @@ CODES = {
     "cursor": INVALID | {(400, "invalid_cursor")},
     "role": INVALID | {(400, "unknown_role")},
     "team": INVALID | {(404, "unknown_team")},
+    "at": INVALID
+    | {
+        (400, code)
+        for code in ("time_without_zone", "not_yet", "out_of_calendar", "before_it_began")
+    }
+    | {(400, "position_ahead")},
 }
 WHEN = ["at", "basis"]
 TAKES_BESIDES = {
@@ -110,6 +129,7 @@ TAKES_BESIDES = {
     ],
     Route("GET", "/v1/organizations/{organization}/audit/matrix"): WHEN,
     Route("DELETE", "/v1/organizations/{organization}/roles/{role}"): ["reassign"],
+    Route("GET", "/v1/organizations/{organization}/resources/{type}/{resource}/grants"): ["at"],
 }
 """Query parameters of routes that list nothing."""
 TAKES = {
@@ -121,12 +141,13 @@ TAKES = {
         "role",
         "team",
         "inactive_days",
+        "at",
     ],
     "/v1/organizations/{organization}/access-requests": ["limit", "cursor", "status", "mine"],
-    "/v1/organizations/{organization}/teams": ["limit", "cursor"],
-    "/v1/organizations/{organization}/teams/{team}/members": ["limit", "cursor"],
-    "/v1/organizations/{organization}/roles": ["limit", "cursor"],
-    "/v1/organizations/{organization}/invitations": ["limit", "cursor", "status"],
+    "/v1/organizations/{organization}/teams": ["limit", "cursor", "at"],
+    "/v1/organizations/{organization}/teams/{team}/members": ["limit", "cursor", "at"],
+    "/v1/organizations/{organization}/roles": ["limit", "cursor", "at"],
+    "/v1/organizations/{organization}/invitations": ["limit", "cursor", "status", "at"],
     "/v1/organizations/{organization}/resources/{type}": ["limit", "cursor"],
     "/v1/organizations/{organization}/service-accounts": ["limit", "cursor"],
     "/v1/organizations/{organization}/service-accounts/{account}/tokens": ["limit", "cursor"],

@@ -103,6 +103,7 @@ HOME = SOURCE / "changes" / "change.py"
 ELSEWHERE = {
     "ledger": "attributes changes to actors",
     "delivery/position.py": "asks SpiceDB about both of a pair",
+    "access/own_access.py": "finds whose access counts as the actor's own, and refuses more of it",
     "access/reading.py": "asks SpiceDB about both of a pair",
     "directory/resources/creators.py": "names the member of a pair as the creator",
     "api/requests/idempotency.py": "keeps keys apart by who sent them",

@@ -167,7 +167,7 @@ async def test_catalogs_in_plans_are_read_in_turn(
         return await organization.administrator.ask("POST", url, json={"catalog": catalog})
 
     monkeypatch.setattr("teamaccess.api.routes.plans.read_catalog", reading)
-    async with acme.deployment.service.audit.sources.sandbox_queue.turn(globex.id, "user:slow"):
+    async with acme.deployment.service.audit.sources.catalog_queue.turn(globex.id, "user:slow"):
         others = [asyncio.create_task(plan(globex, "of globex")) for _ in range(MANY)]
         async with asyncio.timeout(20):
             refused(await plan(acme, "of acme"), 400, "bad_catalog")

@@ -23,7 +23,7 @@ def test_the_product_has_no_name_for_two_things() -> None:
 
 
 def test_a_route_and_a_command_may_be_called_as_their_use_case(source: Path) -> None:
-    (source / "api/routes/directory/members.py").write_text(ROUTE)
+    (source / "api/routes/members.py").write_text(ROUTE)
     (source / "cli/commands/members.py").write_text(ROUTE)
     assert faults_in(source, []) == []
 
@@ -48,7 +48,7 @@ def test_two_routes_with_one_name_are_found(source: Path) -> None:
     for name in ("members", "teams"):
         (source / f"api/routes/{name}.py").write_text(ROUTE)
     [fault] = faults_in(source, [])
-    assert "api/routes/directory/teams.py:1" in fault
+    assert "api/routes/teams.py:1" in fault
 
 
 @pytest.mark.parametrize(

@@ -164,8 +164,9 @@ async def test_pending_offers_of_a_role_that_goes_are_listed(
     asked = await bob.ask(
         "POST",
         f"{acme.path}/access-requests",
-        json={"role": "product", "hours": 1, "reason": "a review"},
+        json={"role": "product", "duration_hours": 1, "reason": "a review"},
     )
+    assert asked.status_code == 201, asked.text
     cancelled = (await acme.invite("max", ["product"])).json()["id"]
     await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{cancelled}")
 

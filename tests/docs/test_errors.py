@@ -14,6 +14,7 @@ WITHOUT_CLASS = {
     "refused": "4xx",
     "database_unavailable": "503",
     "internal_error": "500",
+    "system_error": "",  # a command that the operating system refused something
 }
 """Codes of answers that no class of ours makes."""
 HTTP_ROW = re.compile(r"^\| `(\w+)` \| (\dxx|\d{3}) \| [^|]+ \| [^|]+ \|$", re.MULTILINE)

@@ -21,7 +21,7 @@ async def unwatched(deployment: Deployment) -> list[tuple[int, dict[str, Any]]]:
                 Finding.kind == FindingKind.UNWATCHED, Finding.resolved_at.is_(None)
             )
         )
-        return [(id, details) for id, details in rows.tuples()]
+        return [(id, details) for id, details in rows]
 
 
 async def test_a_cursor_that_spicedb_refuses_is_a_finding_with_both_times(

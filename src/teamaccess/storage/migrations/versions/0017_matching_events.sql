@@ -108,6 +108,14 @@ BEGIN
       CASE kind WHEN 'login' THEN login_proof(u) ELSE identity_proof(u) END
     FROM users u, unnest(ARRAY['login', 'identity']) AS kind
     WHERE event.subject = 'user:' || u.id AND u.issuer = said ->> 'issuer';
+  WHEN event.kind IN ('user_profile_changed', 'address_released', 'login_moved') AND event.chain = '-' THEN
+    RETURN QUERY SELECT 'identity:' || u.id, identity_proof(u)
+    FROM users u WHERE event.subject = 'user:' || u.id
+      AND CASE event.kind
+          WHEN 'user_profile_changed' THEN said -> 'changed' ? 'email'
+            AND (u.external_id IS NULL OR u.external_id IS NOT DISTINCT FROM u.subject)
+          WHEN 'address_released' THEN u.email IS NULL
+          ELSE u.issuer IS NULL END;
   WHEN event.kind = 'schema_applied' AND event.chain = '-' THEN
     RETURN QUERY SELECT 'schema:' || chain_time(v.applied_at), schema_proof(v)
     FROM schema_versions v WHERE event.subject = 'schema:' || v.catalog_version
