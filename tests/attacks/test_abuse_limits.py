@@ -369,7 +369,11 @@ async def test_custom_roles_have_a_limit_for_creating_and_cloning(
     where = f"{acme.path}/roles"
     role: dict[str, Any] = {"id": "one", "name": "One", "actions": ["refunds_create"]}
     assert (await acme.administrator.ask("POST", where, json=role)).status_code == 201
-    full(await acme.administrator.ask("POST", where, json={**role, "id": "two"}), "roles", 1)
+    full(
+        await acme.administrator.ask("POST", where, json={**role, "id": "two", "name": "Two"}),
+        "roles",
+        1,
+    )
     clone = {"id": "two", "name": "Two", "clone_of": "one"}
     cloned = await acme.administrator.ask("POST", where, json=clone)
     full(cloned, "roles", 1)

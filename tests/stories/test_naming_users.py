@@ -1,8 +1,5 @@
 """A user is named by id, e-mail address or external id, wherever a path or a body names one."""
 
-from sqlalchemy import update
-
-from teamaccess.storage import User
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.resources import add_resources, get_grants, register_resource, set_grants
@@ -12,10 +9,7 @@ from tests.support.teams import Team
 
 async def named(organization: Organization, person: Person, external_id: str) -> list[str]:
     """The names of a person: id, address, and an external id that they get now."""
-    async with organization.deployment.service.sessions() as session:
-        own = update(User).where(User.id == person.id).values(external_id=external_id)
-        await session.execute(own)
-        await session.commit()
+    await organization.set_external_id(person, external_id)
     return [person.id, person.email, external_id]
 
 

@@ -65,6 +65,7 @@ class Subcommands(TyperGroup):
         try:
             refuse_broken_text(words)
             code = super().main(words, prog_name, **{**more, "standalone_mode": False})
+            sys.stdout.flush()
         except Exception as refusal:  # also after a crash, which must not exit like the answer "no"
             print_refusal(refusal, as_json="--json" in words)
             sys.exit(EXIT_FAILED)

@@ -34,14 +34,17 @@ def _hardened(stream: Any) -> io.TextIOWrapper:
 
 
 class _Output(io.FileIO):
-    """A file that takes everything once its reader is gone."""
+    """A file that takes everything once it has failed."""
 
     def write(self, data: Any, /) -> int:
-        """Write the bytes, or drop them if the pipe is closed."""
+        """Write the bytes, or drop them if the pipe is closed. Raises OSError for other failures, once."""
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as failure:
+            # Python writes what is left at its exit, and would replace the exit code if that failed too
             nothing = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nothing, self.fileno())
             os.close(nothing)
+            if not isinstance(failure, BrokenPipeError):
+                raise
             return memoryview(data).nbytes
