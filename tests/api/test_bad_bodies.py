@@ -23,7 +23,14 @@ CODES = {
     "unknown_invitation_token",
     *("unknown_action", "other_role_asked", "longer_than_asked"),
     *("unknown_resource_type", "invalid_resource_id", "unknown_resource", "resource_twice"),
-    *("unknown_member", "grant_twice", "nothing_proposed", "change_twice"),
+    *(
+        "unknown_member",
+        "grant_twice",
+        "place_twice",
+        "unknown_team",
+        "nothing_proposed",
+        "change_twice",
+    ),
     *("unknown_organization", "unknown_user", "invalid_resource", "nobody_to_check"),
 }
 OPTIONAL_TOO = {"accept": {"name"}, "approve": {"role", "duration_hours"}}

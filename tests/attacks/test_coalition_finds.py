@@ -27,6 +27,8 @@ class Sabotage:
     routes: list[str]
     honest: float = 0.3
     """How much the honest administrator does meanwhile."""
+    deployment: str = "finicom"
+    """The fixture of the deployment, whose catalog lets members below administrators reach the rule."""
 
 
 def allows(*_: Any) -> None:
@@ -78,7 +80,11 @@ SABOTAGES = {
         [f"PUT {RESOURCE}/grants", f"PUT {TEAM}/roles", f"PUT {TEAM}/members/{{user}}"],
     ),
     "making a token of somebody above": Sabotage(
-        "access.giving.refuse_above", allows_in_time, "handed out", [f"POST {ACCOUNT}/tokens"]
+        "access.giving.refuse_above",
+        allows_in_time,
+        "handed out",
+        [f"POST {ACCOUNT}/tokens"],
+        deployment="bank",
     ),
     "admitting outsiders": Sabotage(
         "access.reading.require_held",
@@ -91,11 +97,12 @@ SABOTAGES = {
 
 @pytest.mark.parametrize("rule", SABOTAGES)
 async def test_the_coalition_finds_each_missing_rule(
-    finicom: Deployment, monkeypatch: pytest.MonkeyPatch, rule: str
+    finicom: Deployment, bank: Deployment, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
     sabotage = SABOTAGES[rule]
+    deployment = {"finicom": finicom, "bank": bank}[sabotage.deployment]
     monkeypatch.setattr(f"teamaccess.{sabotage.rule}", sabotage.instead)
-    run = await Run.begin(finicom, SEED, sabotage.routes, sabotage.honest)
+    run = await Run.begin(deployment, SEED, sabotage.routes, sabotage.honest)
     with pytest.raises(Violation, match=sabotage.found):
         await run.take(range(STEPS))
     print(f"{rule}: found after {run.tally.steps} steps")  # noqa: T201 - how soon it is found

@@ -37,7 +37,7 @@ class _Output(io.FileIO):
     """A file that takes everything once it has failed."""
 
     def write(self, data: Any, /) -> int:
-        """Write the bytes, or drop them if the pipe is closed. Raises OSError for other failures, once."""
+        """Write the bytes, or drop them if the pipe is closed. Raises OSError for other failures."""
         try:
             return super().write(data)
         except OSError as failure:

@@ -148,7 +148,7 @@ async def remove_grant(change: OrganizationChange, key: Key, grant: GrantKey) ->
 
 async def present_grants(change: OrganizationChange, key: Key) -> GrantEnds:
     """Return the grants on an object, without those that have ended."""
-    if not is_local_id(key[1]):
+    if key[0] not in change.catalog.types or not is_local_id(key[1]):
         return {}
     rows = await grants_on(change.session, change.organization, key)
     return {grant_key_of(row): row.expires_at for row in rows if row.active(change.now)}
