@@ -32,7 +32,7 @@ def public(private: Private, **more: Any) -> dict[str, Any]:
 
 
 class IssuerServer(ThreadingHTTPServer):
-    """An issuer that gives out these keys, and names itself as it is told to."""
+    """An issuer that gives out these keys, under a name that the test chooses."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)

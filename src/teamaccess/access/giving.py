@@ -112,7 +112,7 @@ class Gift:
     by_role_with: frozenset[str] = NO_ACTIONS
     """Actions that somebody gets by a role that is named later."""
     to_people: bool = True
-    """Whether only people get it, whom the target names. `may_give` counts for nobody else."""
+    """Whether only people get it. The target names them, and `may_give` counts for nobody else."""
 
     @property
     def roles(self) -> frozenset[RoleId]:

@@ -102,7 +102,7 @@ class ReadAuthorizer:
     async def permissions_of(
         self, organization: OrganizationId, asked: Mapping[UserId, Collection[str]]
     ) -> dict[UserId, frozenset[str]]:
-        """Return which of the permissions asked about each user has, whoever asks.
+        """Return which of the permissions asked about each user has. The caller does not matter.
 
         It shows what other members could do, and allows the caller nothing.
         """

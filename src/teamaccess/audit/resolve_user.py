@@ -26,7 +26,7 @@ async def resolve_user(
 ) -> UserId:
     """Return the id of the user with this id, e-mail address or external id.
 
-    SECURITY: a user whom the organization never had is found by their id alone. Otherwise its auditors
+    SECURITY: a user who was never a member is found by their id alone. Otherwise its auditors
     could find out which addresses belong to users of other tenants.
 
     Raises UnknownUser, and NotAcceptedYet for an address with an open invitation to the organization.

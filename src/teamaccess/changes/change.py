@@ -225,11 +225,11 @@ class OrganizationChange(Change):
     actor: UserId = field(kw_only=True)
 
     on_behalf_of_asker: UserId | None = None
-    """In an operator's rehearsal of what a user asks about: that user, whom new rows then name."""
+    """In an operator's rehearsal of what a user asks about: that user. New rows then name them."""
 
     @property
     def giver(self) -> UserId:
-        """The user whom an invitation or a grant names as the one who gave it. Raises OnlyMembersGive."""
+        """The user that an invitation or a grant names as its giver. Raises OnlyMembersGive."""
         if self.attribution.channel is Channel.OPERATOR:
             if self.on_behalf_of_asker is None:
                 raise OnlyMembersGive

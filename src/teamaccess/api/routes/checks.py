@@ -94,7 +94,7 @@ async def _require_may_ask(
 async def _users_asked_about(
     service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[CheckInput]
 ) -> list[UserId]:
-    """Return the user of each check, whom it may name by id, e-mail address or external id."""
+    """Return the user of each check. It names them by id, e-mail address or external id."""
     named = [_user_asked_about(caller, each) for each in checks]
     async with service.reads() as session:
         return [await resolve_member(session, organization, each) for each in named]

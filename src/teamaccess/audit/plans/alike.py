@@ -164,7 +164,7 @@ class _Questions:
         return frozenset(facts), (registered[0], registered[1])
 
     def _classes(self) -> Iterable[list[UserId]]:
-        """Return the users in groups that are alike and for whom the same may change."""
+        """Return the users in groups of people who are alike and may gain or lose the same."""
         classes: dict[tuple[Facts, Reached], list[UserId]] = defaultdict(list)
         for id, reached in sorted(self._related.reached.items()):
             facts = frozenset(self._of_user.get(f"user:{id}", ()))

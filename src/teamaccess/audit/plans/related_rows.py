@@ -77,7 +77,7 @@ class _Reader:
         self.found: set[Relationship] = set()
 
     async def read_sets(self, updated: Iterable[Relationship]) -> None:
-        """Read whom the sets of people in the updates consist of: holders of roles, members of teams."""
+        """Read the people behind the sets in the updates: holders of roles, members of teams."""
         roles = {_local(each.subject.object) for each in updated if _is_set(each, "role")}
         if roles:
             for source in (RoleAssignment, TeamRole):

@@ -44,7 +44,7 @@ class Holders:
     """How many things depend on a role."""
 
     members: int = 0
-    """Members to whom it is assigned directly, suspended ones too."""
+    """Members that it is assigned to directly, suspended ones too."""
     teams: int = 0
     invitations: int = 0
     """Pending invitations that offer it."""

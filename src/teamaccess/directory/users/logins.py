@@ -104,11 +104,11 @@ async def first_sign_in(change: Change, login: Login) -> User:
 
 
 async def later_sign_in(change: Change, id: UserId, login: Login) -> User:
-    """Take over what the login says of its user. Return the user whom it belongs to from now on.
+    """Take over what the login says of its user. Return the user it belongs to from now on.
 
     That is another user in one case: the login's user has no access, and the address belongs to a user
-    without a login. The person was made a user twice, and gets the user whom the address was given. This
-    is what their first sign-in would have done with a verified address.
+    without a login. The person was made a user twice, and gets the user with the address. This is
+    what their first sign-in would have done with a verified address.
 
     Raises AddressHasAnotherLogin, ProfileBusy, and InvalidToken if the sessions of the other user were
     ended after the login's token was issued.

@@ -215,7 +215,7 @@ async def grant_key(change: OrganizationChange, grant: GrantInput) -> GrantKey:
 async def _creator(
     change: OrganizationChange, data: NewResource | ResourceOperationInput | None
 ) -> UserId | None:
-    """Return the id of the creator whom the request names, if any."""
+    """Return the id of the creator that the request names, if any."""
     if data is None or data.creator is None:
         return None
     return await resolve_member(change.session, change.organization, data.creator)

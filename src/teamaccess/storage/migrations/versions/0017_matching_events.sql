@@ -7,7 +7,7 @@ CREATE FUNCTION identity_proof(login users) RETURNS text LANGUAGE sql STABLE AS 
     login.subject, login.service_account_of, chain_time(login.linked_at)])
 $$;
 
--- What an invitation offers, and to whom. Sending it again does not attest this, so an offer cannot change
+-- What an invitation offers, and its recipient. Sending it again does not attest this, so an offer cannot change
 -- without an event that lists its roles.
 
 CREATE FUNCTION offer_proof(invitation invitations) RETURNS text LANGUAGE sql STABLE AS $$
