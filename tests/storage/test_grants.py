@@ -87,6 +87,7 @@ async def test_the_application_has_exactly_these_privileges_on_tables(
         "attested_rows": "SELECT",
         "engine_runs": "SELECT",
         "watched_ledgers": "INSERT SELECT",
+        "watched_writes": "DELETE INSERT SELECT",
         "early_tokens": "DELETE SELECT",
     }
 

@@ -26,6 +26,7 @@ from teamaccess.changes.change import (
 from teamaccess.changes.change_queue import ChangeQueue
 from teamaccess.changes.commit_outcome import learn_outcome, note_commit
 from teamaccess.common.configuration.limits import Limits
+from teamaccess.common.postgres.outages import is_outage
 from teamaccess.common.sharing.fairness import Turn
 from teamaccess.delivery import stopped
 from teamaccess.delivery.applier import Applier
@@ -413,5 +414,8 @@ async def _call_after_commit(call: Callable[[], Awaitable[None]]) -> None:
     """Call a function after a commit. Its failure is logged and does not fail the change."""
     try:
         await call()
-    except Exception:
-        log.exception("after_commit_failed")
+    except Exception as failure:
+        if is_outage(failure):
+            log.warning("after_commit_failed", cause=repr(failure))
+        else:
+            log.exception("after_commit_failed")

@@ -48,6 +48,11 @@ class ObservedWrite:
     schema_updated: bool = False
     """Whether a schema was written, perhaps the same one again."""
 
+    @property
+    def is_checkpoint(self) -> bool:
+        """Whether it reports that every write up to the token has been reported."""
+        return not (self.updates or self.unreadable or self.schema_updated)
+
 
 async def watch(
     channel: Channel, credentials: tuple[tuple[str, str], ...], since: str | None

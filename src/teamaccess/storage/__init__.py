@@ -49,6 +49,7 @@ from teamaccess.storage.records.engine_run import (
     SchemaVersion,
     WatchCursor,
     WatchedLedger,
+    WatchedWrite,
 )
 from teamaccess.storage.records.event import Event, EventHead, Reason
 from teamaccess.storage.records.finding import Finding, FindingKind, Reconciliation
@@ -122,6 +123,7 @@ __all__ = [
     "UserKind",
     "WatchCursor",
     "WatchedLedger",
+    "WatchedWrite",
     "is_local_id",
     "is_organization_id",
     "is_role_id",

@@ -98,6 +98,18 @@ class WatchCursor(Base):
     """When the cursor was last saved. Every write before it has been checked."""
 
 
+class WatchedWrite(Base):
+    """A write that the watcher checked after its cursor. A new stream reports it once more.
+
+    The cursor is a checkpoint: everything before it has been reported. The ZedToken of a write is not,
+    because it leaves out the writes that ran at the same time.
+    """
+
+    __tablename__ = "watched_writes"
+
+    zed_token: Mapped[str] = mapped_column(primary_key=True)
+
+
 class WatchedLedger(Base):
     """The newest position of an organization that Watch has reported. Each position arrives once."""
 

@@ -11,13 +11,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.common.process import should_continue
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.provenance.writes import WriteClaim, group_by_tenant
+from teamaccess.delivery.provenance.writes import group_by_tenant
 from teamaccess.delivery.relay import OUTAGES
 from teamaccess.delivery.stopped import retry_after_schema
 from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
 from teamaccess.ledger import database_time
 from teamaccess.service import Service
-from teamaccess.storage import FindingKind, Reconciliation, WatchCursor
+from teamaccess.storage import FindingKind, Reconciliation, WatchCursor, WatchedWrite
 from teamaccess.storage.advisory_locks import DeploymentLock, try_lock_for_session
 from teamaccess.upkeep.findings import record_finding
 from teamaccess.upkeep.worker.judgement import Judgement, judge_write
@@ -37,8 +37,10 @@ ASK_FOR = (
         index_elements=["organization_id"], set_={"asked_at": func.clock_timestamp()}
     )
 )
-SAVE = text("""
-WITH seen AS (
+SAVE_WRITE = text("""
+WITH watched AS (
+  INSERT INTO watched_writes (zed_token) VALUES (:zed_token) ON CONFLICT DO NOTHING
+), seen AS (
   INSERT INTO watched_ledgers (organization_id, position)
   SELECT * FROM unnest(CAST(:organizations AS text[]), CAST(:positions AS bigint[]))
   ON CONFLICT (organization_id) DO UPDATE SET position = excluded.position
@@ -55,17 +57,23 @@ WITH seen AS (
   ON CONFLICT (organization_id) DO UPDATE SET asked_at = clock_timestamp()
 )
 INSERT INTO watch_cursor (id, zed_token, saved_at) VALUES (1, :zed_token, clock_timestamp())
+ON CONFLICT (id) DO UPDATE SET saved_at = excluded.saved_at,
+  zed_token = coalesce(nullif(watch_cursor.zed_token, ''), excluded.zed_token)
+""")
+"""Saves what a write means. The cursor stays at the last checkpoint."""
+SAVE_CHECKPOINT = text("""
+WITH watched AS (DELETE FROM watched_writes)
+INSERT INTO watch_cursor (id, zed_token, saved_at) VALUES (1, :zed_token, clock_timestamp())
 ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token, saved_at = excluded.saved_at
 """)
 UNWATCHED = text("SELECT saved_at AS since, clock_timestamp() AS now FROM watch_cursor")
-NOTHING = Judgement(WriteClaim())
 INCOMPLETE = "it marks a position as delivered without the updates of the position"
 NOT_OURS = "no run of ours may write this"
 ONE_WATCHES = try_lock_for_session(DeploymentLock.WATCH)
 """Taken for the life of a connection, so that only one of all workers watches."""
 PAUSE_SECONDS = 2.0
 SAVE_SECONDS = 5.0
-"""How often the cursor is saved while nothing is written. After a write it is saved at once."""
+"""How often the cursor is saved while nothing is written."""
 ANY_ORGANIZATION = "*"
 """The subject of a finding about a write that is too large to receive."""
 MOST_NAMED = 100
@@ -79,6 +87,8 @@ class Watcher:
         self._service = service
         self._schemas = SchemaWatch(service)
         self._saved_at = 0.0
+        self._checked: set[str] = set()
+        """The ZedTokens of the writes that were checked since the last checkpoint."""
 
     async def run(self) -> None:
         """Run until cancelled. Only one worker watches at a time."""
@@ -105,6 +115,7 @@ class Watcher:
         """Follow one stream to its end. SpiceDB ends each stream after half a minute."""
         async with self._service.reads() as session:
             since = await session.scalar(select(WatchCursor.zed_token))
+            self._checked = set(await session.scalars(select(WatchedWrite.zed_token)))
             if not since:  # it starts at the present and will not see how finished runs ended
                 await runs.start_from_now(session)
         received = False
@@ -117,10 +128,10 @@ class Watcher:
                 if observed.schema_updated:
                     await self._schemas.check_written(observed.zed_token)
                     await self._retry_stopped()
-                judgement = NOTHING
-                if observed.updates or observed.unreadable:
-                    judgement = await self._judge(observed)
-                await self._save(observed, judgement)
+                if observed.is_checkpoint:
+                    await self._save_checkpoint(observed)
+                elif observed.zed_token not in self._checked:  # a new stream repeats some writes
+                    await self._save_write(observed, await self._judge(observed))
         except EngineUnavailable:
             if not received:
                 raise
@@ -188,16 +199,12 @@ class Watcher:
         async with self._service.reads() as session:
             await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
-    async def _save(self, observed: ObservedWrite, judgement: Judgement) -> None:
-        """Save the cursor: at once after a write, otherwise every SAVE_SECONDS.
+    async def _save_write(self, observed: ObservedWrite, judgement: Judgement) -> None:
+        """Save at once what a write means for the ledgers and the runs, and that it was checked.
 
-        The same statement saves what the write means for the ledgers and the runs. So each write is
-        judged by all writes before it and by none after it, even if the worker stops in between.
+        One statement does it. So each write is judged by all writes before it and by none after it, even
+        if the worker stops in between.
         """
-        now = asyncio.get_running_loop().time()
-        if not observed.updates and now - self._saved_at < SAVE_SECONDS:
-            return
-        self._saved_at = now
         parameters = {
             "zed_token": observed.zed_token,
             "organizations": list(judgement.arrived),
@@ -207,9 +214,19 @@ class Watcher:
             "rebuilt": sorted(judgement.rebuilt),
         }
         async with self._service.reads() as session:
-            await session.execute(SAVE, parameters)
-            if not observed.updates:  # the watcher has seen every earlier write
-                await runs.settle_runs(session)
+            await session.execute(SAVE_WRITE, parameters)
+        self._checked.add(observed.zed_token)
+
+    async def _save_checkpoint(self, observed: ObservedWrite) -> None:
+        """Move the cursor: at once after writes, otherwise every SAVE_SECONDS."""
+        now = asyncio.get_running_loop().time()
+        if not self._checked and now - self._saved_at < SAVE_SECONDS:
+            return
+        self._saved_at = now
+        async with self._service.reads() as session:
+            await session.execute(SAVE_CHECKPOINT, {"zed_token": observed.zed_token})
+            await runs.settle_runs(session)  # the watcher has seen every earlier write
+        self._checked.clear()
 
     async def _discard_cursor(self) -> None:
         """Discard the cursor: the next stream starts at the present, and comparisons cover the gap."""

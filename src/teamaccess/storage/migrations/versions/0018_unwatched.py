@@ -1,4 +1,4 @@
-"""Findings about times in which nobody watched SpiceDB's writes."""
+"""Findings about times in which nobody watched SpiceDB's writes, and the writes since the cursor."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,16 @@ down_revision = "0017"
 
 
 def upgrade() -> None:
-    """Keep when the watcher last saved its cursor, and let an operator resolve an unwatched time."""
+    """Keep when the watcher last saved its cursor and what it checked since.
+
+    Let an operator resolve an unwatched time.
+    """
+    op.create_table(
+        "watched_writes",
+        sa.Column("zed_token", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("zed_token", name=op.f("watched_writes_pkey")),
+    )
+    op.execute("GRANT SELECT, INSERT, DELETE ON watched_writes TO teamaccess")
     op.add_column(
         "watch_cursor",
         sa.Column("saved_at", sa.DateTime(timezone=True), server_default=sa.func.clock_timestamp()),
