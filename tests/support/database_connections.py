@@ -56,7 +56,12 @@ async def intruder(fintoc: Deployment) -> AsyncIterator[Intruder]:
 @pytest.fixture(scope="module")
 async def history(fintoc: Deployment) -> Organization:
     """An organization with a few changes. Tests must leave it as it was."""
-    organization = await fintoc.create_organization("history")
+    return await create_history(fintoc)
+
+
+async def create_history(deployment: Deployment) -> Organization:
+    """Create an organization with a few changes."""
+    organization = await deployment.create_organization("history")
     bob = await organization.member("bob", roles=["product"])
     await organization.change_roles(bob, "support")
     for verb in ("suspend", "reactivate", "remove"):

@@ -6,6 +6,7 @@ from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, read_kept_heads
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import NothingKept, verify_chains
+from tests.support.database_connections import create_history
 from tests.support.deployment import Deployment
 from tests.support.intruder import EMPTY_ORGANIZATION, HEADS, NAMES, Intruder, of
 from tests.support.organization import Organization
@@ -16,8 +17,9 @@ HEAD = (
 )
 
 
-async def test_every_kept_head_is_found_again(history: Organization, fintoc: Deployment) -> None:
-    async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
+async def test_every_kept_head_is_found_again(isolated: Deployment) -> None:
+    history = await create_history(isolated)
+    async with snapshot(isolated.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection)]
         found = await verify_chains(connection, kept=kept)
     assert [each for each in found.findings if each.fault.startswith("kept_")] == []
