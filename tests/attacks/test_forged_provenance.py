@@ -308,7 +308,7 @@ async def test_early_revocations_of_the_product_are_explained(
 
 
 async def decide_removal(organization: Organization, name: str) -> LedgerEntry:
-    """Commit the removal of a member without delivering it, as if the process had stopped then."""
+    """Commit the removal of a member without delivering it, as a process does that stops then."""
     service, user = organization.deployment.service, organization.people[name].id
     async with service.ledger.change(OPERATOR, organization.id, judging=False) as change:
         await change.session.execute(
