@@ -115,12 +115,13 @@ class AnswerChecks:
         return names
 
     def _shared(self, name: str, allowed: set[str], attempt: Attempt) -> bool:
-        """Whether the name belongs to somebody who is or was in an organization of the actor, too."""
+        """Whether the name also belongs to somebody or something in an organization of the actor."""
         if attempt.by is not None and name in (attempt.by.id, attempt.by.account_of):
             return True
         if any(name != other and name in other and other in allowed for other in allowed):
             return True  # an id that begins with another organization's id
-        return any(name in self._ever.get(each, ()) for each in allowed)
+        known = {each.id for each in self._scenario.objects if each.organization in allowed}
+        return name in known or any(name in self._ever.get(each, ()) for each in allowed)
 
     def _told_once(self, attempt: Attempt) -> None:
         if attempt.answer is None:
