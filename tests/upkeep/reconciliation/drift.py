@@ -2,12 +2,19 @@
 
 from collections.abc import Iterable
 
+from sqlalchemy import text
+
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.upkeep.reconciliation import DeleteBudget, Inspector, ReconcileResult
-from teamaccess.upkeep.worker.watcher import ASK_FOR
 from tests.support.agreement import spicedb_relationships
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
+
+REQUEST_COMPARISON = text("""
+INSERT INTO reconciliations (organization_id, checked_at, differences, asked_at)
+VALUES (:organization, clock_timestamp(), 0, clock_timestamp())
+ON CONFLICT (organization_id) DO UPDATE SET asked_at = clock_timestamp()
+""")
 
 
 async def add_to_spicedb(deployment: Deployment, *texts: str) -> None:
@@ -23,7 +30,7 @@ async def delete_from_spicedb(deployment: Deployment, *texts: str) -> None:
 async def request_comparison(organization: Organization) -> None:
     """Have it compared before all others."""
     async with organization.deployment.service.reads() as session:
-        await session.execute(ASK_FOR, {"organization": organization.id})
+        await session.execute(REQUEST_COMPARISON, {"organization": organization.id})
 
 
 def inspector(deployment: Deployment, max_deletes: int | None = None) -> Inspector:

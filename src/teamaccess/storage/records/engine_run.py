@@ -99,15 +99,16 @@ class WatchCursor(Base):
 
 
 class WatchedWrite(Base):
-    """A write that the watcher checked after its cursor. A new stream reports it once more.
+    """A write that the watcher checked lately, because SpiceDB may report it again.
 
-    The cursor is a checkpoint: everything before it has been reported. The ZedToken of a write is not,
-    because it leaves out the writes that ran at the same time.
+    After a write, SpiceDB continues from what that write's transaction saw. It reports again what that
+    transaction did not see: writes that ran at the same time.
     """
 
     __tablename__ = "watched_writes"
 
     zed_token: Mapped[str] = mapped_column(primary_key=True)
+    checked_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class WatchedLedger(Base):

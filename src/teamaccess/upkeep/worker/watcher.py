@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.process import should_continue
 from teamaccess.delivery.provenance import runs
@@ -17,7 +16,7 @@ from teamaccess.delivery.stopped import retry_after_schema
 from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
 from teamaccess.ledger import database_time
 from teamaccess.service import Service
-from teamaccess.storage import FindingKind, Reconciliation, WatchCursor, WatchedWrite
+from teamaccess.storage import FindingKind, WatchCursor, WatchedWrite
 from teamaccess.storage.advisory_locks import DeploymentLock, try_lock_for_session
 from teamaccess.upkeep.findings import record_finding
 from teamaccess.upkeep.worker.judgement import Judgement, judge_write
@@ -25,18 +24,6 @@ from teamaccess.upkeep.worker.schema_watch import SchemaWatch
 
 log = structlog.get_logger()
 
-ASK_FOR = (
-    insert(Reconciliation)
-    .values(
-        organization_id=bindparam("organization"),
-        checked_at=func.clock_timestamp(),
-        differences=0,
-        asked_at=func.clock_timestamp(),
-    )
-    .on_conflict_do_update(
-        index_elements=["organization_id"], set_={"asked_at": func.clock_timestamp()}
-    )
-)
 SAVE_WRITE = text("""
 WITH watched AS (
   INSERT INTO watched_writes (zed_token) VALUES (:zed_token) ON CONFLICT DO NOTHING
@@ -62,15 +49,26 @@ ON CONFLICT (id) DO UPDATE SET saved_at = excluded.saved_at,
 """)
 """Saves what a write means. The cursor stays at the last checkpoint."""
 SAVE_CHECKPOINT = text("""
-WITH watched AS (DELETE FROM watched_writes)
 INSERT INTO watch_cursor (id, zed_token, saved_at) VALUES (1, :zed_token, clock_timestamp())
 ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token, saved_at = excluded.saved_at
 """)
+FORGET = text("""
+DELETE FROM watched_writes WHERE checked_at < clock_timestamp() - make_interval(secs => :seconds)
+""")
+FORGET_SECONDS = 3600.0
+"""How long a checked write is remembered: longer than any write to SpiceDB runs beside others."""
+FORGET_EVERY_SECONDS = 60.0
 UNWATCHED = text("SELECT saved_at AS since, clock_timestamp() AS now FROM watch_cursor")
+DISCARD_CURSOR = text("UPDATE watch_cursor SET zed_token = ''")
+"""The next stream starts at the present, and comparisons cover the gap."""
 INCOMPLETE = "it marks a position as delivered without the updates of the position"
 NOT_OURS = "no run of ours may write this"
 ONE_WATCHES = try_lock_for_session(DeploymentLock.WATCH)
-"""Taken for the life of a connection, so that only one of all workers watches."""
+"""Taken for the life of a connection, so that only one of all workers watches.
+
+Everything that the watcher reads and saves goes through this connection. A watcher that has lost it can
+neither judge a write that its successor has judged nor save anything after its successor began.
+"""
 PAUSE_SECONDS = 2.0
 SAVE_SECONDS = 5.0
 """How often the cursor is saved while nothing is written."""
@@ -87,37 +85,37 @@ class Watcher:
         self._service = service
         self._schemas = SchemaWatch(service)
         self._saved_at = 0.0
-        self._checked: set[str] = set()
-        """The ZedTokens of the writes that were checked since the last checkpoint."""
+        self._forgot_at = 0.0
+        self._has_written = False
+        """Whether a write was saved since the last checkpoint."""
 
     async def run(self) -> None:
         """Run until cancelled. Only one worker watches at a time."""
         while should_continue():
             try:
-                async with self._lock() as locked:
-                    while locked and should_continue():
-                        await self._watch()
+                async with self._lock() as session:
+                    while session and should_continue():
+                        await self._watch(session)
             except OUTAGES as cause:
                 log.warning("watch_failed", cause=repr(cause))
             await asyncio.sleep(PAUSE_SECONDS)
 
     @asynccontextmanager
-    async def _lock(self) -> AsyncIterator[bool]:
+    async def _lock(self) -> AsyncIterator[AsyncSession | None]:
+        """Yield the session that holds the lock, None if another worker watches."""
         async with self._service.reads() as session:
             locked = bool(await session.scalar(ONE_WATCHES))
             try:
-                yield locked
+                yield session if locked else None
             finally:
                 if locked:
                     await session.invalidate()  # closes the connection, which releases the lock
 
-    async def _watch(self) -> None:
+    async def _watch(self, session: AsyncSession) -> None:
         """Follow one stream to its end. SpiceDB ends each stream after half a minute."""
-        async with self._service.reads() as session:
-            since = await session.scalar(select(WatchCursor.zed_token))
-            self._checked = set(await session.scalars(select(WatchedWrite.zed_token)))
-            if not since:  # it starts at the present and will not see how finished runs ended
-                await runs.start_from_now(session)
+        since = await session.scalar(select(WatchCursor.zed_token))
+        if not since:  # it starts at the present and will not see how finished runs ended
+            await runs.start_from_now(session)
         received = False
         try:
             async for observed in self._service.engine.watch(since):
@@ -129,21 +127,22 @@ class Watcher:
                     await self._schemas.check_written(observed.zed_token)
                     await self._retry_stopped()
                 if observed.is_checkpoint:
-                    await self._save_checkpoint(observed)
-                elif observed.zed_token not in self._checked:  # a new stream repeats some writes
-                    await self._save_write(observed, await self._judge(observed))
+                    await self._save_checkpoint(session, observed)
+                elif await session.get(WatchedWrite, observed.zed_token) is None:
+                    await self._save_write(session, observed, await self._judge(session, observed))
         except EngineUnavailable:
             if not received:
                 raise
         except EngineRefused as refused:
             log.error("watch_restarted", cause=str(refused))
-            await self._record_gap(since, str(refused))
-            await self._discard_cursor()
+            await self._record_gap(session, since, str(refused))
+            await session.execute(DISCARD_CURSOR)
         except TooLarge as too_large:
             log.error("watch_restarted", cause=str(too_large))
-            await self._record_gap(since, str(too_large))
-            await self._record_finding(ANY_ORGANIZATION, {"why": str(too_large), "after": since})
-            await self._discard_cursor()
+            await self._record_gap(session, since, str(too_large))
+            details = {"why": str(too_large), "after": since}
+            await record_finding(session, FindingKind.FOREIGN_WRITE, ANY_ORGANIZATION, details)
+            await session.execute(DISCARD_CURSOR)
 
     async def _retry_stopped(self) -> None:
         """Retry the organizations that a missing schema stopped: this schema may have what they need."""
@@ -151,27 +150,26 @@ class Watcher:
             if retried := await retry_after_schema(session):
                 log.info("stopped_organizations_retried", organizations=retried)
 
-    async def _record_gap(self, since: str | None, why: str) -> None:
+    async def _record_gap(self, session: AsyncSession, since: str | None, why: str) -> None:
         """Record that nobody saw the writes since the cursor: neither relationships nor schemas.
 
         SpiceDB may have discarded those revisions, or it was restored from a backup.
         """
         await self._schemas.record_gap(since, why)
-        async with self._service.reads() as session:
-            times = (await session.execute(UNWATCHED)).one_or_none()
-            details = {
-                "from": times.since.isoformat() if times and times.since else None,
-                "to": (times.now if times else await database_time(session)).isoformat(),
-                "why": why,
-                "after": since,
-            }
-            log.error("unwatched", **details)
-            await record_finding(session, FindingKind.UNWATCHED, ANY_ORGANIZATION, details)
+        times = (await session.execute(UNWATCHED)).one_or_none()
+        details = {
+            "from": times.since.isoformat() if times and times.since else None,
+            "to": (times.now if times else await database_time(session)).isoformat(),
+            "why": why,
+            "after": since,
+        }
+        log.error("unwatched", **details)
+        await record_finding(session, FindingKind.UNWATCHED, ANY_ORGANIZATION, details)
 
-    async def _judge(self, observed: ObservedWrite) -> Judgement:
-        """Judge a write, and record findings about its foreign updates."""
-        async with self._service.reads() as session:
-            judgement = await judge_write(session, self._service.engine, observed)
+    async def _judge(self, session: AsyncSession, observed: ObservedWrite) -> Judgement:
+        """Judge a write by today's rows, and record findings about its foreign updates."""
+        session.expunge_all()
+        judgement = await judge_write(session, self._service.engine, observed)
         if judgement.foreign or observed.unreadable:
             await self._record_foreign(observed, judgement)
         return judgement
@@ -195,11 +193,9 @@ class Watcher:
                     details |= {"claimed": claimed, "why": NOT_OURS}
                 await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
-    async def _record_finding(self, organization: str, details: dict[str, Any]) -> None:
-        async with self._service.reads() as session:
-            await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
-
-    async def _save_write(self, observed: ObservedWrite, judgement: Judgement) -> None:
+    async def _save_write(
+        self, session: AsyncSession, observed: ObservedWrite, judgement: Judgement
+    ) -> None:
         """Save at once what a write means for the ledgers and the runs, and that it was checked.
 
         One statement does it. So each write is judged by all writes before it and by none after it, even
@@ -213,22 +209,17 @@ class Watcher:
             "settled": judgement.settled,
             "rebuilt": sorted(judgement.rebuilt),
         }
-        async with self._service.reads() as session:
-            await session.execute(SAVE_WRITE, parameters)
-        self._checked.add(observed.zed_token)
+        await session.execute(SAVE_WRITE, parameters)
+        self._has_written = True
 
-    async def _save_checkpoint(self, observed: ObservedWrite) -> None:
+    async def _save_checkpoint(self, session: AsyncSession, observed: ObservedWrite) -> None:
         """Move the cursor: at once after writes, otherwise every SAVE_SECONDS."""
         now = asyncio.get_running_loop().time()
-        if not self._checked and now - self._saved_at < SAVE_SECONDS:
+        if not self._has_written and now - self._saved_at < SAVE_SECONDS:
             return
-        self._saved_at = now
-        async with self._service.reads() as session:
-            await session.execute(SAVE_CHECKPOINT, {"zed_token": observed.zed_token})
-            await runs.settle_runs(session)  # the watcher has seen every earlier write
-        self._checked.clear()
-
-    async def _discard_cursor(self) -> None:
-        """Discard the cursor: the next stream starts at the present, and comparisons cover the gap."""
-        async with self._service.reads() as session:
-            await session.execute(text("UPDATE watch_cursor SET zed_token = ''"))
+        self._has_written, self._saved_at = False, now
+        await session.execute(SAVE_CHECKPOINT, {"zed_token": observed.zed_token})
+        await runs.settle_runs(session)  # the watcher has seen every earlier write
+        if now - self._forgot_at > FORGET_EVERY_SECONDS:
+            self._forgot_at = now
+            await session.execute(FORGET, {"seconds": FORGET_SECONDS})

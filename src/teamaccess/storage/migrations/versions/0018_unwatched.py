@@ -1,4 +1,4 @@
-"""Findings about times in which nobody watched SpiceDB's writes, and the writes since the cursor."""
+"""Findings about times in which nobody watched SpiceDB's writes, and the writes that were checked."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,13 +8,19 @@ down_revision = "0017"
 
 
 def upgrade() -> None:
-    """Keep when the watcher last saved its cursor and what it checked since.
+    """Keep when the watcher last saved its cursor and what it checked last.
 
     Let an operator resolve an unwatched time.
     """
     op.create_table(
         "watched_writes",
         sa.Column("zed_token", sa.Text(), nullable=False),
+        sa.Column(
+            "checked_at",
+            sa.DateTime(timezone=True),
+            server_default=sa.func.clock_timestamp(),
+            nullable=False,
+        ),
         sa.PrimaryKeyConstraint("zed_token", name=op.f("watched_writes_pkey")),
     )
     op.execute("GRANT SELECT, INSERT, DELETE ON watched_writes TO teamaccess")
