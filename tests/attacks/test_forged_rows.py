@@ -281,14 +281,10 @@ async def test_what_was_watched_is_not_forgotten(
         " 'operator:ines', 'operator', 'r', 'none')"
     )
     forget = f"UPDATE watched_ledgers SET position = 0 WHERE organization_id = '{acme.id}'"
-    async with owner_connection.transaction():
-        await owner_connection.execute("ALTER TABLE ledger DISABLE TRIGGER ledger_immutable")
-        await owner_connection.execute(
-            "UPDATE ledger SET decided_at = decided_at - interval '11 minutes'"
-            f" WHERE organization_id = '{acme.id}'"
-        )
-        await owner_connection.execute("ALTER TABLE ledger ENABLE TRIGGER ledger_immutable")
+    await _move_times(owner_connection, acme, "- interval '11 minutes'")
     await application_connection.execute(forget)
+    # other tests verify the chains of the whole database
+    await _move_times(owner_connection, acme, "+ interval '11 minutes'")
     left = await application_connection.fetchval(
         "SELECT position FROM watched_ledgers WHERE organization_id = $1", acme.id
     )
@@ -296,6 +292,18 @@ async def test_what_was_watched_is_not_forgotten(
         "SELECT position FROM ledger_heads WHERE organization_id = $1", acme.id
     )
     assert left == newest > 0
+
+
+async def _move_times(
+    owner_connection: Connection, organization: Organization, interval: str
+) -> None:
+    async with owner_connection.transaction():
+        await owner_connection.execute("ALTER TABLE ledger DISABLE TRIGGER ledger_immutable")
+        await owner_connection.execute(
+            f"UPDATE ledger SET decided_at = decided_at {interval}"
+            f" WHERE organization_id = '{organization.id}'"
+        )
+        await owner_connection.execute("ALTER TABLE ledger ENABLE TRIGGER ledger_immutable")
 
 
 async def test_a_delivery_is_not_postponed_for_years(
