@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger.entry import MARKER_LIFETIME, head_marker, is_marker, position_marker
 from teamaccess.relationships import Relationship
-from teamaccess.relationships.updates import WAS
+from teamaccess.relationships.relationship import WAS
 from teamaccess.storage import LedgerEntry, OrganizationId
 
 LAST_UPDATES = text("""
