@@ -8,8 +8,7 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
-from teamaccess.access.authorize import OnlyInPerson
-from teamaccess.access.giving import RoleTwice
+from teamaccess.access.authorize import OnlyInPerson, RoleTwice
 from teamaccess.api.identity.callers import Operator, attribution
 from teamaccess.api.requests.edge import answer, changes, recheck_credential
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page

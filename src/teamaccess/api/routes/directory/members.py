@@ -7,7 +7,7 @@ from litestar import Response, delete, get, patch, post, put
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.access.giving import RoleTwice, ends_of
+from teamaccess.access.authorize import RoleTwice, ends_of
 from teamaccess.access.holdings import role_set_of
 from teamaccess.api.requests.edge import IfMatch, changes, etag_of_roles, refuse_changed, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page

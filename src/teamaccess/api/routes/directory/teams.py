@@ -7,7 +7,7 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.access.giving import ends_of
+from teamaccess.access.authorize import ends_of
 from teamaccess.api.requests.edge import IfMatch, changes, etag_of_roles, refuse_changed, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import (
