@@ -52,7 +52,7 @@ TEAM = f"{ONE}/teams/{{team}}"
 ACCEPTANCE = ["POST /v1/invitations/accept", f"POST {ONE}/invitations"]
 SABOTAGES = {
     "giving beyond the giver": Sabotage(
-        "access.giving.refuse_beyond", allows, "no giver held", [f"PUT {MEMBER}/roles"]
+        "access.authorize.refuse_beyond", allows, "no giver held", [f"PUT {MEMBER}/roles"]
     ),
     "giving roles that the catalog does not name": Sabotage(
         "access.holdings.Holdings.givable",
@@ -61,7 +61,7 @@ SABOTAGES = {
         [f"PUT {MEMBER}/roles"],
     ),
     "extending somebody above": Sabotage(
-        "access.giving.refuse_above", allows_in_time, "given or extended", [f"PATCH {MEMBER}"]
+        "access.authorize.refuse_above", allows_in_time, "given or extended", [f"PATCH {MEMBER}"]
     ),
     "accepting a stale invitation": Sabotage(
         "directory.invitations.accept._authorize_inviter",
@@ -71,7 +71,7 @@ SABOTAGES = {
         0.6,
     ),
     "placing into a team": Sabotage(
-        "access.giving.refuse_beyond", allows, "no giver held", [f"PUT {TEAM}/members/{{user}}"]
+        "access.authorize.refuse_beyond", allows, "no giver held", [f"PUT {TEAM}/members/{{user}}"]
     ),
     "acting beyond the service account": Sabotage(
         "delivery.position.LedgerPosition.permitted_to_both",
@@ -80,7 +80,7 @@ SABOTAGES = {
         [f"PUT {RESOURCE}/grants", f"PUT {TEAM}/roles", f"PUT {TEAM}/members/{{user}}"],
     ),
     "making a token of somebody above": Sabotage(
-        "access.giving.refuse_above",
+        "access.authorize.refuse_above",
         allows_in_time,
         "handed out",
         [f"POST {ACCOUNT}/tokens"],

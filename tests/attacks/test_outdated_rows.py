@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from teamaccess.changes import ledger as ledger_module
+from teamaccess.changes.opening import LOCK
 from teamaccess.storage import FindingKind
 from teamaccess.upkeep.findings import record_finding
 from tests.support.deployment import Deployment
@@ -47,7 +47,7 @@ async def test_a_finding_that_is_recorded_while_a_change_waits_stops_it(
     service = acme.deployment.service
     service.admission._admitted[acme.id, acme.administrator.id] = True
     async with service.sessions() as session:
-        await session.execute(ledger_module.LOCK, {"organizations": [acme.id]})
+        await session.execute(LOCK, {"organizations": [acme.id]})
         waiting = asyncio.create_task(acme.invite("eve", ["support"]))
         await asyncio.sleep(0.7)
         async with service.reads() as other:

@@ -11,12 +11,13 @@ import httpx
 import pytest
 from sqlalchemy import func, select, text
 
-from teamaccess.api.identity.callers import Caller, Credential
+from teamaccess.api.identity.callers import Caller
 from teamaccess.api.identity.credentials import authenticate_token
 from teamaccess.api.requests.idempotency import begin_once
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.requests.throttling import RECHECK_AFTER_SECONDS
 from teamaccess.changes import Change
+from teamaccess.directory.users.tokens import Credential
 from teamaccess.service import Service
 from teamaccess.storage import (
     IdempotencyKey,

@@ -34,7 +34,7 @@ class Server:
         """How long a request takes until its answer begins."""
         self._now = 1000.0
         self._asked: list[float] = []
-        monkeypatch.setattr("teamaccess.common.sharing.fairness.time.monotonic", lambda: 1000.0)
+        monkeypatch.setattr("teamaccess.common.sharing.rate_limit.time.monotonic", lambda: 1000.0)
         monkeypatch.setattr(pacing, "monotonic", lambda: self._now)
         monkeypatch.setattr(pacing, "_wait", self._wait)
 

@@ -14,10 +14,9 @@ from jwt.algorithms import ECAlgorithm
 from sqlalchemy import func, select, text
 
 from teamaccess.common.configuration.settings import Settings
-from teamaccess.directory.users.issued import MOST_AHEAD, note_early
-from teamaccess.directory.users.issuer import Login
+from teamaccess.directory.users.early_tokens import MOST_AHEAD, note_early
 from teamaccess.directory.users.logins import first_sign_in
-from teamaccess.directory.users.tokens import Audience, InvalidToken, issue_access_token
+from teamaccess.directory.users.tokens import Audience, InvalidToken, Login, issue_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, EarlyToken, User
 from tests.support.deployment import Deployment

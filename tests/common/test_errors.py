@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import teamaccess
-from teamaccess.access.giving import EndTooFar
+from teamaccess.access.authorize import EndTooFar
 from teamaccess.common.errors import SENTENCES, Conflict, TeamaccessError
 from teamaccess.directory.access_requests.ask import TooManyOpenRequests
 from teamaccess.directory.roles.remove import RoleInUse

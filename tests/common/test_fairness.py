@@ -5,7 +5,8 @@ from collections.abc import Hashable
 
 import pytest
 
-from teamaccess.common.sharing.fairness import FairSlots, JointSlots, RateLimit, Slot
+from teamaccess.common.sharing.fairness import FairSlots, JointSlots, Slot
+from teamaccess.common.sharing.rate_limit import RateLimit
 
 
 class Served:
@@ -241,7 +242,7 @@ async def test_only_requests_that_could_go_on_await_a_slot() -> None:
 
 def test_a_rate_allows_a_burst_and_then_its_average(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("teamaccess.common.sharing.fairness.time.monotonic", lambda: now)
+    monkeypatch.setattr("teamaccess.common.sharing.rate_limit.time.monotonic", lambda: now)
     limit = RateLimit(per_second=10, burst=5)
     assert [limit.retry_after("a") for _ in range(5)] == [0.0] * 5
     assert limit.retry_after("a") == pytest.approx(0.1)

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     func,
     literal,
     literal_column,
@@ -78,11 +79,6 @@ class OwnAccess:
     selves: Mapping[UserId, Ends]
     machines: Mapping[UserId, Ends]
 
-    @property
-    def temporary(self) -> bool:
-        """Whether some access of theirs ends."""
-        return any(end != NEVER for ends in self.selves.values() for end in ends.values())
-
 
 @asynccontextmanager
 async def keeping_own_ends(change: OrganizationChange) -> AsyncIterator[None]:
@@ -90,19 +86,19 @@ async def keeping_own_ends(change: OrganizationChange) -> AsyncIterator[None]:
     if change.attribution.channel is not Channel.API:
         yield
         return
-    before = await _own_access(change)
+    before = await _temporary_access(change)
     yield
-    if before.temporary:
+    if before is not None:
         await change.session.flush()
         await _refuse_extension(change, before)
 
 
-async def _own_access(change: OrganizationChange) -> OwnAccess:
-    ends = await _ends_of(change, _selves(change))
-    own = OwnAccess(change.actor, ends, {})
-    if not own.temporary:
-        return own
-    return OwnAccess(change.actor, ends, await _ends_of(change, _machines(change)))
+async def _temporary_access(change: OrganizationChange) -> OwnAccess | None:
+    """Return the access of the actor before the change, None if nothing of it ends."""
+    selves = await _ends_of(change, _selves(change))
+    if all(end == NEVER for ends in selves.values() for end in ends.values()):
+        return None
+    return OwnAccess(change.actor, selves, await _ends_of(change, _machines(change)))
 
 
 async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> None:
@@ -197,6 +193,29 @@ async def _ends_of(
     change: OrganizationChange, users: ColumnElement[bool]
 ) -> dict[UserId, dict[Key, datetime]]:
     """Return when the access of each of these members ends, action by action, in one query."""
+    found = (await change.session.execute(_held_until(change, users))).all()
+    role_set = await roles_here(change, {RoleId(row[2]) for row in found if row[1] == "role"})
+    ends: defaultdict[UserId, dict[Key, datetime]] = defaultdict(dict)
+    for user, kind, name, verb, until in found:
+        held, end = ends[user], until or NEVER
+        keys: list[Key] = []
+        if kind == "role":
+            keys.extend(role_set.actions_of([RoleId(name)]))
+        elif kind:
+            keys.append((kind, name, verb))
+        for key in keys:
+            held[key] = max(end, held.get(key, NOT_HELD))
+    return ends
+
+
+def _held_until(
+    change: OrganizationChange, users: ColumnElement[bool]
+) -> CompoundSelect[UserId, str, str, str, datetime | None]:
+    """Select what these members hold, and until when, as rows of user, kind, name, action and end.
+
+    The kind is `role`, or the type of the object of a grant. The name is the role or the object's id.
+    Each member has a row of the membership too, with an empty kind.
+    """
     here = Membership.organization_id == change.organization
     members = (
         select(Membership.user_id, Membership.expires_at)
@@ -207,7 +226,7 @@ async def _ends_of(
     place = (TeamMembership.organization_id == change.organization) & (
         TeamMembership.user_id == members.c.user_id
     )
-    rows = union_all(
+    return union_all(
         select(members.c.user_id, literal(""), literal(""), literal(""), members.c.expires_at),
         select(
             members.c.user_id,
@@ -249,16 +268,3 @@ async def _ends_of(
             Grant.team_id == TeamMembership.team_id,
         ),
     )
-    found = (await change.session.execute(rows)).all()
-    role_set = await roles_here(change, {RoleId(row[2]) for row in found if row[1] == "role"})
-    ends: defaultdict[UserId, dict[Key, datetime]] = defaultdict(dict)
-    for user, kind, name, verb, until in found:
-        held, end = ends[user], until or NEVER
-        keys: list[Key] = []
-        if kind == "role":
-            keys.extend(role_set.actions_of([RoleId(name)]))
-        elif kind:
-            keys.append((kind, name, verb))
-        for key in keys:
-            held[key] = max(end, held.get(key, NOT_HELD))
-    return ends

@@ -15,8 +15,8 @@ from litestar.types import Scope
 from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess.api.identity.callers import Operator, attribution
-from teamaccess.changes.commit_outcome import may_have_changed
 from teamaccess.changes.events.users import Refused
+from teamaccess.changes.ledger import may_have_changed
 from teamaccess.common import errors
 from teamaccess.common.postgres.connect import sqlstate
 from teamaccess.common.postgres.outages import is_outage

@@ -1,8 +1,7 @@
-"""Know the outcome of commits: of one during which PostgreSQL went away, and of all of one request."""
+"""Learn the outcome of a commit during which PostgreSQL went away."""
 
 import asyncio
 from contextlib import suppress
-from contextvars import ContextVar
 
 from sqlalchemy import text
 from sqlalchemy.exc import DataError, ProgrammingError, SQLAlchemyError
@@ -26,26 +25,6 @@ NO_SUCH_TRANSACTION = "22023"
 """PostgreSQL's code for a transaction id that it has not used yet."""
 PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
-
-_may_have_changed: ContextVar[bool] = ContextVar("may_have_changed", default=False)
-
-
-def begin_request() -> None:
-    """Begin a request, which has committed nothing yet."""
-    _may_have_changed.set(False)
-
-
-def note_commit() -> None:
-    """Note that the request has committed a change, or may have."""
-    _may_have_changed.set(True)
-
-
-def may_have_changed() -> bool:
-    """Return whether the request has made a change, or may have made one.
-
-    The answer to an error must not say then that nothing was changed.
-    """
-    return _may_have_changed.get()
 
 
 async def learn_outcome(

@@ -1,19 +1,16 @@
 """Open changes, commit them, and apply their ledger entries to SpiceDB."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import datetime
+from contextvars import ContextVar
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple, overload
+from typing import overload
 
 import structlog
 from cachetools import LRUCache
-from sqlalchemy import Row, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.changes.change import (
@@ -24,7 +21,8 @@ from teamaccess.changes.change import (
     Rehearsal,
 )
 from teamaccess.changes.change_queue import ChangeQueue
-from teamaccess.changes.commit_outcome import learn_outcome, note_commit
+from teamaccess.changes.commit_outcome import learn_outcome
+from teamaccess.changes.opening import BEGIN, PATIENCE_SECONDS, lock_rows, open_ledgers
 from teamaccess.common.configuration.limits import Limits
 from teamaccess.common.postgres.outages import is_outage
 from teamaccess.common.sharing.fairness import Turn
@@ -32,18 +30,15 @@ from teamaccess.delivery import stopped
 from teamaccess.delivery.applier import Applier
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.delivery.progress import newest_progress
-from teamaccess.engine import Engine, EngineRefused, EngineUnavailable
+from teamaccess.engine import Engine
 from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
     ForeignSchemaFound,
-    OrganizationBusy,
     OrganizationStopped,
-    UnknownOrganization,
 )
 from teamaccess.ledger.session import (
     ALLOW_LONG_TRANSACTION,
     Sessions,
-    raise_busy_on_lock_timeout,
     recording_of,
 )
 from teamaccess.relationships import Revocation
@@ -52,35 +47,31 @@ from teamaccess.storage.advisory_locks import AdvisoryLocks
 
 log = structlog.get_logger()
 
-LOCK = text("""
-SELECT *, set_config('lock_timeout', '250ms', true), foreign_schema_found() AS foreign_schema
-FROM ledger_lock(:organizations)
-""")
-"""SECURITY: `foreign_schema_found` is called when the lock is held. It sees what was committed before.
-
-SECURITY: the holder of an organization's lock waits at most a quarter of a second for any other lock.
-Tenants share some rows, such as users. A stranger who locks one must not block this organization."""
-BEGIN = text("""
-SELECT clock_timestamp() AS now, pg_current_xact_id()::text AS transaction,
-       EXISTS (SELECT FROM findings
-               WHERE kind = 'foreign_schema' AND resolved_at IS NULL) AS foreign_schema
-""")
-PATIENCE_SECONDS = 2.0
-"""How long a change waits for the delivery of pending entries before it."""
 MOST_COUNTED = 100_000
 """Counts that one process remembers."""
 HAND_OVER_SECONDS = 1.0
 """How long a request may additionally wait for the notification of the workers."""
 
 
-class Opened(NamedTuple):
-    """PostgreSQL's answer to the opening of a change."""
+_may_have_changed: ContextVar[bool] = ContextVar("may_have_changed", default=False)
 
-    now: datetime
-    transaction: str
-    standing: list[LedgerPosition]
-    foreign_schema: bool
-    """Whether there is an unresolved finding of a foreign schema."""
+
+def begin_request() -> None:
+    """Begin a request, which has committed nothing yet."""
+    _may_have_changed.set(False)
+
+
+def note_commit() -> None:
+    """Note that the request has committed a change, or may have."""
+    _may_have_changed.set(True)
+
+
+def may_have_changed() -> bool:
+    """Return whether the request has made a change, or may have made one.
+
+    The answer to an error must not say then that nothing was changed.
+    """
+    return _may_have_changed.get()
 
 
 class Ledger:
@@ -173,7 +164,13 @@ class Ledger:
             self.sessions() as session,
         ):
             recording_of(session).attribution = attribution
-            opened = await self._lock(session, organizations, judging=judging)
+            opened = await open_ledgers(
+                session,
+                organizations,
+                self._applier,
+                self._catalog.schema_proof,
+                judging=judging,
+            )
             for at in opened.standing:
                 if at.stopped is not None and not even_if_stopped:
                     raise OrganizationStopped(organization=at.organization, refusal=at.stopped)
@@ -212,7 +209,7 @@ class Ledger:
         async with self.sessions() as session:
             recording_of(session).attribution = attribution
             await session.execute(ALLOW_LONG_TRANSACTION)
-            await self._lock_rows(session, organizations)
+            await lock_rows(session, organizations)
             begun = (await session.execute(BEGIN)).one()
             ledgers = await newest_progress(session, organizations)
             now = max((begun.now, *(ledger.decided_at for ledger in ledgers)))
@@ -338,43 +335,6 @@ class Ledger:
         with suppress(Exception):  # then the workers find the entries by polling, a little later
             async with asyncio.timeout(HAND_OVER_SECONDS):
                 await self._applier.hand_over(organization)
-
-    async def _lock(
-        self, session: AsyncSession, organizations: tuple[OrganizationId, ...], *, judging: bool
-    ) -> Opened:
-        if not organizations:
-            begun = (await session.execute(BEGIN)).one()
-            return Opened(begun.now, begun.transaction, [], begun.foreign_schema)
-        since = time.monotonic()
-        rows = await self._lock_rows(session, organizations)
-        for organization in organizations:
-            if organization not in [row.organization_id for row in rows]:
-                raise UnknownOrganization(organization=organization)
-        standing = [await self._position_of(row, since, judging=judging) for row in rows]
-        now = max(row.now for row in rows)
-        return Opened(now, rows[0].transaction, standing, rows[0].foreign_schema)
-
-    async def _lock_rows(
-        self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
-    ) -> Sequence[Row[Any]]:
-        with raise_busy_on_lock_timeout(*organizations):
-            return (await session.execute(LOCK, {"organizations": list(organizations)})).all()
-
-    async def _position_of(self, row: Row[Any], since: float, *, judging: bool) -> LedgerPosition:
-        organization = OrganizationId(row.organization_id)
-        token, refusal = row.zed_token, row.refusal
-        if judging and refusal is None and row.applied < row.head:
-            try:
-                async with asyncio.timeout(PATIENCE_SECONDS):
-                    token = await self._applier.catch_up(organization, row.hash, since)
-            except (EngineUnavailable, TimeoutError) as cause:
-                raise OrganizationBusy(organization=organization) from cause
-            except EngineRefused as refused:
-                refusal = str(refused)
-        if refusal is not None:
-            token = None  # so that questions are answered fully consistent
-        proof = self._catalog.schema_proof
-        return LedgerPosition(organization, row.head, row.hash, token, stopped=refusal, proof=proof)
 
     async def _enforce(
         self, change: Change, organization: OrganizationId, entries: list[Entry]

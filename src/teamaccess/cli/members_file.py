@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
-from teamaccess.access.giving import OperatorOnlyRole
+from teamaccess.access.authorize import OperatorOnlyRole
 from teamaccess.access.holdings import RoleSet
 from teamaccess.common.errors import Invalid, TeamaccessError
 from teamaccess.common.sentences.excerpts import LONGEST_QUOTED_NAME, excerpt

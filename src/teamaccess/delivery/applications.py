@@ -1,18 +1,8 @@
-"""The delivery status of each ledger entry, kept in the table `ledger_applications`."""
+"""Find ledger entries by their delivery status, which the table `ledger_applications` has."""
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Select,
-    Text,
-    bindparam,
-    func,
-    select,
-    update,
-)
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.orm import aliased
 
@@ -21,7 +11,6 @@ from teamaccess.ledger.errors import PositionRefused
 from teamaccess.relationships import InvalidRelationship
 from teamaccess.storage import (
     DONE,
-    ApplicationStatus,
     LedgerApplication,
     LedgerEntry,
     OrganizationId,
@@ -32,29 +21,6 @@ MAX_PENDING_READ = 1000
 SAME_POSITION = (LedgerApplication.organization_id == LedgerEntry.organization_id) & (
     LedgerApplication.position == LedgerEntry.position
 )
-_positions = (
-    func.unnest(
-        bindparam("organizations", type_=ARRAY(Text)), bindparam("until", type_=ARRAY(BigInteger))
-    )
-    .table_valued("organization", "until")
-    .render_derived("arrived")
-)
-CONFIRM = (
-    update(LedgerApplication)
-    .where(
-        LedgerApplication.organization_id == _positions.c.organization,
-        LedgerApplication.position <= _positions.c.until,
-        LedgerApplication.status.not_in(DONE),
-    )
-    .values(
-        status=ApplicationStatus.APPLIED,
-        zed_token=bindparam("token"),
-        enforced_at=func.clock_timestamp(),
-        refusal=None,
-    )
-)
-"""Entries are applied in order. So all entries before an applied one are applied too, even if a crash
-lost the record of that."""
 
 
 def newest_confirmed(organization: OrganizationId) -> Select[int, bytes, str | None]:
@@ -92,35 +58,6 @@ async def pending_entries(connection: AsyncConnection, organization: Organizatio
                 ) from unreadable
             break
     return readable
-
-
-async def confirm(connection: AsyncConnection, entries: Sequence[Entry], token: str) -> None:
-    """Record that SpiceDB has these entries, one for each organization, and all entries before them."""
-    await connection.execute(
-        CONFIRM,
-        {
-            "organizations": [entry.organization for entry in entries],
-            "until": [entry.position for entry in entries],
-            "token": token,
-        },
-    )
-
-
-async def settle_applications(
-    connection: AsyncConnection, organization: OrganizationId
-) -> str | None:
-    """Return the ZedToken of the newest confirmed entry, None if there is none.
-
-    It also confirms all entries before that one, in case a crash lost these records.
-    """
-    row = (await connection.execute(newest_confirmed(organization))).one_or_none()
-    if row is None:
-        return None
-    await connection.execute(
-        CONFIRM,
-        {"organizations": [organization], "until": [row.position], "token": row.zed_token},
-    )
-    return str(row.zed_token)
 
 
 def select_entries(organization: OrganizationId) -> Select[*tuple[Any, ...]]:

@@ -9,20 +9,45 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import ARRAY, BigInteger, Text, bindparam, func, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from teamaccess.delivery import applications, queue, stopped
+from teamaccess.delivery import queue, stopped
+from teamaccess.delivery.applications import newest_confirmed, pending_entries
 from teamaccess.delivery.position import require_predecessor
 from teamaccess.delivery.provenance import runs
 from teamaccess.delivery.writer import Write, Writer, merge_entries, write_metadata
 from teamaccess.engine import Engine
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
-from teamaccess.storage import OrganizationId, RunKind
+from teamaccess.storage import DONE, ApplicationStatus, LedgerApplication, OrganizationId, RunKind
 
 log = structlog.get_logger()
 
 REMEMBERED = 100_000
+_positions = (
+    func.unnest(
+        bindparam("organizations", type_=ARRAY(Text)), bindparam("until", type_=ARRAY(BigInteger))
+    )
+    .table_valued("organization", "until")
+    .render_derived("arrived")
+)
+CONFIRM = (
+    update(LedgerApplication)
+    .where(
+        LedgerApplication.organization_id == _positions.c.organization,
+        LedgerApplication.position <= _positions.c.until,
+        LedgerApplication.status.not_in(DONE),
+    )
+    .values(
+        status=ApplicationStatus.APPLIED,
+        zed_token=bindparam("token"),
+        enforced_at=func.clock_timestamp(),
+        refusal=None,
+    )
+)
+"""Entries are applied in order. So all entries before an applied one are applied too, even if a crash
+lost the record of that."""
 
 
 class Confirmed(NamedTuple):
@@ -88,7 +113,7 @@ class Applier:
                 token = await self._send(pending)
             if token is None:
                 async with self._status_pool.begin() as connection:
-                    token = await applications.settle_applications(connection, organization)
+                    token = await settle_applications(connection, organization)
             return token
 
     async def revoke_ahead(self, entries: Sequence[Entry]) -> str:
@@ -126,7 +151,7 @@ class Applier:
     async def _pending(self, organization: OrganizationId) -> list[Entry]:
         async with self._status_pool.begin() as connection:
             try:
-                return await applications.pending_entries(connection, organization)
+                return await pending_entries(connection, organization)
             except PositionRefused as unreadable:
                 await self._stop(unreadable)
                 raise
@@ -160,10 +185,39 @@ class Applier:
         # A crash may lose these rows without harm, because the markers confirm the entries at the next
         # attempt. So these connections do not wait for the disk.
         async with self._status_pool.begin() as connection:
-            await applications.confirm(connection, [write.last for write in writes], token)
+            await confirm(connection, [write.last for write in writes], token)
         if len(self._confirmed) >= REMEMBERED:
             self._confirmed.clear()
         for write in writes:
             self._confirmed[write.organization] = Confirmed(
                 write.last.hash, token, time.monotonic()
             )
+
+
+async def confirm(connection: AsyncConnection, entries: Sequence[Entry], token: str) -> None:
+    """Record that SpiceDB has these entries, one for each organization, and all entries before them."""
+    await connection.execute(
+        CONFIRM,
+        {
+            "organizations": [entry.organization for entry in entries],
+            "until": [entry.position for entry in entries],
+            "token": token,
+        },
+    )
+
+
+async def settle_applications(
+    connection: AsyncConnection, organization: OrganizationId
+) -> str | None:
+    """Return the ZedToken of the newest confirmed entry, None if there is none.
+
+    It also confirms all entries before that one, in case a crash lost these records.
+    """
+    row = (await connection.execute(newest_confirmed(organization))).one_or_none()
+    if row is None:
+        return None
+    await connection.execute(
+        CONFIRM,
+        {"organizations": [organization], "until": [row.position], "token": row.zed_token},
+    )
+    return str(row.zed_token)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.applications import newest_confirmed
+from teamaccess.delivery.writer import APPLIED, HEAD
 from teamaccess.engine import MINIMIZE_LATENCY, Engine, Question, at_least_as_fresh
-from teamaccess.ledger.entry import APPLIED, HEAD, Entry, OnBehalf
+from teamaccess.ledger.entry import Entry, OnBehalf
 from teamaccess.ledger.errors import OtherHistory
 from teamaccess.relationships import ObjectReference, ledger_position, user
 from teamaccess.relationships import organization as organization_object

@@ -1,25 +1,65 @@
-"""Send writes to SpiceDB. Writes that wait at the same time travel in one batch."""
+"""Write positions of ledgers to SpiceDB. Writes that wait at the same time travel in one batch."""
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from teamaccess.delivery.provenance.in_force import not_in_force
-from teamaccess.delivery.provenance.writes import net_updates_of
-from teamaccess.engine import AlreadyThere, Engine, EngineRefused, NotThere
-from teamaccess.ledger.entry import Entry, head_marker
+from teamaccess.engine import (
+    FULLY_CONSISTENT,
+    AlreadyThere,
+    Consistency,
+    Engine,
+    EngineRefused,
+    NotThere,
+)
+from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
-from teamaccess.relationships import Relationship, Touch, Update
+from teamaccess.relationships import (
+    Delete,
+    Relationship,
+    Revocation,
+    Touch,
+    Update,
+    ledger_position,
+    organization,
+)
 from teamaccess.storage import OrganizationId, RunKind
 
 LARGEST_WRITE = 1000
 """Updates that SpiceDB accepts in one write, including markers."""
 MOST_POSITIONS = 100
 """Positions in one write. Each adds to the write's metadata, and SpiceDB accepts 64 KiB of it."""
+
+# `organization:acme#applied@ledger_position:43-8f14e45fceea[expiration:...]` is the marker of position
+# 43. It is created, never touched, in the same write as the position's updates. So SpiceDB refuses a
+# second delivery as a whole, however late it comes.
+APPLIED = "applied"
+# `organization:acme#head@ledger_position:43-8f14e45fceea` is the head relationship. It exists only for
+# the newest position. If the ledger's newest position is not the head in SpiceDB, the two have different
+# histories, because one of them was replaced or restored. Then no decision may rely on both.
+HEAD = "head"
+MARKER_LIFETIME = timedelta(days=30)
+"""How long SpiceDB refuses a second delivery of a position."""
+
+
+def position_marker(id: OrganizationId, position: int, hash: bytes, now: datetime) -> Relationship:
+    """Return the marker of one position, which expires after thirty days."""
+    applied = ledger_position(position, hash.hex())
+    return organization(id).relates(APPLIED, applied, until=now + MARKER_LIFETIME)
+
+
+def head_marker(id: OrganizationId, position: int, hash: bytes) -> Relationship:
+    """Return the head relationship of the newest position."""
+    return organization(id).relates(HEAD, ledger_position(position, hash.hex()))
+
+
+def is_marker(relationship: Relationship) -> bool:
+    """Return whether the relationship is a marker or a head relationship, which give no access."""
+    return relationship.subject.object.type == "ledger_position"
 
 
 @dataclass(frozen=True)
@@ -39,13 +79,36 @@ class Write:
         return self.entries[-1]
 
     @cached_property
+    def net_updates(self) -> list[Update]:
+        """The updates of access. If several update the same relationship, the last one counts."""
+        net = {each.relationship.identity: each for entry in self.entries for each in entry.updates}
+        return list(net.values())
+
+    @property
+    def head(self) -> Relationship:
+        """The head relationship of the newest position."""
+        return head_marker(self.organization, self.last.position, self.last.hash)
+
+    @property
+    def head_updates(self) -> tuple[Update, ...]:
+        """The updates that make the newest position the head."""
+        first = self.entries[0]
+        if first.position == 1:
+            return (Touch(self.head),)
+        before = head_marker(self.organization, first.position - 1, first.previous_hash)
+        return (Delete(before), Touch(self.head))
+
+    @cached_property
     def updates(self) -> tuple[Update, ...]:
-        """The net updates. If several update the same relationship, the last one counts."""
-        return (*net_updates_of(self.entries), *self.last.head_updates(since=self.entries[0]))
+        """Everything but the markers."""
+        return (*self.net_updates, *self.head_updates)
 
     def markers(self, now: datetime) -> Iterator[Relationship]:
-        """Yield the marker of each position."""
-        return (entry.marker(now) for entry in self.entries)
+        """Yield the marker of each position. It says that SpiceDB has it with this history."""
+        return (
+            position_marker(self.organization, entry.position, entry.hash, now)
+            for entry in self.entries
+        )
 
     @property
     def size(self) -> int:
@@ -94,9 +157,19 @@ def run_metadata(kind: RunKind, runs: Mapping[str, int], request_id: str) -> dic
 def write_metadata(entries: Iterable[Entry], *, ahead: bool = False) -> dict[str, Any]:
     """Return the metadata of a write, which SpiceDB's Watch reports.
 
-    With `ahead`, the entries are sent before their turn, and will be sent again in their turn.
+    A write that names no position is foreign. With `ahead`, the entries are sent before their turn, and
+    will be sent again in their turn.
     """
-    return {"teamaccess": {"ahead" if ahead else "changes": [entry.origin for entry in entries]}}
+    positions = [
+        {
+            "organization": entry.organization,
+            "position": str(entry.position),
+            "actor": entry.actor,
+            "request_id": entry.request_id,
+        }
+        for entry in entries
+    ]
+    return {"teamaccess": {"ahead" if ahead else "changes": positions}}
 
 
 BATCHES_AT_ONCE = 2
@@ -228,9 +301,8 @@ class Writer:
 
         Nothing is written if SpiceDB has a later position, which may have reversed the updates.
         """
-        updates = await not_in_force(self._engine, net_updates_of(write.entries))
-        last = write.last
-        head = head_marker(last.organization, last.position, last.hash)
+        updates = await not_in_force(self._engine, write.net_updates)
+        last, head = write.last, write.head
         if not updates or await self._engine.find_zed_token(head) is None:
             return None
         await self._permit_run(RunKind.REDELIVERY, last)
@@ -258,7 +330,7 @@ class Writer:
         except AlreadyThere:
             # SpiceDB answers the same for an expired marker that its garbage collection has not removed
             # yet. Such a marker is renewed, which gives a token as well.
-            marker = write.last.marker(datetime.now(UTC))
+            [marker] = write.markers(datetime.now(UTC))
             token = await self._engine.find_zed_token(marker)
             return token or await self._renew(write.last, marker), False
         except EngineRefused as refused:
@@ -278,3 +350,27 @@ class Writer:
             create=[marker for write in writes for marker in write.markers(now)],
             metadata=write_metadata(entry for write in writes for entry in write.entries),
         )
+
+
+async def not_in_force(
+    engine: Engine, updates: Iterable[Update], at: Consistency = FULLY_CONSISTENT
+) -> list[Update]:
+    """Return those of the updates that SpiceDB's relationships contradict.
+
+    SECURITY: the marker of a position does not prove that its updates are in force. Everybody with
+    SpiceDB's key can write the marker and the head of a position without its updates.
+
+    A relationship that has expired counts as gone, whether SpiceDB still holds it or not. Raises
+    EngineUnavailable, and EngineRefused if SpiceDB does not remember the revision.
+    """
+    now = datetime.now(UTC)
+    contradicted: list[Update] = []
+    for update in updates:
+        wanted = update.relationship
+        if not isinstance(update, Revocation) and wanted.expired(now):
+            continue
+        held = await engine.find(wanted, at)
+        gone = held is None or held.expired(now)
+        if gone != isinstance(update, Revocation) or (not gone and held != wanted):
+            contradicted.append(update)
+    return contradicted

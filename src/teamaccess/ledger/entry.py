@@ -1,20 +1,11 @@
-"""Entries of the ledger: who made a change, what it means for SpiceDB, and the marker of its position."""
+"""Entries of the ledger: who made a change, and what it means for SpiceDB."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
 
-from teamaccess.relationships import (
-    Delete,
-    Relationship,
-    Touch,
-    Update,
-    ledger_position,
-    organization,
-    parse_update,
-)
+from teamaccess.relationships import Update, parse_update
 from teamaccess.storage import Channel, LedgerEntry, OrganizationId, UserId
 
 INVITED_BY = " invited by "
@@ -79,34 +70,6 @@ def without_inviter(actor: str) -> str:
     return actor.partition(INVITED_BY)[0]
 
 
-# `organization:acme#applied@ledger_position:43-8f14e45fceea[expiration:...]` is the marker of position
-# 43. It is created, never touched, in the same write as the position's updates. So SpiceDB refuses a
-# second delivery as a whole, however late it comes.
-APPLIED = "applied"
-# `organization:acme#head@ledger_position:43-8f14e45fceea` is the head relationship. It exists only for
-# the newest position. If the ledger's newest position is not the head in SpiceDB, the two have different
-# histories, because one of them was replaced or restored. Then no decision may rely on both.
-HEAD = "head"
-MARKER_LIFETIME = timedelta(days=30)
-"""How long SpiceDB refuses a second delivery of a position."""
-
-
-def position_marker(id: OrganizationId, position: int, hash: bytes, now: datetime) -> Relationship:
-    """Return the marker of one position, which expires after thirty days."""
-    applied = ledger_position(position, hash.hex())
-    return organization(id).relates(APPLIED, applied, until=now + MARKER_LIFETIME)
-
-
-def head_marker(id: OrganizationId, position: int, hash: bytes) -> Relationship:
-    """Return the head relationship of the newest position."""
-    return organization(id).relates(HEAD, ledger_position(position, hash.hex()))
-
-
-def is_marker(relationship: Relationship) -> bool:
-    """Return whether the relationship is a marker or a head relationship, which give no access."""
-    return relationship.subject.object.type == "ledger_position"
-
-
 @dataclass(frozen=True)
 class Entry:
     """The part of one ledger entry that SpiceDB receives."""
@@ -138,25 +101,3 @@ class Entry:
             actor=row.actor,
             request_id=row.request_id,
         )
-
-    def marker(self, now: datetime) -> Relationship:
-        """Return the marker. It says that SpiceDB has this position with this history."""
-        return position_marker(self.organization, self.position, self.hash, now)
-
-    def head_updates(self, since: "Entry") -> tuple[Update, ...]:
-        """Return the updates that make this position the head, in a write that begins with `since`."""
-        newest = Touch(head_marker(self.organization, self.position, self.hash))
-        if since.position == 1:
-            return (newest,)
-        before = head_marker(self.organization, since.position - 1, since.previous_hash)
-        return (Delete(before), newest)
-
-    @property
-    def origin(self) -> dict[str, Any]:
-        """The position as SpiceDB's Watch reports it. A write that names no position is foreign."""
-        return {
-            "organization": self.organization,
-            "position": str(self.position),
-            "actor": self.actor,
-            "request_id": self.request_id,
-        }

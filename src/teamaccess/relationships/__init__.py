@@ -2,29 +2,27 @@
 
 from teamaccess.relationships.relationship import (
     EXPIRATION_PREFIX,
+    Delete,
     InvalidRelationship,
     ObjectReference,
+    Purge,
     Relationship,
     ReplayConflict,
+    Restore,
+    Revocation,
     SubjectReference,
+    Touch,
+    Update,
+    difference,
     email,
     invitation,
     ledger_position,
     organization,
+    parse_update,
+    replay,
     role,
     team,
     user,
-)
-from teamaccess.relationships.updates import (
-    Delete,
-    Purge,
-    Restore,
-    Revocation,
-    Touch,
-    Update,
-    difference,
-    parse_update,
-    replay,
 )
 
 __all__ = [

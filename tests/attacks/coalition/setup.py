@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from teamaccess.audit.auditors.grant import grant_auditor
-from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.logins import first_sign_in
+from teamaccess.directory.users.tokens import Login
 from teamaccess.storage import Membership, RoleId, User, new_user_id
 from tests.attacks.coalition import setup_objects
 from tests.attacks.coalition.scenario import COALITION, HONEST, Principal, Scenario

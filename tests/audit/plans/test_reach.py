@@ -14,7 +14,7 @@ import pytest
 from teamaccess.audit.state import sandboxes
 from teamaccess.catalog import Catalog
 from teamaccess.relationships import Relationship
-from teamaccess.relationships.updates import parse_update, replay
+from teamaccess.relationships.relationship import parse_update, replay
 from tests.support.organization import Organization
 from tests.support.resources import add_resources, grant_to, set_grants
 from tests.support.teams import Team

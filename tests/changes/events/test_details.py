@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from teamaccess.changes.events import EventDetails
-from teamaccess.changes.events.kind import Subject
 from teamaccess.changes.events.members import (
     AccessRequested,
     InvitationCancelled,
@@ -13,6 +12,7 @@ from teamaccess.changes.events.members import (
     RolesChanged,
 )
 from teamaccess.changes.events.organizations import FindingResolved, OrganizationDeleted
+from teamaccess.changes.events.record import Subject
 from teamaccess.changes.events.users import Refused
 from teamaccess.storage import FindingKind, RoleId
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.logins import SignInAgain, first_sign_in, known
+from teamaccess.directory.users.tokens import Login
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel
 from tests.support.organization import Organization

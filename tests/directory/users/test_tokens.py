@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teamaccess.directory.users.issued import LEEWAY, refuse_unless_current
-from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.keys import Keys
 from teamaccess.directory.users.tokens import (
+    LEEWAY,
     LONGEST_LIFE,
     Audience,
     InvalidToken,
+    Login,
     issue_access_token,
+    refuse_unless_current,
     verify_access_token,
 )
 from teamaccess.storage import User, UserId

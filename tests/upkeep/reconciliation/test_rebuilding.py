@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.delivery.writer import write_metadata
+from teamaccess.delivery.writer import Write, write_metadata
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.organizations.create import create_organization
 from teamaccess.directory.organizations.stopped import skip_stopped
@@ -339,10 +339,10 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
 
     async def send() -> None:
         """A delayed write of a process that was suspended."""
-        updates = [*late.updates, *late.head_updates(since=late)]
-        marker = late.marker(await isolated.service.now())
+        alone = Write((late,))
+        markers = [*alone.markers(await isolated.service.now())]
         try:
-            await write(updates, create=[marker], metadata=write_metadata([late]))
+            await write(alone.updates, create=markers, metadata=write_metadata([late]))
         except AlreadyThere:
             came.append(False)
         else:

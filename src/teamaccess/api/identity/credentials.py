@@ -2,17 +2,12 @@
 
 from dataclasses import replace
 
-from teamaccess.api.identity.callers import Caller, Credential, Operator
+from teamaccess.api.identity.callers import Caller, Operator
 from teamaccess.changes.events.users import SignInRefused
-from teamaccess.directory.service_accounts.sign_in import PREFIX, InvalidApiToken, signed_in
+from teamaccess.directory.service_accounts.sign_in import PREFIX, signed_in
+from teamaccess.directory.users.early_tokens import dated, note_early, wait_until_issued
 from teamaccess.directory.users.find import user_and_clock
-from teamaccess.directory.users.issued import (
-    dated,
-    note_early,
-    refuse_unless_current,
-    wait_until_issued,
-)
-from teamaccess.directory.users.issuer import Issuer, Login, named_issuer
+from teamaccess.directory.users.issuer import Issuer, named_issuer
 from teamaccess.directory.users.logins import (
     SignInAgain,
     first_sign_in,
@@ -25,7 +20,16 @@ from teamaccess.directory.users.profiles import (
     differs,
     log_unusable_claims,
 )
-from teamaccess.directory.users.tokens import Audience, Claims, InvalidToken, verify_access_token
+from teamaccess.directory.users.tokens import (
+    Audience,
+    Claims,
+    Credential,
+    InvalidApiToken,
+    InvalidToken,
+    Login,
+    refuse_unless_current,
+    verify_access_token,
+)
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service
 from teamaccess.storage import Channel, User, UserId

@@ -5,9 +5,11 @@ Allowed are members with `view_audit`, auditors of all organizations, and operat
 
 from teamaccess.access.authorize import MissingPermission
 from teamaccess.api.identity.authentication import SignInRequired
-from teamaccess.api.identity.callers import Operator, credential_of, require_valid_credential
+from teamaccess.api.identity.callers import Operator
+from teamaccess.api.requests.edge import credential_of
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.audit.auditors.find import is_auditor
+from teamaccess.directory.users.tokens import require_valid_credential
 from teamaccess.ledger import OnBehalf, UnknownOrganization, database_time
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, User, is_organization_id

@@ -9,38 +9,47 @@ A route that changes access is a function of an open change. This module runs th
 5. The credential is checked once more, because the function may have taken long.
 6. The change is committed and enforced.
 7. The answer names the ledger's position and SpiceDB's ZedToken.
+
+A caller replaces only the state that they have read: this is also the one place that compares ETags with
+`If-Match`. A route that takes it first calls its use case, and then `refuse_changed` with the ETag of the
+state before.
+
+SECURITY: the order matters. An actor who may not make the change must get the use case's refusal, and
+must not learn from a 412 whether their ETag is current. The change is not committed yet, so the error
+rolls it back.
 """
 
 import asyncio
+import hashlib
 import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import wraps
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response
+from litestar.params import HeaderParameter
 
 from teamaccess.access.authorize import MEMBERSHIP, require_held
 from teamaccess.access.own_access import keeping_own_ends
-from teamaccess.api.identity.callers import (
-    attribution,
-    credential_of,
-    recheck_credential,
-    service_for,
-)
+from teamaccess.api.identity.callers import attribution, service_for
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
 from teamaccess.api.requests.parameters import PathId, SignedInUser
 from teamaccess.api.requests.throttling import release_slot
 from teamaccess.changes import Change, OrganizationChange, Receipt
+from teamaccess.common.errors import PreconditionFailed
 from teamaccess.directory.users.find import resolve_member
+from teamaccess.directory.users.tokens import Credential, require_valid_credential
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
-from teamaccess.storage import ApiToken, OrganizationId, User, is_organization_id
+from teamaccess.storage import ApiToken, OrganizationId, RoleId, User, is_organization_id
 
 Handler = Callable[..., Awaitable[Any]]
 Repeated = Callable[[Change, Any], Awaitable[Any]]
 """Returns the answer to a repeated request, from the stored one."""
+IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
 HTTP_ACCEPTED = 202
 KEY_PATIENCE_SECONDS = 2.0
 """How long a request waits for another one with its Idempotency-Key."""
@@ -175,6 +184,22 @@ async def run_in_change(
     return answer(body, receipts, status)
 
 
+async def recheck_credential(request: Request[Any, Any, Any], change: Change) -> None:
+    """Check the caller's credential again, inside the change that it authorizes.
+
+    SECURITY: since the first check, the request has waited for its turn and for the organization's
+    lock. A revocation, a sign-out or a removal in that time must stop the change. Raises InvalidToken
+    and InvalidApiToken.
+    """
+    await require_valid_credential(change.session, credential_of(request), change.now)
+
+
+def credential_of(request: Request[Any, Any, Any]) -> Credential:
+    """Return the caller's credential: for a service account that acts for a member, its own token."""
+    credential: Credential = request.scope["state"].get("credential")
+    return credential
+
+
 async def refuse_outsiders(change: Change, request: Request[Any, Any, Any]) -> None:
     """Raise UnknownOrganization if the caller is no longer a member.
 
@@ -199,3 +224,26 @@ def answer(body: Any, receipts: list[Receipt], status: int) -> Response[Any]:
             headers["Location"] = where
             return Response(body, status_code=HTTP_ACCEPTED, headers=headers)
     return Response(body, status_code=status, headers=headers)
+
+
+def etag(state: object) -> str:
+    """Return the ETag of a state. It is a hash of the state's `repr`."""
+    return f'"{hashlib.sha256(repr(state).encode()).hexdigest()[:16]}"'
+
+
+def etag_of_roles(ends: Mapping[RoleId, datetime | None]) -> str:
+    """Return the ETag of the roles of a member or a team, with their expiries."""
+    return etag(sorted(f"{role} {end}" for role, end in ends.items()))
+
+
+def refuse_changed(
+    if_match: str | None, before: str, refusal: type[PreconditionFailed], **facts: str
+) -> None:
+    """Raise `refusal` if there is a condition and the ETag `before` does not meet it."""
+    if not matches(if_match, before):
+        raise refusal(**facts)
+
+
+def matches(if_match: str | None, tag: str) -> bool:
+    """Return whether `tag` meets the condition. No condition and `*` are always met."""
+    return if_match is None or bool({"*", tag} & {each.strip() for each in if_match.split(",")})

@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
-from teamaccess.changes.commit_outcome import begin_request
+from teamaccess.changes.ledger import begin_request
 from teamaccess.common.errors import Invalid
 
 LARGEST_BODY = 64 * 1024

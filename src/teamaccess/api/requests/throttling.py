@@ -16,12 +16,14 @@ from litestar import Request
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from teamaccess.api.identity.callers import Caller, Operator, require_valid_credential
+from teamaccess.api.identity.callers import Caller, Operator
 from teamaccess.api.requests.cancellation import while_connected
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
-from teamaccess.common.sharing.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
+from teamaccess.common.sharing.fairness import FairSlots
 from teamaccess.common.sharing.loop_share import LoopShare, current_share
+from teamaccess.common.sharing.rate_limit import MOST_KEYS, RateLimit, whole_seconds
+from teamaccess.directory.users.tokens import require_valid_credential
 from teamaccess.ledger import OnBehalf, database_time
 from teamaccess.service import Service
 from teamaccess.storage import User

@@ -9,9 +9,8 @@ from litestar.status_codes import HTTP_200_OK
 from teamaccess.access.authorize import authorize
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
-from teamaccess.api.requests.edge import changes
+from teamaccess.api.requests.edge import IfMatch, changes, matches
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
-from teamaccess.api.requests.preconditions import IfMatch, matches
 from teamaccess.api.requests.throttling import release_slot
 from teamaccess.api.routes.directory.invitations import send
 from teamaccess.audit.plans.operations.base import Invitations

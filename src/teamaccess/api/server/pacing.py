@@ -19,7 +19,7 @@ from typing import Any
 from cachetools import TTLCache
 
 from teamaccess.api.server.gate import counted_address
-from teamaccess.common.sharing.fairness import MOST_KEYS, RateLimit
+from teamaccess.common.sharing.rate_limit import MOST_KEYS, RateLimit
 
 KNOWN_SECONDS = 600.0
 """How long a valid token stays known. A known token grants nothing: every request checks it again."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 
-from teamaccess.access.giving import refuse_bad_end
+from teamaccess.access.authorize import refuse_bad_end
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.changes.events.users import AuditorGranted, AuditorRevoked

@@ -11,8 +11,7 @@ from teamaccess.audit.state.moment import Basis
 from teamaccess.common.sharing.loop_share import give_way
 from teamaccess.ledger import Sessions
 from teamaccess.relationships import EXPIRATION_PREFIX, InvalidRelationship, Relationship, user
-from teamaccess.relationships.relationship import parse_instant
-from teamaccess.relationships.updates import WAS, parse_update
+from teamaccess.relationships.relationship import WAS, parse_instant, parse_update
 from teamaccess.storage import ApplicationStatus, OrganizationId, UserId
 
 SMALLEST_PAGE, LARGEST_PAGE = 20, 500

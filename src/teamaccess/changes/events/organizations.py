@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from teamaccess.changes.events.kind import EventDetails, EventKind, Subject
+from teamaccess.changes.events.record import EventDetails, EventKind, Subject
 from teamaccess.storage import FindingKind
 
 

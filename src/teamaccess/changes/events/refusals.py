@@ -13,7 +13,7 @@ from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from teamaccess.changes.events.kind import EventKind
+from teamaccess.changes.events.record import EventKind
 from teamaccess.changes.events.users import RefusalDetails
 from teamaccess.common.sharing.throttle import Throttle
 from teamaccess.ledger import Attribution, Sessions, sqlstate

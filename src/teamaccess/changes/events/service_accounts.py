@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar
 
-from teamaccess.changes.events.kind import EventDetails, EventKind, Subject
+from teamaccess.changes.events.record import EventDetails, EventKind, Subject
 from teamaccess.storage import RoleId, TokenId
 
 

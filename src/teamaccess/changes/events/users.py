@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from msgspec import UNSET, UnsetType
 
-from teamaccess.changes.events.kind import EventDetails, EventKind, Subject
+from teamaccess.changes.events.record import EventDetails, EventKind, Subject
 from teamaccess.storage import UserId
 
 

@@ -5,9 +5,9 @@ from collections.abc import Collection
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.ledger.entry import MARKER_LIFETIME, head_marker, is_marker, position_marker
+from teamaccess.delivery.writer import MARKER_LIFETIME, head_marker, is_marker, position_marker
 from teamaccess.relationships import Relationship
-from teamaccess.relationships.updates import WAS
+from teamaccess.relationships.relationship import WAS
 from teamaccess.storage import LedgerEntry, OrganizationId
 
 LAST_UPDATES = text("""

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from teamaccess.delivery.provenance.writes import ANY_TIME
-from teamaccess.ledger.entry import APPLIED, HEAD, Entry
+from teamaccess.delivery.writer import APPLIED, HEAD, Write
+from teamaccess.ledger.entry import Entry
 from teamaccess.relationships import Relationship, Revocation, Update
 from teamaccess.storage import EngineRun, RunKind, RunPhase
 
@@ -93,13 +94,14 @@ def _renewal(
     entry: Entry | None,
 ) -> list[Update]:
     """Return everything but the marker of the run's entry, which gives no access."""
-    marker = entry.marker(ANY_TIME).identity if entry is not None else None
+    markers = Write((entry,)).markers(ANY_TIME) if entry is not None else ()
+    renewed = {marker.identity for marker in markers}
     return [
         update
         for update in updates
         if not _gives(update)
         or update.relationship.relation != APPLIED
-        or update.relationship.identity != marker
+        or update.relationship.identity not in renewed
     ]
 
 

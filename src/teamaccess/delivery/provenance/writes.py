@@ -6,7 +6,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from teamaccess.ledger.entry import Entry, is_marker
+from teamaccess.delivery.writer import Write, is_marker
+from teamaccess.ledger.entry import Entry
 from teamaccess.relationships import Revocation, Touch, Update
 from teamaccess.storage import OrganizationId
 
@@ -111,24 +112,19 @@ def match_claim(
     missing: dict[OrganizationId, list[Update]] = {}
     newest: dict[OrganizationId, int] = {}
     for organization, entries in _claimed_entries(claimed, ledger).items():
-        markers = {_canonical(Touch(entry.marker(ANY_TIME))) for entry in entries}
-        heads = set(map(_canonical, entries[-1].head_updates(since=entries[0])))
+        write = Write(tuple(entries))
+        markers = {_canonical(Touch(marker)) for marker in write.markers(ANY_TIME)}
+        heads = set(map(_canonical, write.head_updates))
         if entries[0].position <= watched.get(organization, 0):
             continue
         if written.issuperset(markers | heads):
-            net = net_updates_of(entries)
+            net = write.net_updates
             expected |= {*markers, *heads, *map(_canonical, net)}
             newest[organization] = entries[-1].position
             if lacking := [update for update in net if _canonical(update) not in written]:
                 missing[organization] = lacking
     unexplained = [update for update in updates if _canonical(update) not in expected]
     return Arrival(unexplained, missing, newest)
-
-
-def net_updates_of(entries: Iterable[Entry]) -> list[Update]:
-    """Return the net updates of entries. If several update the same relationship, the last one counts."""
-    net = {update.relationship.identity: update for entry in entries for update in entry.updates}
-    return list(net.values())
 
 
 def _claimed_entries(

@@ -6,8 +6,7 @@ from datetime import timedelta
 from msgspec import UNSET
 from sqlalchemy import func, select
 
-from teamaccess.access.authorize import require_membership
-from teamaccess.access.giving import refuse_bad_end, refuse_operator_only
+from teamaccess.access.authorize import refuse_bad_end, refuse_operator_only, require_membership
 from teamaccess.access.holdings import roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record

@@ -2,15 +2,8 @@
 
 from datetime import timedelta
 
-from teamaccess.access.giving import (
-    NO_GIFT,
-    Gift,
-    authorize_giving,
-)
-from teamaccess.access.holdings import Holdings, roles_here
-from teamaccess.access.targets import (
-    Target,
-)
+from teamaccess.access.authorize import NO_GIFT, Gift, authorize_giving
+from teamaccess.access.holdings import Holdings, Target, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import AccessApproved, AccessDeclined

@@ -2,15 +2,8 @@
 
 from sqlalchemy import select
 
-from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import (
-    Gift,
-    free_roles,
-)
-from teamaccess.access.holdings import Holdings, RoleSet, roles_here
-from teamaccess.access.targets import (
-    NO_TARGET,
-)
+from teamaccess.access.authorize import Gift, authorize, free_roles
+from teamaccess.access.holdings import NO_TARGET, Holdings, RoleSet, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.storage import AccessRequest, CustomRole, CustomRoleAction, RoleId

@@ -7,8 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import raiseload
 
-from teamaccess.access.authorize import MissingPermission, OnlyInPerson
-from teamaccess.access.giving import RoleBeyondGiver
+from teamaccess.access.authorize import MissingPermission, OnlyInPerson, RoleBeyondGiver
 from teamaccess.access.holdings import UnknownRole, custom_among
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record

@@ -8,15 +8,8 @@ from msgspec import UNSET
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import (
-    authorize_giving,
-    gift_of_roles,
-)
-from teamaccess.access.holdings import RoleSet, roles_here
-from teamaccess.access.targets import (
-    Target,
-)
+from teamaccess.access.authorize import authorize, authorize_giving, gift_of_roles
+from teamaccess.access.holdings import RoleSet, Target, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import InvitationCancelled, InvitationResent, MemberInvited

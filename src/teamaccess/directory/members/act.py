@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import select
 
-from teamaccess.access.authorize import require_in_person, require_membership
-from teamaccess.access.giving import (
+from teamaccess.access.authorize import (
     NO_GIFT,
     Ends,
     Gift,
@@ -15,12 +14,10 @@ from teamaccess.access.giving import (
     ends_of,
     gift_of_replacement,
     is_later,
+    require_in_person,
+    require_membership,
 )
-from teamaccess.access.holdings import custom_among, roles_here
-from teamaccess.access.targets import (
-    Target,
-    member_target,
-)
+from teamaccess.access.holdings import Target, custom_among, member_target, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import (

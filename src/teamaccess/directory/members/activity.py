@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import func
 
-from teamaccess.common.sharing.fairness import MOST_KEYS
+from teamaccess.common.sharing.rate_limit import MOST_KEYS
 from teamaccess.common.sharing.throttle import Throttle
 from teamaccess.ledger import Sessions
 from teamaccess.storage import Activity, Membership, OrganizationId, UserId

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import msgspec
 from sqlalchemy import text
 
-from teamaccess.access.giving import OperatorOnlyRole
+from teamaccess.access.authorize import OperatorOnlyRole
 from teamaccess.access.holdings import role_set_of
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record

@@ -8,8 +8,7 @@ from msgspec import UNSET
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import Gift, GrantsOnObject, authorize_giving, is_later
+from teamaccess.access.authorize import Gift, GrantsOnObject, authorize, authorize_giving, is_later
 from teamaccess.catalog import ResourceType
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record

@@ -12,14 +12,8 @@ from typing import NamedTuple
 from msgspec import UNSET, UnsetType
 from sqlalchemy import literal, select
 
-from teamaccess.access.giving import (
-    Gift,
-    authorize_giving,
-)
-from teamaccess.access.holdings import Holdings, roles_here
-from teamaccess.access.targets import (
-    Target,
-)
+from teamaccess.access.authorize import Gift, authorize_giving
+from teamaccess.access.holdings import Holdings, Target, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import RoleChanged, RoleCreated

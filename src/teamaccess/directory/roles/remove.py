@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, replace
 
-from teamaccess.access.giving import NO_GIFT, authorize_giving, gift_of_roles
+from teamaccess.access.authorize import NO_GIFT, authorize_giving, gift_of_roles
 from teamaccess.access.holdings import roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record

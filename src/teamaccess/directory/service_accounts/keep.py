@@ -7,17 +7,8 @@ from datetime import datetime
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.access.giving import (
-    Ends,
-    Gift,
-    authorize_giving,
-    gift_of_roles,
-)
-from teamaccess.access.holdings import custom_among, roles_here
-from teamaccess.access.targets import (
-    Target,
-    member_target,
-)
+from teamaccess.access.authorize import Ends, Gift, authorize_giving, gift_of_roles
+from teamaccess.access.holdings import Target, custom_among, member_target, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.service_accounts import ServiceAccountCreated, ServiceAccountDeleted

@@ -9,8 +9,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.configuration.secret import hash_of, is_secret_of
-from teamaccess.common.errors import Unauthenticated
 from teamaccess.common.sharing.throttle import Throttle
+from teamaccess.directory.users.tokens import InvalidApiToken
 from teamaccess.ledger import Sessions
 from teamaccess.storage import ApiToken, User
 
@@ -28,12 +28,6 @@ BY_HASH = (
     .where(ApiToken.hash == bindparam("hash"))
 )
 """Built once, because every request with a token executes it."""
-
-
-class InvalidApiToken(Unauthenticated):
-    """The API token is unknown, expired or revoked; `cause` says which."""
-
-    message = "The API token is not valid ({cause}). Make a new one for the service account."
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,15 @@ from typing import NamedTuple
 
 from sqlalchemy import literal, select
 
-from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import (
+from teamaccess.access.authorize import (
     Ends,
+    authorize,
     authorize_giving,
     authorize_on,
     ends_of,
     gift_of_replacement,
 )
-from teamaccess.access.holdings import custom_among, roles_here
-from teamaccess.access.targets import (
-    Target,
-    team_target,
-)
+from teamaccess.access.holdings import Target, custom_among, roles_here, team_target
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import TeamCreated, TeamDeleted, TeamRenamed, TeamRolesChanged

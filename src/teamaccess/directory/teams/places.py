@@ -7,18 +7,15 @@ from enum import StrEnum
 
 from sqlalchemy import literal, select
 
-from teamaccess.access.authorize import authorize, require_membership
-from teamaccess.access.giving import (
+from teamaccess.access.authorize import (
     Gift,
+    authorize,
     authorize_giving,
     authorize_on,
     is_later,
+    require_membership,
 )
-from teamaccess.access.holdings import NOTHING
-from teamaccess.access.targets import (
-    Target,
-    team_target,
-)
+from teamaccess.access.holdings import NOTHING, Target, team_target
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import (

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.changes import Change
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
-from teamaccess.directory.users.issued import FIRST_SHOWN
+from teamaccess.directory.users.early_tokens import FIRST_SHOWN
 from teamaccess.storage import Membership, OrganizationId, User, UserId, new_user_id
 from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 

@@ -1,23 +1,26 @@
 """Tokens of a login that people have already: JWTs of one OpenID issuer."""
 
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, NoReturn
 
 import jwt
 import structlog
 
 from teamaccess.directory.users.claims import Profile, ProfileClaims
-from teamaccess.directory.users.issued import LEEWAY, beginning_in, required, time_in, token_id
 from teamaccess.directory.users.signing_keys import (
     Jwk,
     LoginUnavailable,
     SigningKeys,
     misspelt,
 )
-from teamaccess.directory.users.tokens import InvalidToken
-from teamaccess.storage import User
+from teamaccess.directory.users.tokens import (
+    LEEWAY,
+    InvalidToken,
+    Login,
+    beginning_in,
+    required,
+    time_in,
+)
 
 log = structlog.get_logger()
 
@@ -27,38 +30,6 @@ ALGORITHMS = frozenset(
 """Algorithms with a private and a public key. With any other, everybody who can read a key could sign."""
 LONGEST_SUBJECT = 255
 """OpenID Connect Core 1.0 section 2."""
-
-
-@dataclass(frozen=True)
-class Login:
-    """What a valid token says of somebody."""
-
-    issuer: str
-    subject: str
-    issued_at: datetime
-    expires_at: datetime
-    """When it is refused, with what clocks may differ."""
-    email: str | None
-    """Normalised; None where the issuer does not vouch for it."""
-    name: str | None
-    valid_from: datetime | None = None
-    """When it is accepted, with what clocks may differ. None from its time of issue."""
-    unusable: tuple[str, ...] = ()
-    """The claims `email` and `name`, if the token has a text there that this service cannot use."""
-
-    @property
-    def token(self) -> bytes:
-        """What identifies its token. The text does not: a signature can be written in several ways."""
-        return token_id("login", self.issuer, self.subject, self.issued_at.isoformat())
-
-    def refuse_if_ended(self, user: User) -> None:
-        """Raise InvalidToken when the user's sessions were ended after this token was issued.
-
-        Issuers write the time in whole seconds, rounded down. So a token from the second in which the
-        sessions were ended is refused, whether it was issued before or after that within the second.
-        """
-        if self.issued_at < user.tokens_valid_from:
-            raise InvalidToken(cause="its session was ended")
 
 
 class Issuer:

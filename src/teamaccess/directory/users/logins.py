@@ -15,15 +15,16 @@ from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.changes.events.users import AddressReleased, LoginLinked, LoginMoved
 from teamaccess.common.errors import Conflict, Invalid, Unavailable
+from teamaccess.directory.users.early_tokens import FIRST_SHOWN
 from teamaccess.directory.users.find import Shown, UnknownUser, find_user
-from teamaccess.directory.users.issued import FIRST_SHOWN
-from teamaccess.directory.users.issuer import LONGEST_SUBJECT, Login
+from teamaccess.directory.users.issuer import LONGEST_SUBJECT
 from teamaccess.directory.users.profiles import (
     address_taken,
     holder_of,
     take_over,
     waiting_shortly,
 )
+from teamaccess.directory.users.tokens import Login
 from teamaccess.storage import Auditor, Event, Membership, User, UserId, new_user_id
 
 OTHERS = cast(Table, User.__table__).alias("others")

@@ -19,7 +19,7 @@ from teamaccess.changes.events.users import UserProfileChanged
 from teamaccess.common.errors import Conflict
 from teamaccess.common.postgres.connect import sqlstate
 from teamaccess.common.sharing.throttle import Throttle
-from teamaccess.directory.users.issuer import Login
+from teamaccess.directory.users.tokens import Login
 from teamaccess.ledger.session import LOCK_NOT_AVAILABLE
 from teamaccess.storage import Event, User, UserId
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from teamaccess.relationships import EXPIRATION_PREFIX
-from teamaccess.relationships.updates import WAS
+from teamaccess.relationships.relationship import WAS
 
 DECODE = msgspec.json.Decoder().decode
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.relationships import EXPIRATION_PREFIX
-from teamaccess.relationships.updates import WAS
+from teamaccess.relationships.relationship import WAS
 from teamaccess.storage import OrganizationId, RelationshipSource
 from teamaccess.upkeep.reconciliation.comparison import parse_or_none, some_row_could_make
 from teamaccess.upkeep.reconciliation.rows import PAGE, expected_relationships

@@ -8,9 +8,8 @@ from sqlalchemy import or_, select
 from teamaccess.changes import Change
 from teamaccess.delivery.applications import SAME_POSITION
 from teamaccess.delivery.progress import LedgerProgress
-from teamaccess.delivery.writer import run_metadata
+from teamaccess.delivery.writer import MARKER_LIFETIME, head_marker, position_marker, run_metadata
 from teamaccess.engine import MAX_IMPORT, Engine
-from teamaccess.ledger.entry import MARKER_LIFETIME, head_marker, position_marker
 from teamaccess.relationships import Relationship, Touch
 from teamaccess.storage import (
     DONE,

@@ -6,9 +6,9 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.progress import LedgerProgress
+from teamaccess.delivery.writer import HEAD
 from teamaccess.engine import Engine, ObjectFilter, Question
 from teamaccess.ledger import Sessions
-from teamaccess.ledger.entry import HEAD
 from teamaccess.relationships import ledger_position, organization
 from teamaccess.storage import LedgerEntry, LedgerHead, OrganizationId
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.catalog import Catalog
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.delivery.progress import LedgerProgress
+from teamaccess.delivery.writer import APPLIED, HEAD, head_marker
 from teamaccess.engine import Engine
 from teamaccess.ledger import OtherHistory, database_time
-from teamaccess.ledger.entry import APPLIED, HEAD, head_marker
 from teamaccess.relationships import EXPIRATION_PREFIX, Relationship
 from teamaccess.storage import RelationshipSource
 from teamaccess.upkeep.reconciliation.comparison import Comparison, ExpiryDifference

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.errors import Conflict
 from teamaccess.relationships import EXPIRATION_PREFIX, ReplayConflict, Update, parse_update, replay
-from teamaccess.relationships.updates import WAS
+from teamaccess.relationships.relationship import WAS
 from teamaccess.storage import LedgerEntry, OrganizationId
 
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Select, Table, collate, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.ledger.entry import head_marker
+from teamaccess.delivery.writer import head_marker
 from teamaccess.relationships import Relationship
 from teamaccess.storage import LedgerHead, OrganizationId, RelationshipSource
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION

@@ -14,9 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Unavailable
+from teamaccess.delivery.writer import APPLIED
 from teamaccess.engine import Engine, ObjectFilter, StoredRelationship
 from teamaccess.ledger import Sessions, database_time
-from teamaccess.ledger.entry import APPLIED
 from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.relationships import Relationship
 from teamaccess.storage import RelationshipSource

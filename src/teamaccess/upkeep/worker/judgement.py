@@ -7,7 +7,6 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.provenance.in_force import not_in_force
 from teamaccess.delivery.provenance.ledger_state import asserted_at
 from teamaccess.delivery.provenance.run_rules import ends_run, starts_filling, updates_beyond
 from teamaccess.delivery.provenance.writes import (
@@ -17,6 +16,7 @@ from teamaccess.delivery.provenance.writes import (
     read_claim,
     tenant_of_update,
 )
+from teamaccess.delivery.writer import not_in_force
 from teamaccess.engine import Engine, EngineRefused, ObservedWrite, exact_snapshot
 from teamaccess.ledger import Entry
 from teamaccess.relationships import InvalidRelationship, Update

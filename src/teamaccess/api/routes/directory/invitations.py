@@ -8,10 +8,9 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
-from teamaccess.access.authorize import OnlyInPerson
-from teamaccess.access.giving import RoleTwice
-from teamaccess.api.identity.callers import Operator, attribution, recheck_credential
-from teamaccess.api.requests.edge import answer, changes
+from teamaccess.access.authorize import OnlyInPerson, RoleTwice
+from teamaccess.api.identity.callers import Operator, attribution
+from teamaccess.api.requests.edge import answer, changes, recheck_credential
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import (
     AnyRequest,
@@ -35,9 +34,14 @@ from teamaccess.directory.invitations.letter import compose
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.invitations.senders import InviterAuthorizer
 from teamaccess.directory.mail import send_mail
-from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.profiles import verified_address
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue_access_token
+from teamaccess.directory.users.tokens import (
+    LONGEST_LIFE,
+    Audience,
+    Claims,
+    Login,
+    issue_access_token,
+)
 from teamaccess.ledger import NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import raise_busy_on_lock_timeout
 from teamaccess.service import Service

@@ -7,9 +7,9 @@ from litestar import Response, delete, get, patch, post, put
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.access.giving import RoleTwice, ends_of
+from teamaccess.access.authorize import RoleTwice, ends_of
 from teamaccess.access.holdings import role_set_of
-from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.api.requests.edge import IfMatch, changes, etag_of_roles, refuse_changed, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import (
     AnyRequest,
@@ -19,7 +19,6 @@ from teamaccess.api.requests.parameters import (
     SignedInUser,
 )
 from teamaccess.api.requests.past_lists import OnlyAtPresent, past_page, read_past
-from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
 from teamaccess.audit.lists.people import PastMemberFilter
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed

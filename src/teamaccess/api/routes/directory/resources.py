@@ -9,7 +9,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 from msgspec import UNSET
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.api.requests.edge import IfMatch, changes, etag, refuse_changed, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import (
     AnyRequest,
@@ -19,7 +19,6 @@ from teamaccess.api.requests.parameters import (
     SignedInUser,
 )
 from teamaccess.api.requests.past_lists import read_past
-from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.audit.lists.past_directory import PastDirectory
 from teamaccess.audit.lists.teams import grants_at

@@ -7,7 +7,7 @@ from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 from msgspec import UNSET
 
-from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.api.requests.edge import IfMatch, changes, etag, refuse_changed, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import (
     AnyRequest,
@@ -17,7 +17,6 @@ from teamaccess.api.requests.parameters import (
     SignedInUser,
 )
 from teamaccess.api.requests.past_lists import past_page, read_past
-from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.audit.lists.teams import roles_at
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid, PreconditionFailed

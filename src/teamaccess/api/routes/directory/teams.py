@@ -7,8 +7,8 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.access.giving import ends_of
-from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.access.authorize import ends_of
+from teamaccess.api.requests.edge import IfMatch, changes, etag_of_roles, refuse_changed, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import (
     AnyRequest,
@@ -18,7 +18,6 @@ from teamaccess.api.requests.parameters import (
     SignedInUser,
 )
 from teamaccess.api.requests.past_lists import past_page, read_past
-from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.api.routes.directory.members import expiry_by_role
 from teamaccess.audit.lists.past_directory import PastDirectory

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import msgspec
 
-from teamaccess.access.giving import Ends, RoleTwice
+from teamaccess.access.authorize import Ends, RoleTwice
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON
 from teamaccess.directory.invitations.offer import Letter

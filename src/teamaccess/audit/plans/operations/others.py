@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from teamaccess.access.giving import RoleTwice
+from teamaccess.access.authorize import RoleTwice
 from teamaccess.audit.plans.operations.base import (
     Address,
     Name,

@@ -1,23 +1,17 @@
-"""The times in a token, judged by PostgreSQL's clock."""
+"""Tokens that are shown before their time of issue, because the clock of their issuer is ahead."""
 
 import asyncio
-import hashlib
-import json
-from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from datetime import datetime, timedelta
 
-from jwt.types import Options
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.common.errors import Unauthenticated
+from teamaccess.directory.users.tokens import InvalidToken
 from teamaccess.storage import EarlyToken
-
-LEEWAY = timedelta(seconds=60)
-"""How long before its beginning and after its end a token is accepted, be it ours or an issuer's."""
 
 MOST_AHEAD = timedelta(seconds=2)
 """How far an issuer's clock may be ahead of PostgreSQL's."""
+AHEAD = "its time of issue is ahead of our clock: set the clock of its issuer"
 FIRST_SHOWN = (
     select(EarlyToken.first_shown_at).where(EarlyToken.id == bindparam("token")).scalar_subquery()
 )
@@ -32,61 +26,6 @@ WITH ended AS (
 INSERT INTO early_tokens (id, expires_at) VALUES (:token, :expires_at) ON CONFLICT DO NOTHING
 """)
 """Notes a token, and forgets a few whose life has ended."""
-
-
-class InvalidToken(Unauthenticated):
-    """The access token is malformed, expired, revoked, or from before a sign-out; `cause` says which."""
-
-    message = "The access token is not valid ({cause}). Sign in again."
-
-
-AHEAD = "its time of issue is ahead of our clock: set the clock of its issuer"
-
-
-class Lifetime(Protocol):
-    """The times between which a token is accepted, with the leeway."""
-
-    @property
-    def valid_from(self) -> datetime | None:
-        """When it is accepted, None from its time of issue."""
-
-    @property
-    def expires_at(self) -> datetime:
-        """When it is refused."""
-
-
-def required(*claims: str) -> Options:
-    """Return PyJWT's options that require these claims, and leave their times to this module.
-
-    There is one clock, PostgreSQL's: all processes share it, and it is the one that ends sessions.
-    """
-    return {
-        "require": list(claims),
-        "verify_exp": False,
-        "verify_nbf": False,
-        "verify_iat": False,
-    }
-
-
-def time_in(claim: Any) -> datetime:
-    """Return the time of a claim, in seconds since 1970.
-
-    Raises TypeError, ValueError, OverflowError and OSError for anything else.
-    """
-    return datetime.fromtimestamp(claim, UTC)
-
-
-def beginning_in(claims: dict[str, Any]) -> datetime | None:
-    """Return when a token with these claims is accepted, None for one without a beginning (`nbf`)."""
-    return time_in(claims["nbf"]) - LEEWAY if claims.get("nbf") is not None else None
-
-
-def refuse_unless_current(token: Lifetime, now: datetime) -> None:
-    """Raise InvalidToken for a token that has expired, or is not valid yet."""
-    if token.expires_at <= now:
-        raise InvalidToken(cause="it has expired")
-    if token.valid_from is not None and token.valid_from > now:
-        raise InvalidToken(cause="it is not valid yet")
 
 
 async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:
@@ -107,11 +46,6 @@ async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:
         raise InvalidToken(cause=AHEAD)
     await asyncio.sleep(ahead.total_seconds())
     return True
-
-
-def token_id(kind: str, *about: str) -> bytes:
-    """Return what identifies a token among the early ones. It is not a secret."""
-    return hashlib.sha256(json.dumps([kind, *about]).encode()).digest()
 
 
 async def note_early(
