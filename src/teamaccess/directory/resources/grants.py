@@ -131,7 +131,7 @@ async def replace_grants(
 async def add_grant(
     change: OrganizationChange, key: Key, grant: GrantKey, until: datetime | None
 ) -> GrantsReplaced:
-    """Have one grant on an object beside the others, until a time. Raises what `replace_grants` does."""
+    """Add one grant to the others on an object, until a time. Raises what `replace_grants` does."""
     return await replace_grants(change, key, {**await present_grants(change, key), grant: until})
 
 

@@ -4,7 +4,14 @@ from typing import Annotated
 
 import msgspec
 
-from teamaccess.audit.plans.operations.base import Address, End, Name, ObjectName, Proposed, Setting
+from teamaccess.audit.plans.operations.base import (
+    End,
+    LocalId,
+    ObjectReference,
+    PlanContext,
+    Proposed,
+    UserReference,
+)
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.resources import register
 from teamaccess.directory.resources.find import Key
@@ -23,9 +30,9 @@ from teamaccess.storage import HolderKind, ResourceId
 class Grantee(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """An action on an object for one member or one team."""
 
-    action: Name
-    user: Address | None = None
-    team: Name | None = None
+    action: LocalId
+    user: UserReference | None = None
+    team: LocalId | None = None
     expires_at: End = None
 
     def __post_init__(self) -> None:
@@ -38,10 +45,10 @@ class Grantee(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
 class RegisterObject(Proposed, tag="register_object", frozen=True):
     """An object is registered. Its type may require the creator."""
 
-    object: ObjectName
-    creator: Address | None = None
+    object: ObjectReference
+    creator: UserReference | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Register the object."""
         type, id = object_key(self.object)
         creator = None
@@ -53,9 +60,9 @@ class RegisterObject(Proposed, tag="register_object", frozen=True):
 class RemoveObject(Proposed, tag="remove_object", frozen=True):
     """An object is removed, with the grants on it."""
 
-    object: ObjectName
+    object: ObjectReference
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Remove the object."""
         await register.remove_resource(change, *object_key(self.object))
 
@@ -63,10 +70,10 @@ class RemoveObject(Proposed, tag="remove_object", frozen=True):
 class SetGrants(Proposed, tag="set_grants", frozen=True):
     """An object has exactly these grants."""
 
-    object: ObjectName
+    object: ObjectReference
     grants: Annotated[list[Grantee], msgspec.Meta(max_length=100)]
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Replace the grants."""
         wanted = {}
         for each in self.grants:
@@ -78,12 +85,12 @@ class SetGrants(Proposed, tag="set_grants", frozen=True):
 
 
 class GrantAction(Proposed, tag="grant", frozen=True, kw_only=True):
-    """A member or a team has an action on an object, beside the other grants."""
+    """A member or a team has an action on an object, in addition to the other grants."""
 
-    object: ObjectName
-    action: Name
-    user: Address | None = None
-    team: Name | None = None
+    object: ObjectReference
+    action: LocalId
+    user: UserReference | None = None
+    team: LocalId | None = None
     expires_at: End = None
 
     def __post_init__(self) -> None:
@@ -91,7 +98,7 @@ class GrantAction(Proposed, tag="grant", frozen=True, kw_only=True):
         super().__post_init__()
         refuse_two_holders(self.user, self.team)
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Add the grant."""
         key = await grant_key(change, self.action, self.user, self.team)
         await add_grant(change, object_key(self.object), key, self.expires_at)
@@ -100,16 +107,16 @@ class GrantAction(Proposed, tag="grant", frozen=True, kw_only=True):
 class RemoveGrant(Proposed, tag="remove_grant", frozen=True, kw_only=True):
     """A member or a team no longer has a grant on an object."""
 
-    object: ObjectName
-    action: Name
-    user: Address | None = None
-    team: Name | None = None
+    object: ObjectReference
+    action: LocalId
+    user: UserReference | None = None
+    team: LocalId | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, which msgspec reports as invalid input, for two holders or none."""
         refuse_two_holders(self.user, self.team)
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Take the grant away."""
         key = await grant_key(change, self.action, self.user, self.team)
         await remove_grant(change, object_key(self.object), key)
