@@ -167,7 +167,7 @@ class AnswerRecords:
         secret = self._scenario.token_ids.get(token)
         for each in self._scenario.principals:
             if secret is not None and secret in (each.token, *each.old):
-                each.dead.add(secret)
+                each.ended_tokens.add(secret)
 
     def _registered(self, organization: str, type: str, id: str, creator: str | None) -> None:
         self._scenario.add("resource", organization, id, type=type)

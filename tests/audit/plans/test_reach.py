@@ -34,7 +34,7 @@ Access = set[tuple[str, str, str | None]]
 @pytest.mark.parametrize("seed", SEEDS, ids=["1", "2", "3", "4", "random"])
 async def test_a_plan_has_every_gain_and_every_loss(acme: Organization, seed: int) -> None:
     print(f"TEAMACCESS_SEED={seed}")  # noqa: T201 - shown when it fails
-    chance = Random(seed)  # noqa: S311 - nothing secret hangs on it
+    chance = Random(seed)  # noqa: S311 - no secret depends on it
     await populate(acme, chance)
     made = 0
     for _ in range(PLANS):

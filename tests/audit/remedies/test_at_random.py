@@ -227,7 +227,7 @@ async def _told(deployment: Deployment, seed: int) -> None:
         await deployment.create_organization("globex"),
     )
     stranger = (await elsewhere.add_members({"zoe": []}))["zoe"]
-    story = Story(organization, stranger, Random(seed))  # noqa: S311 - nothing secret hangs on it
+    story = Story(organization, stranger, Random(seed))  # noqa: S311 - no secret depends on it
     await story.begin()
     for _ in range(QUESTIONS):
         print(await story.go_on())  # noqa: T201 - shown when it fails
