@@ -25,7 +25,7 @@ async def cluster(running: Cluster) -> Cluster:
     """The cluster with nothing broken."""
     await running.repair()
     for program in running.programs.values():
-        program.said()
+        program.new_log_lines()
         program.deaths.clear()
     return running
 

@@ -99,7 +99,7 @@ async def program_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
     program = _some(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGKILL)
     with suppress(TimeoutError):
-        await program.dead(PASSING_SECONDS)
+        await program.wait_until_dead(PASSING_SECONDS)
     await program.kill()
     await program.start()
 
@@ -108,7 +108,7 @@ async def program_frozen_at_a_point(cluster: Cluster, chance: Random) -> None:
     program = _some(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGSTOP)
     with suppress(TimeoutError):
-        await program.stands_still(PASSING_SECONDS)
+        await program.wait_until_frozen(PASSING_SECONDS)
         await _lasting(chance, 0.5, 6)
     program.crash_points.disarm()
     program.thaw()
@@ -236,5 +236,5 @@ async def _struck(
     program = _some(cluster, chance)
     program.crash_points.arm(point, blow, pid)
     with suppress(TimeoutError):
-        await program.passed(point, PASSING_SECONDS)
+        await program.wait_until_passed(point, PASSING_SECONDS)
     program.crash_points.disarm()

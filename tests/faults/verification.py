@@ -194,7 +194,7 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
     """No program logged an unexpected error."""
     for program in cluster.programs.values():
         yield from (f"died by itself: {death}" for death in program.deaths)
-        lines = program.said()
+        lines = program.new_log_lines()
         for number, line in enumerate(lines):
             if any(word in line for word in COMPLAINTS):
                 yield f"{program.name} complains: " + "\n".join(lines[number : number + 60])

@@ -75,7 +75,7 @@ async def rotate(
 ) -> IssuedToken:
     """Create a token that replaces another one, which ends after the overlap; return the new one.
 
-    It is giving, as creating a token is. Raises what `authorize_on_account` does, UnknownToken,
+    It needs the same rights as creating a token. Raises what `authorize_on_account` does, UnknownToken,
     LimitReached, and TokenEnded for a token that has ended already.
     """
     await authorize_on_account(change, account, [change.now + life])

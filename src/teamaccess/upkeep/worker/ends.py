@@ -32,7 +32,7 @@ BATCH = 200
 """The most rows that one change ends. It is small because other changes of the organization wait."""
 
 NOW = func.statement_timestamp()
-"""PostgreSQL's clock, in a form with which it can use an index."""
+"""PostgreSQL's clock, in a form that lets a query use an index."""
 
 
 class ExpiringKind(NamedTuple):
@@ -80,8 +80,8 @@ async def find_due(
 async def end_due(ledger: Ledger, organization: OrganizationId) -> int:
     """End the expired rows of an organization, at most a batch; return their number.
 
-    The rows are looked up under the organization's lock, by PostgreSQL's clock. So a concurrent worker
-    ends none of them twice, and a row that was extended meanwhile stays. Raises what `Ledger` does.
+    The rows are looked up under the organization's lock, by PostgreSQL's clock. So two workers
+    never end the same row, and a row that was extended meanwhile stays. Raises what `Ledger` does.
     """
     by_system = Attribution("system", Channel.SYSTEM, secrets.token_hex(12))
     ended = 0

@@ -27,7 +27,7 @@ from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import HolderKind, ResourceId
 
 
-class Grantee(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class ProposedGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """An action on an object for one member or one team."""
 
     action: LocalId
@@ -71,7 +71,7 @@ class SetGrants(Proposed, tag="set_grants", frozen=True):
     """An object has exactly these grants."""
 
     object: ObjectReference
-    grants: Annotated[list[Grantee], msgspec.Meta(max_length=100)]
+    grants: Annotated[list[ProposedGrant], msgspec.Meta(max_length=100)]
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Replace the grants."""
