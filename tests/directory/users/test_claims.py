@@ -23,11 +23,11 @@ NOTHING = object()
     ("settings", "verified", "counts"),
     [
         (ProfileClaims(), True, True),
-        *((ProfileClaims(), claim, False) for said in (NOTHING, None, False, "true", 1, "false")),
-        *((TEXT, claim, True) for said in (True, "true")),
-        *((TEXT, claim, False) for said in (NOTHING, None, False, "false", "True", 1, "1", "")),
-        *((TRUSTING, claim, True) for said in (NOTHING, None, True)),
-        *((TRUSTING, claim, False) for said in (False, "false", "true", 0, "")),
+        *((ProfileClaims(), claim, False) for claim in (NOTHING, None, False, "true", 1, "false")),
+        *((TEXT, claim, True) for claim in (True, "true")),
+        *((TEXT, claim, False) for claim in (NOTHING, None, False, "false", "True", 1, "1", "")),
+        *((TRUSTING, claim, True) for claim in (NOTHING, None, True)),
+        *((TRUSTING, claim, False) for claim in (False, "false", "true", 0, "")),
     ],
 )
 def test_an_address_counts_if_the_issuer_has_verified_it_or_is_trusted(
