@@ -29,7 +29,7 @@ class UnknownAccessRequest(NotFound):
 
 
 @dataclass(frozen=True)
-class Sight:
+class Viewer:
     """The requests of an organization that a user may see."""
 
     organization: OrganizationId
@@ -78,7 +78,7 @@ async def find_request(
 
 
 async def get_request(
-    session: AsyncSession, catalog: Catalog, sight: Sight, id: RequestId
+    session: AsyncSession, catalog: Catalog, sight: Viewer, id: RequestId
 ) -> AccessRequest:
     """Return the request; raises UnknownAccessRequest for one that the user may not see."""
     request = None
@@ -94,7 +94,7 @@ async def get_request(
 async def list_requests(
     session: AsyncSession,
     catalog: Catalog,
-    sight: Sight,
+    sight: Viewer,
     status: AccessRequestStatus | None,
     mine: bool,
     before: tuple[datetime, RequestId] | None,
