@@ -1,7 +1,7 @@
 """End memberships, roles, places in teams, invitations and grants whose end has come.
 
-No permission is judged: they were given until then. No end can take the last administrator, because only
-administrators without an end count (`members.act.keep_one_administrator`).
+No permission is checked, because they were given with this end. An expiry never removes the last
+administrator, because only administrators without an expiry count (`members.act.keep_one_administrator`).
 """
 
 from sqlalchemy import select

@@ -80,7 +80,7 @@ async def test_an_organization_that_cannot_be_compared_does_not_delay_others(
 async def test_a_request_during_a_comparison_is_not_answered_by_it(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looking = inspector(acme.deployment)
+    looking = create_inspector(acme.deployment)
     await request_comparison(acme)
     assert await _is_wanted(acme)
     await looking.reconcile_organization(acme.id)
