@@ -11,7 +11,7 @@ from teamaccess.upkeep.worker.reconciler import PAUSE_SECONDS, Reconciler
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.spicedb_proxy import another_process, before, linked, running_worker, wait_until
-from tests.upkeep.reconciliation.drift import add_to_spicedb, inspector, request_comparison
+from tests.upkeep.reconciliation.drift import add_to_spicedb, create_inspector, request_comparison
 
 OVERLORD = "organization:aaa#overlord@user:eve"
 FORGED = text(

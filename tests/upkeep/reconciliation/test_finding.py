@@ -22,8 +22,8 @@ from tests.upkeep.reconciliation.drift import (
     add_to_spicedb,
     compare_all,
     compare_one,
+    create_inspector,
     delete_from_spicedb,
-    inspector,
 )
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)

@@ -12,8 +12,8 @@ from tests.upkeep.reconciliation.drift import (
     add_to_spicedb,
     compare_all,
     compare_one,
+    create_inspector,
     delete_from_spicedb,
-    inspector,
 )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from teamaccess.directory.invitations.senders import InvitationObstacle
+from teamaccess.directory.invitations.obstacles import InvitationObstacle
 from teamaccess.storage import Delivery, DeliveryProblem, Invitation, InvitationDelivery
 from teamaccess.views.request import Name, Request, RoleName
 
