@@ -1,4 +1,4 @@
-"""Which schema SpiceDB was given is recorded_schemas, once and in order."""
+"""Each schema that SpiceDB was given is recorded, once and in order."""
 
 import asyncio
 from collections.abc import Sequence
