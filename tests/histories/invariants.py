@@ -85,7 +85,7 @@ def _unexpired(relationships: Iterable[Relationship], now: datetime) -> set[Rela
 
 
 async def assert_invariants(simulation: Simulation, step: int) -> None:
-    """Assert every invariant of each organization, and the permissions of one person, another in each step."""
+    """Assert the invariants of each organization, and the permissions of one person, in turn."""
     for organization in simulation.organizations:
         await assert_sides_agree(simulation, organization)
         await assert_administrator_remains(simulation, organization)
