@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
-from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.api.requests import VALID_REQUESTS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer
 
@@ -46,7 +46,7 @@ def schema(http_server: HttpServer) -> Any:
 
 @pytest.fixture(scope="module")
 async def targets(fintoc: Deployment) -> RequestTargets:
-    return await RequestTargets.set(await fintoc.create_organization("acme"))
+    return await RequestTargets.create(await fintoc.create_organization("acme"))
 
 
 def test_the_openapi_document_has_every_json_route(schema: Any) -> None:
@@ -62,7 +62,7 @@ def test_refusals_are_described_as_problem_details(schema: Any) -> None:
     for route in DESCRIBED:
         responses = schema.raw_schema["paths"][route.path][route.method.lower()]["responses"]
         assert list(responses["default"]["content"]) == ["application/problem+json"]
-        assert str(ASKS[route].success) in responses
+        assert str(VALID_REQUESTS[route].success) in responses
         assert "400" not in responses
 
 

@@ -23,7 +23,7 @@ from teamaccess.common.errors import Conflict
 from teamaccess.common.text import escape_controls
 from teamaccess.storage import User
 from teamaccess.views.tables import print_table, rows_as_csv
-from tests.api.requests import ASKS, RequestTargets
+from tests.api.requests import VALID_REQUESTS, RequestTargets
 from tests.support.command_line import Run
 from tests.support.organization import Organization
 
@@ -319,8 +319,8 @@ async def test_a_malformed_quality_value_is_ignored(acme: Organization, quality:
 
 
 async def test_accepted_hostile_text_breaks_no_route(acme: Organization) -> None:
-    targets = await RequestTargets.set(acme)
-    paths = [targets.url(route) for route in ASKS if route.method == "GET"]
+    targets = await RequestTargets.create(acme)
+    paths = [targets.url(route) for route in VALID_REQUESTS if route.method == "GET"]
     for path in [*paths, "/schema", "/schema/openapi.json", "/schema/openapi.yaml"]:
         reported = []
         for accept in ("*/*", "text/csv;q=inf, text/html;q=nan", ";q=1e400", "/;=,;", ""):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.api.requests import ASKS, Route
+from tests.api.requests import VALID_REQUESTS, Route
 from tests.attacks.coalition.escalation_checks import State
 from tests.attacks.coalition.request_bodies import BODIES, ONE
 from tests.attacks.coalition.request_choices import KEYS, RequestChoices
@@ -64,7 +64,7 @@ def _guard(scenario: Scenario, route: str, choices: RequestChoices) -> str:
     """The permission that a route needs; of those that need none, membership."""
     method, _, path = route.partition(" ")
     catalog = scenario.deployment.service.catalog
-    action = catalog.guards.get(ASKS[Route(method, path)].needs)
+    action = catalog.guards.get(VALID_REQUESTS[Route(method, path)].needs)
     permission = catalog.actions[action].permission if action else "membership"
     return f"organization:{choices.organization}#{permission}"
 

@@ -55,7 +55,7 @@ def past_page(
     key: Key[Row],
     item: Callable[[Row], Item],
 ) -> Page[Item]:
-    """Return a page of a complete list. Each request reads the whole list again; the past never changes."""
+    """Return a page of a complete list, which is the same in each request: the past does not change."""
     start = 0
     if (after := decode(cursor)) is not None:
         keys = [key(row) for row in rows]
