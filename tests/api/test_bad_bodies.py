@@ -97,8 +97,8 @@ async def test_a_body_without_the_json_content_type_is_refused(
         assert answer.status_code == 415, f"{other}: {answer.text}"
         assert answer.json()["code"] == "unsupported_media_type"
     assert await snapshot(targets.organization) == before
-    said = {"Content-Type": "Application/JSON; charset=utf-8"}
-    assert (await targets.ask(route, by, headers=said)).is_success
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert (await targets.ask(route, by, headers=headers)).is_success
 
 
 @pytest.mark.parametrize("route", [*BODIES, *BODILESS], ids=str)

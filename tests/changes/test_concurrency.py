@@ -196,7 +196,7 @@ async def test_of_two_administrators_who_remove_each_other_one_remains(
 async def test_concurrent_events_make_a_dense_chain(
     acme: Organization, superuser_connection: Connection
 ) -> None:
-    chain = f"{acme.id}-told"
+    chain = f"{acme.id}-other"
     sessions = acme.deployment.service.sessions
     await _together(
         *(record_alone(sessions, OPERATOR, OrganizationCreated(), chain=chain) for _ in range(20))

@@ -494,9 +494,9 @@ async def _append(deployment: Deployment, organization: Organization, *updates: 
         await session.execute(
             text(
                 "INSERT INTO ledger (organization_id, updates, actor, channel, request_id,"
-                " catalog_version) VALUES (:id, :told, 'user:eve', 'api', 'x', 'none')"
+                " catalog_version) VALUES (:id, :updates, 'user:eve', 'api', 'x', 'none')"
             ),
-            {"id": organization.id, "told": list(updates)},
+            {"id": organization.id, "updates": list(updates)},
         )
         await session.commit()
 
