@@ -326,4 +326,4 @@ async def test_a_position_is_not_skipped_without_an_event(
         " RETURNING position",
         acme.id,
     )
-    assert f"ledger {newest} skipped_without_event" in await intruder.all_found(acme)
+    assert f"ledger {newest} skipped_without_event" in await intruder.all_findings(acme)

@@ -150,7 +150,7 @@ async def test_an_event_explains_only_what_it_describes(
     entry = ENTRY.format(acme.id, f"'{updates.format(org=acme.id)}'")
     await run_transaction(application_connection, entry, recorded)
     newest = (await ledger_entries(acme))[-1].position
-    found = await intruder.all_found(acme)
+    found = await intruder.all_findings(acme)
     assert {f"ledger {newest} entry_unexplained", f"ledger {newest} entry_without_event"} & {*found}
 
 
@@ -185,4 +185,4 @@ async def test_the_events_of_the_application_explain_its_entries(
         await ana.ask(method, f"{acme.path}/{path}", json=body)
     kinds = {event.kind for event in await acme.events()}
     assert len(kinds) > 10, kinds
-    assert await intruder.all_found(acme) == []
+    assert await intruder.all_findings(acme) == []
