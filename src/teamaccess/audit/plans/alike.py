@@ -16,7 +16,7 @@ from teamaccess.audit.plans.held_actions import (
     ObjectGroups,
     refuse_too_many,
 )
-from teamaccess.audit.plans.reach import Reached, place_of
+from teamaccess.audit.plans.reach import Reached, userset_of
 from teamaccess.audit.plans.related_rows import RelatedRows, State
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Question
@@ -117,7 +117,7 @@ class _Questions:
                 if each.resource.type in self._catalog.types:
                     self._of_object[str(each.resource)].append(each)
                 if subject.startswith("user:"):
-                    place = place_of(each)
+                    place = userset_of(each)
                     self._of_user[subject].add(f"{number} {place}")
                     self._teams[subject].add(place)
 
