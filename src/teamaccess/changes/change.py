@@ -225,7 +225,7 @@ class OrganizationChange(Change):
     actor: UserId = field(kw_only=True)
 
     on_behalf_of_asker: UserId | None = None
-    """In an operator's rehearsal of what a user asks about: that user. New rows then name them."""
+    """The user for whom an operator rehearses this change. New rows name them as the giver."""
 
     @property
     def giver(self) -> UserId:

@@ -218,7 +218,7 @@ class _Questions:
         tenant = organization_object(self._related.organization)
         for group in self._groups:
             if group.first in objects and group.registered[number]:
-                userset = group.first.relates("organization", tenant)
-                if userset.identity not in state:
-                    chosen.append(userset)
+                registration = group.first.relates("organization", tenant)
+                if registration.identity not in state:
+                    chosen.append(registration)
         return chosen
