@@ -63,8 +63,9 @@ def net_updates(notes: Iterable[Note]) -> dict[OrganizationId, list[Update]]:
     """Return the net updates of one transaction's notes, by organization in the order of ids.
 
     Each intermediate image of a row is in the `after` of one note and in the `before` of the next, so the
-    two cancel in the sum over all notes. The sum is each row's first old image against its last new one.
-    The order of the notes does not matter, and keys may change (docs/decisions/0001).
+    two cancel in the sum over all notes. What remains is the difference between each row's first
+    old image and its last new one. The order of the notes does not matter, and keys may change
+    (docs/decisions/0001).
     """
     tables = RelationshipSource.tables()
     balance: dict[OrganizationId, Counter[Relationship]] = defaultdict(Counter)
@@ -103,7 +104,8 @@ def split_into_positions(updates: list[Update]) -> Iterator[list[Update]]:
 
     - The updates of a subject that loses some access and gets other access. With two writes, the subject
       would have neither in between.
-    - The registration of an object. Without its creator, the creator could authorize it in between.
+    - The registration of an object. If the relationship `creator` came later, the creator could authorize the
+      object in between.
     """
     if len(updates) <= UPDATES_PER_POSITION:
         yield updates
