@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.access.authorize import Gift, GrantsOnObject, authorize, authorize_giving, is_later
 from teamaccess.catalog import ResourceType
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.resources import GrantsChanged
 from teamaccess.common.errors import Invalid, NotFound
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import UnknownMember
 from teamaccess.directory.resources.find import Key, get_resource, type_of
 from teamaccess.directory.resources.questions import UnknownResourceAction

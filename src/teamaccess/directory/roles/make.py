@@ -15,10 +15,10 @@ from sqlalchemy import literal, select
 from teamaccess.access.authorize import Gift, authorize_giving
 from teamaccess.access.holdings import Holdings, Target, roles_here
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import RoleChanged, RoleCreated
 from teamaccess.common.errors import Conflict, Forbidden, TeamaccessError
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.roles.find import RoleNotFound, find_custom_role
 from teamaccess.directory.roles.ids import refuse_bad_id, refuse_taken_name
 from teamaccess.directory.roles.selection import (
