@@ -22,7 +22,7 @@ OF_THE_SOCKET = {
     "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": 10_000,
 }
-"""Options of the client's end: it is closed within about ten seconds, also while a query waits for its
+"""Options of the client's end: it is closed within about eleven seconds, also while a query waits for its
 answer. The last one is in milliseconds. A system without one of them does without it."""
 OF_THE_SERVER = {
     "tcp_keepalives_idle": "10",

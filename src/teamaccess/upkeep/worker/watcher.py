@@ -8,10 +8,12 @@ from typing import Any
 import structlog
 from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DBAPIError
 
+from teamaccess.common.postgres.outages import is_outage
 from teamaccess.common.process import should_continue
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.provenance.writes import group_by_tenant
+from teamaccess.delivery.provenance.writes import WriteClaim, group_by_tenant
 from teamaccess.delivery.relay import OUTAGES
 from teamaccess.delivery.stopped import retry_after_schema
 from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
@@ -67,13 +69,17 @@ INSERT INTO watch_cursor (id, zed_token, saved_at) VALUES (1, :zed_token, clock_
 ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token, saved_at = excluded.saved_at
 """)
 UNWATCHED = text("SELECT saved_at AS since, clock_timestamp() AS now FROM watch_cursor")
+DISCARD_CURSOR = text("UPDATE watch_cursor SET zed_token = '', saved_at = clock_timestamp()")
 INCOMPLETE = "it marks a position as delivered without the updates of the position"
 NOT_OURS = "no run of ours may write this"
+NOT_JUDGED = "it could not be judged. The log of the worker has the reason (write_not_judged)"
 ONE_WATCHES = try_lock_for_session(DeploymentLock.WATCH)
 """Taken for the life of a connection, so that only one of all workers watches."""
 PAUSE_SECONDS = 2.0
 SAVE_SECONDS = 5.0
 """How often the cursor is saved while nothing is written."""
+LATE_SECONDS = 10.0
+"""How long after a gap the next stream may begin as a part of it."""
 ANY_ORGANIZATION = "*"
 """The subject of a finding about a write that is too large to receive."""
 MOST_NAMED = 100
@@ -115,6 +121,7 @@ class Watcher:
         """Follow one stream to its end. SpiceDB ends each stream after half a minute."""
         async with self._service.reads() as session:
             since = await session.scalar(select(WatchCursor.zed_token))
+            discarded = since == ""
             self._checked = set(await session.scalars(select(WatchedWrite.zed_token)))
             if not since:  # it starts at the present and will not see how finished runs ended
                 await runs.start_from_now(session)
@@ -123,6 +130,8 @@ class Watcher:
             async for observed in self._service.engine.watch(since):
                 if not received:
                     await self._schemas.check_current()  # the stream reports later schemas
+                    if discarded:
+                        await self._record_late_start()
                 received = True
                 await self._schemas.check_if_due()
                 if observed.schema_updated:
@@ -131,7 +140,7 @@ class Watcher:
                 if observed.is_checkpoint:
                     await self._save_checkpoint(observed)
                 elif observed.zed_token not in self._checked:  # a new stream repeats some writes
-                    await self._save_write(observed, await self._judge(observed))
+                    await self._save_write(observed, await self._judge_or_report(observed))
         except EngineUnavailable:
             if not received:
                 raise
@@ -167,6 +176,34 @@ class Watcher:
             }
             log.error("unwatched", **details)
             await record_finding(session, FindingKind.UNWATCHED, ANY_ORGANIZATION, details)
+
+    async def _record_late_start(self) -> None:
+        """Record that the watch began again some time after the end of the recorded gap.
+
+        The workers may have been stopped in between, or SpiceDB did not answer.
+        """
+        async with self._service.reads() as session:
+            times = (await session.execute(UNWATCHED)).one_or_none()
+        late = times is not None and times.since is not None and times.now - times.since
+        if late and late.total_seconds() > LATE_SECONDS:
+            await self._record_gap(None, "the watch had ended, and began again later")
+
+    async def _judge_or_report(self, observed: ObservedWrite) -> Judgement:
+        """Judge a write. One that cannot be judged is a finding.
+
+        SECURITY: a write that ended the watch each time would hide every later one.
+        """
+        try:
+            return await self._judge(observed)
+        except Exception as error:
+            if isinstance(error, OUTAGES) and not (
+                isinstance(error, DBAPIError) and not is_outage(error)
+            ):
+                raise
+            log.exception("write_not_judged", zed_token=observed.zed_token)
+            details = {"why": NOT_JUDGED, "zed_token": observed.zed_token}
+            await self._record_finding(ANY_ORGANIZATION, details)
+            return Judgement(WriteClaim())
 
     async def _judge(self, observed: ObservedWrite) -> Judgement:
         """Judge a write, and record findings about its foreign updates."""
@@ -231,4 +268,4 @@ class Watcher:
     async def _discard_cursor(self) -> None:
         """Discard the cursor: the next stream starts at the present, and comparisons cover the gap."""
         async with self._service.reads() as session:
-            await session.execute(text("UPDATE watch_cursor SET zed_token = ''"))
+            await session.execute(DISCARD_CURSOR)
