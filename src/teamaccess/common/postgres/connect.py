@@ -7,6 +7,8 @@ from typing import Any
 import asyncpg
 from asyncpg.exceptions import CannotConnectNowError, TargetServerAttributeNotMatched
 
+from teamaccess.common.postgres.silence import limit_silence
+
 DEFAULT_SECONDS = 60.0
 """How long one connection may take if the address has no `connect_timeout`, as asyncpg's default."""
 NEXT_HOST = (OSError, TimeoutError, CannotConnectNowError, TargetServerAttributeNotMatched)
@@ -33,7 +35,9 @@ async def connect(**arguments: Any) -> Any:
     An OSError of something else, such as a missing file, is therefore never taken for an outage.
     """
     try:
-        return await _connect(**arguments)
+        connection = await _connect(**arguments)
+        limit_silence(connection)
+        return connection
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as cause:
         raise PostgresUnreachable(cause) from cause
 
