@@ -101,13 +101,14 @@ class Reach:
         if resource.type == "organization":
             return Reached(self._organization_actions(relation), frozenset())
         if resource.type in catalog.types:
-            actions = catalog.types[resource.type].actions
-            on = {
-                action
-                for action, behind in actions.items()
-                if relation == f"granted_{action}"
-                or (relation == "creator" and catalog.actions[behind].four_eyes)
-            }
+            kind = catalog.types[resource.type]
+            on = set(kind.actions_granted(relation.removeprefix("granted_")))
+            if relation == "creator":
+                on |= {
+                    action
+                    for action, behind in kind.actions.items()
+                    if catalog.actions[behind].four_eyes
+                }
             return Reached(frozenset(), frozenset((resource, action) for action in on))
         return NOTHING
 
