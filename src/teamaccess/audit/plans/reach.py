@@ -13,7 +13,8 @@ class Reached(NamedTuple):
     """Actions that may change: throughout the organization, and on single objects."""
 
     actions: frozenset[str]
-    """Actions of the catalog. Each stands for the objects' actions that it gives too."""
+    """Actions of the catalog, and permissions to give roles. An action stands also for the actions on
+    objects that it gives."""
     on_objects: frozenset[tuple[ObjectReference, str]]
     """Actions on one object."""
 
@@ -115,9 +116,9 @@ class Reach:
     def _organization_actions(self, relation: str) -> frozenset[str]:
         catalog = self._catalog
         if relation == "member":
-            return frozenset(catalog.actions)
+            return frozenset(catalog.permissions)
         if relation in catalog.roles:
-            return catalog.roles[relation].actions
+            return catalog.permissions_of(relation)
         return frozenset(
             action.id for action in catalog.actions.values() if relation == action.grant_relation
         )
