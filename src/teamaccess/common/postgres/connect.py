@@ -29,6 +29,16 @@ def sqlstate(error: BaseException) -> str | None:
     return code
 
 
+def violated_constraint(error: BaseException) -> str | None:
+    """Return the name of the constraint or unique index that a statement violated, None if none."""
+    cause = getattr(error, "orig", error)
+    for each in (cause, cause.__cause__):  # SQLAlchemy wraps the driver's error
+        name: str | None = getattr(each, "constraint_name", None)
+        if name is not None:
+            return name
+    return None
+
+
 async def connect(**arguments: Any) -> Any:
     """Return a connection, as `_connect` does. Raises PostgresUnreachable.
 

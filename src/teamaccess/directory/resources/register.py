@@ -239,6 +239,9 @@ async def _register(change: OrganizationChange, new: Sequence[ResourceOperation]
                 "creators": [operation.creator for operation in new],
             },
         )
+    for operation in new:
+        row = Resource(organization_id=change.organization, type=operation.type, id=operation.id)
+        change.registered[row.reference] = operation.creator
 
 
 async def _remove(change: OrganizationChange, removed: Sequence[ResourceOperation]) -> None:
