@@ -9,7 +9,7 @@ import pytest
 
 from teamaccess.api.server import pacing
 from teamaccess.api.server.pacing import CLIENT_GONE, KnownTokens, PacedApp
-from teamaccess.common.sharing import fairness
+from teamaccess.common.sharing import rate_limit
 from tests.attacks.connections import HOST, ask, connected
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer, serve_http
@@ -125,7 +125,7 @@ async def test_a_probe_waits_only_for_requests_of_its_address(server: Server) ->
 
 
 async def test_the_memory_for_known_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fairness, pacing):
+    for module in (rate_limit, pacing):
         monkeypatch.setattr(module, "MOST_KEYS", 100)
     server = Server(monkeypatch)
     for number in range(1000):

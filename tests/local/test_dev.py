@@ -34,6 +34,24 @@ def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
         assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PGSSLMODE": "verify-full", "PGSERVICE": "nowhere", "PGTARGETSESSIONATTRS": "standby"},
+        {"PGOPTIONS": "-c default_transaction_read_only=on", "PGHOST": "/nowhere", "PGPORT": "9"},
+    ],
+    ids=["tls and service", "options and host"],
+)
+def test_settings_of_another_postgresql_in_the_environment_do_not_matter(
+    start_dev: StartDev, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+) -> None:
+    """Each of them ended `dev` or SpiceDB, with an error that did not name the variable."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    dev = start_dev()
+    assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
+
+
 def test_data_and_tokens_survive_a_kill_of_all_processes(start_dev: StartDev) -> None:
     before = start_dev()
     invited = before.ask(

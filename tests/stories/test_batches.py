@@ -83,6 +83,30 @@ async def test_a_batch_of_grants_is_refused_as_a_whole_and_names_the_item(
     refused(await batch(acme, "grants", good, by=bob), 403, "missing_permission")
 
 
+async def test_a_grant_of_a_batch_names_one_action_or_one_role(initech: Organization) -> None:
+    sue = (await initech.add_members({"sue": []}))["sue"]
+    await add_resources(initech, "source:s_1")
+    base = {"operation": "grant", "type": "source", "id": "s_1", "user": sue.id}
+    entries = len(await initech.ledger())
+    for operation in ("grant", "remove"):
+        item = {**base, "operation": operation}
+        for ambiguous in (item, item | {"action": "view", "role": "editor"}):
+            answer = await batch(initech, "grants", ambiguous)
+            refused(answer, 400, "invalid_request")
+            assert "A grant is of one `action` or of one `role`" in answer.text
+        as_role = await batch(initech, "grants", item | {"role": "view"})
+        assert refused(as_role, 400, "unknown_object_role")["item"] == 1
+        as_action = await batch(initech, "grants", item | {"action": "editor"})
+        assert refused(as_action, 400, "unknown_action")["item"] == 1
+    assert len(await initech.ledger()) == entries
+    given = await batch(initech, "grants", base | {"role": "editor"}, base | {"action": "view"})
+    assert [(each["role"], each["action"], each["outcome"]) for each in given.json()["items"]] == [
+        ("editor", None, "granted"),
+        (None, "view", "granted"),
+    ]
+    assert await initech.can(sue, "manage", on="source:s_1", at=given.headers["Zed-Token"])
+
+
 async def test_many_places_in_teams_are_changed_at_one_position(acme: Organization) -> None:
     people = await acme.add_members({f"p{number}": [] for number in range(40)})
     await Team.create(acme, "pay", "support")

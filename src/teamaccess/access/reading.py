@@ -73,14 +73,17 @@ class ReadAuthorizer:
         held = await self._permitted(organization, user, {MEMBERSHIP})
         require_held(held, organization, MEMBERSHIP)
 
-    async def actions(self, organization: OrganizationId, user: UserId) -> frozenset[str]:
-        """Return every action that the user holds; raises UnknownOrganization."""
-        actions = self._catalog.actions.values()
+    async def held(self, organization: OrganizationId, user: UserId) -> frozenset[str]:
+        """Return every action that the user holds, and their permissions to give roles.
+
+        Raises UnknownOrganization.
+        """
+        permissions = self._catalog.permissions.values()
         held = await self._permitted(
-            organization, user, {MEMBERSHIP, *(action.permission for action in actions)}
+            organization, user, {MEMBERSHIP, *(each.permission for each in permissions)}
         )
         require_held(held, organization, MEMBERSHIP)
-        return frozenset(action.id for action in actions if action.permission in held)
+        return frozenset(each.id for each in permissions if each.permission in held)
 
     async def judge(
         self, organization: OrganizationId, questions: Sequence[Question]

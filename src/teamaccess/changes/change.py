@@ -224,6 +224,9 @@ class OrganizationChange(Change):
     organization: OrganizationId = field(kw_only=True)
     actor: UserId = field(kw_only=True)
 
+    registered: dict[ObjectReference, UserId | None] = field(default_factory=dict)
+    """The objects that this change registers, with their creators. SpiceDB has none of them yet."""
+
     on_behalf_of_asker: UserId | None = None
     """The user for whom an operator rehearses this change. New rows name them as the giver."""
 
@@ -239,8 +242,34 @@ class OrganizationChange(Change):
     async def held(
         self, permissions: Iterable[str], on: ObjectReference | None = None
     ) -> frozenset[str]:
-        """Return which permissions the actor has in the organization, or `on` one of its objects."""
+        """Return which permissions the actor has in the organization, or `on` one of its objects.
+
+        On an object that this change registers, they are those that the actor will have there.
+        """
+        if on is not None and on in self.registered:
+            return await self._held_on_registered(on, permissions)
         return await self.permitted(self.organization, self.actor, permissions, on)
+
+    async def _held_on_registered(
+        self, on: ObjectReference, permissions: Iterable[str]
+    ) -> frozenset[str]:
+        """Return which permissions the actor will have on an object that this change registers.
+
+        The schema gives every permission on an object to those who have its action throughout the
+        organization, and never a four-eyes action to the creator. So SpiceDB is asked about the
+        organization, once for all such objects. SECURITY: grants on the object are left aside. They are
+        of this change, and nobody may give further what they get in the same change.
+        """
+        actions, behind = self.catalog.actions, self.catalog.types[on.type].actions
+        needed = {verb: actions[behind[verb]] for verb in permissions if verb in behind}
+        held = await self.held({action.permission for action in needed.values()})
+        creator, both = self.registered[on], self.attribution.on_behalf
+        is_creator = creator is not None and creator in (self.actor, both and both.account)
+        return frozenset(
+            verb
+            for verb, action in needed.items()
+            if action.permission in held and not (action.four_eyes and is_creator)
+        )
 
     def is_self(self, user: UserId) -> bool:
         """Return whether the user makes this change themselves, in person.

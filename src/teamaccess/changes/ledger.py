@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import ContextVar
+from copy import copy
 from itertools import groupby
 from operator import attrgetter
 from typing import overload
@@ -99,6 +100,15 @@ class Ledger:
         self._limits = limits or Limits()
         self._counted: Counted = LRUCache(MOST_COUNTED)
         self._turns = ChangeQueue()
+
+    def under(self, catalog: Catalog) -> "Ledger":
+        """Return this ledger for changes that the schema of another catalog judges.
+
+        A plan needs it while SpiceDB still enforces the catalog that is to be replaced.
+        """
+        ledger = copy(self)
+        ledger._catalog = catalog
+        return ledger
 
     @property
     def limits(self) -> Limits:

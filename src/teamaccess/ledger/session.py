@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from teamaccess.catalog import Catalog
 from teamaccess.common.postgres.connect import connect, sqlstate
+from teamaccess.common.postgres.silence import OF_THE_SERVER, note_use
 from teamaccess.ledger.dialect import DRIVER
 from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
@@ -104,8 +105,8 @@ def split_into_positions(updates: list[Update]) -> Iterator[list[Update]]:
 
     - The updates of a subject that loses some access and gets other access. With two writes, the subject
       would have neither in between.
-    - The registration of an object. If the relationship `creator` came later, the creator could authorize the
-      object in between.
+    - The registration of an object. If the relationship `creator` came later, the creator could
+      authorize the object in between.
     """
     if len(updates) <= UPDATES_PER_POSITION:
         yield updates
@@ -224,9 +225,10 @@ def session_maker(engine: AsyncEngine, catalog: Catalog) -> Sessions:
 SERVER_TIMEOUTS = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "15s",
+    **OF_THE_SERVER,
 }
 """Timeouts of each connection. They limit the wait for an organization's lock, and free the lock if a
-process freezes."""
+process freezes or its machine is gone."""
 
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -256,7 +258,7 @@ def create_pool(
     Without `transactions`, each statement commits by itself, without BEGIN and COMMIT. `options` are
     PostgreSQL's settings for each connection.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(url).set(drivername=DRIVER),
         isolation_level=None if transactions else "AUTOCOMMIT",
         connect_args={
@@ -266,10 +268,17 @@ def create_pool(
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,  # this dialect's ping takes no round trip
+        pool_pre_ping=True,  # this dialect's ping takes no round trip on a connection in use
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,  # so that a logged error contains no address and no hash
     )
+    event.listen(engine.sync_engine, "checkin", _note_use)
+    return engine
+
+
+def _note_use(dbapi_connection: Any, _record: Any) -> None:
+    if dbapi_connection is not None:  # None for a connection that was given up
+        note_use(dbapi_connection.driver_connection)
 
 
 @event.listens_for(LedgerSession, "before_commit")

@@ -173,7 +173,7 @@ class _Questions:
 
     def _asks(self, users: list[UserId]) -> Iterator[Ask]:
         reached = self._related.reached[users[0]]
-        for action in self._catalog.actions.values():
+        for action in self._catalog.permissions.values():
             if action.id in reached.actions and not action.four_eyes:
                 yield Ask(users, action.id, ())
         on_group: dict[ObjectReference, set[str]] = defaultdict(set)

@@ -15,7 +15,7 @@ from teamaccess.audit.plans.operations.members import (
     Suspend,
 )
 from teamaccess.audit.plans.operations.objects import (
-    GrantAction,
+    AddGrant,
     RegisterObject,
     RemoveGrant,
     RemoveObject,
@@ -88,7 +88,7 @@ Proposal = (
     | RegisterObject
     | RemoveObject
     | SetGrants
-    | GrantAction
+    | AddGrant
     | RemoveGrant
     | CreateServiceAccount
     | DeleteServiceAccount

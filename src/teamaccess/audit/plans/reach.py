@@ -13,7 +13,8 @@ class Reached(NamedTuple):
     """Actions that may change: throughout the organization, and on single objects."""
 
     actions: frozenset[str]
-    """Actions of the catalog. Each stands for the objects' actions that it gives too."""
+    """Actions of the catalog, and permissions to give roles. An action stands also for the actions on
+    objects that it gives."""
     on_objects: frozenset[tuple[ObjectReference, str]]
     """Actions on one object."""
 
@@ -101,22 +102,23 @@ class Reach:
         if resource.type == "organization":
             return Reached(self._organization_actions(relation), frozenset())
         if resource.type in catalog.types:
-            actions = catalog.types[resource.type].actions
-            on = {
-                action
-                for action, behind in actions.items()
-                if relation == f"granted_{action}"
-                or (relation == "creator" and catalog.actions[behind].four_eyes)
-            }
+            kind = catalog.types[resource.type]
+            on = set(kind.actions_granted(relation.removeprefix("granted_")))
+            if relation == "creator":
+                on |= {
+                    action
+                    for action, behind in kind.actions.items()
+                    if catalog.actions[behind].four_eyes
+                }
             return Reached(frozenset(), frozenset((resource, action) for action in on))
         return NOTHING
 
     def _organization_actions(self, relation: str) -> frozenset[str]:
         catalog = self._catalog
         if relation == "member":
-            return frozenset(catalog.actions)
+            return frozenset(catalog.permissions)
         if relation in catalog.roles:
-            return catalog.roles[relation].actions
+            return catalog.permissions_of(relation)
         return frozenset(
             action.id for action in catalog.actions.values() if relation == action.grant_relation
         )

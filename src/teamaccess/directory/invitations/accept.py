@@ -10,12 +10,12 @@ from sqlalchemy.orm import raiseload
 from teamaccess.access.authorize import MissingPermission, OnlyInPerson, RoleBeyondGiver
 from teamaccess.access.holdings import UnknownRole, custom_among
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import InvitationAccepted
 from teamaccess.changes.events.users import UserSignedIn
 from teamaccess.common.configuration.secret import hash_of, is_secret_of
 from teamaccess.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.invitations.offer import (
     AlreadyMember,
     authorize_inviter,

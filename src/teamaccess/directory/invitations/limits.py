@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select, text
 
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.common.errors import TooMany
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.users.find import same_person
 from teamaccess.storage import Invitation, InvitationMail, User
 from teamaccess.storage.advisory_locks import Purpose

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.chain import ChainKind
-from teamaccess.ledger.chains.explanations import RULES, Told, explains
+from teamaccess.ledger.chains.explanations import RULES, explains
+from teamaccess.ledger.chains.parts import Told
 from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
 

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.catalog import Catalog
+from teamaccess.directory.resources.grants import GrantName
 from teamaccess.directory.resources.many_grants import GrantOperation, GrantResult
 from teamaccess.directory.resources.register import ResourceOperation, ResourceResult
 from teamaccess.storage import Grant, HolderKind, Resource, ResourceId, UserId
@@ -94,6 +95,13 @@ class GrantInput(WithExpiry, kw_only=True):
         if (self.user is UNSET) == (self.team is UNSET):
             raise ValueError("A grant is for one `user` or for one `team`")
 
+    @property
+    def name(self) -> GrantName:
+        """The action or the role that it names."""
+        if self.role is not UNSET:
+            return GrantName(self.role, is_role=True)
+        return GrantName(str(self.action), is_role=False)
+
 
 class GrantsInput(Request):
     """The grants that replace all grants on an object."""
@@ -122,11 +130,12 @@ class GrantBatch(Request):
 
 
 class GrantResultView(msgspec.Struct):
-    """The result for one grant."""
+    """The result for one grant, of an action or of a role."""
 
     type: str
     id: str
-    action: str
+    action: str | None
+    role: str | None
     user: str | None
     team: str | None
     outcome: GrantResult
@@ -134,9 +143,10 @@ class GrantResultView(msgspec.Struct):
     @classmethod
     def of(cls, operation: GrantOperation, outcome: GrantResult) -> "GrantResultView":
         """Return the view of an operation and its result."""
-        (type, id), (action, kind, holder) = operation.on, operation.grant
+        (type, id), (name, kind, holder) = operation.on, operation.grant
+        action, role = (None, name) if operation.is_role else (name, None)
         user, team = (holder, None) if kind is HolderKind.USER else (None, holder)
-        return cls(type, id, action, user, team, outcome)
+        return cls(type, id, action, role, user, team, outcome)
 
 
 class GrantResultsView(msgspec.Struct):

@@ -71,7 +71,7 @@ class RoleView(msgspec.Struct):
     holders: Holders
     created_at: datetime | None
     left_out: list[str] | UnsetType = UNSET
-    """Actions of the original that the clone lacks because custom roles may not contain them."""
+    """Actions of the original, and its permissions to give roles, that custom roles may not contain."""
 
     @classmethod
     def of(cls, entry: RoleEntry, catalog: Catalog) -> "RoleView":

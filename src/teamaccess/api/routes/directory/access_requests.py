@@ -126,7 +126,7 @@ async def withdraw_access_request(
 
 async def _visible_to(service: Service, organization: str, actor: User) -> Viewer:
     id = OrganizationId(organization)
-    return Viewer(id, actor.id, await service.reading.actions(id, actor.id))
+    return Viewer(id, actor.id, await service.reading.held(id, actor.id))
 
 
 async def _view_of(change: OrganizationChange, request: AccessRequest) -> AccessRequestView:
