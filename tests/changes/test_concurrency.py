@@ -63,8 +63,8 @@ async def test_the_second_change_of_an_organization_waits_for_the_first(
         await locked.wait()
         async with elsewhere.service.ledger.change(OPERATOR, acme.id) as change:
             order.append("second")
-            [standing] = change.standing
-            assert standing.position == len(await acme.ledger())
+            [ledger_position] = change.ledger_positions
+            assert ledger_position.position == len(await acme.ledger())
             assert await change.permitted(acme.id, bob, ["refunds_create"])
 
     locked = asyncio.Event()

@@ -141,7 +141,7 @@ class Gift:
         return self.holdings.roles | frozenset(self.kept)
 
     def beyond(self, held: frozenset[str], free: Collection[RoleId] = ()) -> list[str]:
-        """Return what the holder of some actions lacks of it, except the roles in `free`."""
+        """Return what an actor who holds `held` lacks of it, except the roles in `free`."""
         return sorted({*self.holdings.beyond(held, free), *(self.by_role_with - held)})
 
 

@@ -31,7 +31,7 @@ UNCHECKED = Gauge(
 )
 UNWATCHED = Gauge(
     "teamaccess_watch_unwatched_seconds",
-    "How long ago a worker last said that it had seen every write to SpiceDB",
+    "How long ago a worker last recorded that it had seen every write to SpiceDB",
 )
 
 

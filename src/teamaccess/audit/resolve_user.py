@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.audit.questions.people import find_people
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.invitations.find import open_invitation
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 from teamaccess.directory.users.find import LONGEST, UnknownUser, resolve_member
 from teamaccess.ledger import database_time
 from teamaccess.storage import Event, InvitationStatus, OrganizationId, User, UserId
@@ -50,7 +50,7 @@ async def _past_member(
     takes the same statement and the same time as a name that nobody has.
     """
     try:
-        address = normalise(name)
+        address = normalize_email(name)
     except InvalidEmail:
         address = ""
     named = select(func.concat("user:", User.id)).where(
@@ -69,7 +69,7 @@ async def _refuse_invited(
 ) -> None:
     """Raise NotAcceptedYet if the address has an invitation that can still be accepted."""
     try:
-        invitation = await open_invitation(session, organization, normalise(address))
+        invitation = await open_invitation(session, organization, normalize_email(address))
     except InvalidEmail:
         return
     if invitation is None:

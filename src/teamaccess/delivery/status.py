@@ -60,7 +60,8 @@ class LedgerStatus:
     oldest_check_seconds: float
     """Seconds since the oldest of the organizations' last reconciliations."""
     unwatched_seconds: float | None
-    """Seconds since a worker last said that it had seen every write to SpiceDB; None if none ever did."""
+    """Seconds since a worker last recorded that it had seen every write to SpiceDB; None if none
+    ever did."""
 
     @property
     def open_findings(self) -> int:

@@ -54,7 +54,7 @@ class Engine(Client):
     """A connection to SpiceDB, with everything that the product does there."""
 
     async def version(self) -> str | None:
-        """Return SpiceDB's version, such as `1.57.1`; None if it is set not to tell it."""
+        """Return SpiceDB's version, such as `1.57.1`; None if SpiceDB is configured to hide it."""
         return await read_version(self._schema, self._metadata)
 
     async def import_relationships(self, relationships: Sequence[Relationship]) -> None:

@@ -1,4 +1,4 @@
-"""The version of SpiceDB, which it tells in the metadata of an answer."""
+"""The version of SpiceDB, which it reports in the metadata of an answer."""
 
 import re
 from typing import TYPE_CHECKING
@@ -20,9 +20,9 @@ SECONDS = 2.0
 async def read_version(
     schema: "SchemaServiceAsyncStub", metadata: tuple[tuple[str, str], ...]
 ) -> str | None:
-    """Return SpiceDB's version, such as `1.57.1`; None if it is set not to tell it.
+    """Return SpiceDB's version, such as `1.57.1`; None if SpiceDB is configured to hide it.
 
-    A SpiceDB without a schema tells its version too. Raises EngineUnavailable
+    A SpiceDB without a schema reports its version too. Raises EngineUnavailable
     and EngineRefused.
     """
     call = schema.ReadSchema(ReadSchemaRequest(), timeout=SECONDS, metadata=(*metadata, ASK))

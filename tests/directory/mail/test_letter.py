@@ -19,7 +19,7 @@ from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import compose
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.mail import Mail, SmtpMailer, serialize_verified, without_links
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 from teamaccess.storage import (
     CustomRole,
     Invitation,
@@ -96,7 +96,7 @@ def test_a_mail_names_the_organization_the_roles_the_expiry_and_the_link() -> No
 @given(st.text(max_size=30), st.sampled_from(["example.com", "Bücher.example"]))
 def test_a_mail_goes_only_to_the_invited_address(local: str, domain: str) -> None:
     try:
-        address = normalise(f"{local}@{domain}")
+        address = normalize_email(f"{local}@{domain}")
     except InvalidEmail:
         return
     read = letter_to(address)

@@ -70,7 +70,7 @@ class PastEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class PastDirectory:
-    """What the ledger and the events of an organization said at a past time. Names are today's."""
+    """What the ledger and the events of an organization recorded by a past time. Names are today's."""
 
     organization: OrganizationId
     at: datetime

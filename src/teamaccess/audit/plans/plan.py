@@ -62,7 +62,7 @@ def state_of(position: LedgerPosition, catalog: Catalog) -> str:
 
 def refuse_moved(change: OrganizationChange, is_planned: Callable[[str], bool]) -> None:
     """Raise StateMoved unless the organization under change is in the planned state."""
-    [position] = change.standing
+    [position] = change.ledger_positions
     state = state_of(position, change.catalog)
     if not is_planned(state):
         raise StateMoved(organization=position.organization, state=state)
@@ -167,7 +167,7 @@ async def plan(
     )
     return Plan(
         evidence=await _evidence(sources, rehearsal, question, len(changes)),
-        state=state_of(rehearsal.standing, sources.catalog),
+        state=state_of(rehearsal.ledger_position, sources.catalog),
         catalog=new_catalog.version,
         updates=[str(update) for update in rehearsal.updates],
         orphans=effect.orphans,
@@ -264,7 +264,10 @@ async def _effect_everywhere(
     sources: AuditSources, rehearsal: Rehearsal, catalog: Catalog
 ) -> _Effect:
     """Ask two sandboxes with the whole organization what everybody can do, under each catalog."""
-    organization, position = rehearsal.standing.organization, rehearsal.standing.position
+    organization, position = (
+        rehearsal.ledger_position.organization,
+        rehearsal.ledger_position.position,
+    )
     permits = sources.catalog.schema_allows
     facts = await facts_at(sources.reads, organization, position, permits=permits)
     before = await asyncio.to_thread(_before, sources.catalog, organization, facts, rehearsal)
@@ -291,7 +294,7 @@ def _after(
 ) -> tuple[SandboxState, list[str]]:
     """Apply the rehearsal to the facts; return the new state, and what the catalog does not allow."""
     for update in rehearsal.updates:
-        facts.apply(str(update), rehearsal.standing.position + 1, rehearsal.now)
+        facts.apply(str(update), rehearsal.ledger_position.position + 1, rehearsal.now)
     relationships = {
         identity: Relationship.parse(fact.text) for identity, fact in facts.current.items()
     }
@@ -320,11 +323,11 @@ async def _evidence(
         now = await database_time(session)
     return Evidence(
         query=question,
-        organization=rehearsal.standing.organization,
+        organization=rehearsal.ledger_position.organization,
         asked_at=now,
         at=rehearsal.now,
-        position=rehearsal.standing.position,
-        hash=rehearsal.standing.hash.hex(),
+        position=rehearsal.ledger_position.position,
+        hash=rehearsal.ledger_position.hash.hex(),
         catalog=sources.catalog.version,
         rows=rows,
         unexplained=0,

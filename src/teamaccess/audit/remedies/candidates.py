@@ -77,7 +77,7 @@ class RemedyCase:
         return [Candidate([*activation, step]) for step in self._single_steps(graph)]
 
     def last_resort(self, facts: Facts, now: datetime) -> Candidate | None:
-        """Return that an operator makes them an administrator.
+        """Return the candidate in which an operator makes them an administrator.
 
         None if another role has the action, unless they hold the administrator's role already.
         """

@@ -108,7 +108,7 @@ class Trial:
 
     async def _adds(self, candidate: Candidate, rehearsal: Rehearsal) -> list[str] | None:
         """Return the other actions that the rehearsal adds, None if it would not allow the action."""
-        await self._advance_to(rehearsal.standing.position)
+        await self._advance_to(rehearsal.ledger_position.position)
         updates = [*map(str, rehearsal.updates), *candidate.accepted]
         return await asyncio.to_thread(self._added_by, updates, rehearsal.now)
 

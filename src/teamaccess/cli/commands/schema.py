@@ -153,12 +153,12 @@ def plan_catalog(
     """Show who would gain and lose which action under another catalog. Nothing is written.
 
     The catalog is compared with the one that was applied last. Only organizations with affected people
-    are shown, and pending invitations and access requests that name a role or an action which goes. With
-    --json, the last line names the two catalogs and those.
+    are shown, and pending invitations and access requests whose role or action the catalog removes. With
+    --json, the last line names the two catalogs, these invitations and these requests.
 
-    Exits with 0 if nobody is affected, with 1 if somebody or something pending is, or the catalog has no
-    place for something,
-    and with 2 if an organization could not be planned or the id of a role is taken.
+    Exits with 0 if nobody is affected, with 1 if somebody or something pending is affected or the catalog
+    has no place for existing relationships, and with 2 if an organization could not be planned or
+    the id of a role is taken.
     """
 
     async def work(service: Service) -> tuple[CatalogImpact, dict[str, object]]:

@@ -1,4 +1,4 @@
-"""Tell outages of PostgreSQL from statements that it refused, by the class of their SQLSTATE."""
+"""Distinguish outages of PostgreSQL from statements that it refused, by the class of their SQLSTATE."""
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 

@@ -21,7 +21,7 @@ from teamaccess.directory.invitations.offer import (
     authorize_inviter,
     find_invitation,
 )
-from teamaccess.directory.users.addresses import normalise
+from teamaccess.directory.users.addresses import normalize_email
 from teamaccess.directory.users.profiles import holder_of
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.storage import Invitation, InvitationId, Membership, User, new_user_id
@@ -162,7 +162,7 @@ async def _refuse_other(
     """
     if address is None:
         raise AddressNotVerified
-    if address != normalise(invitation.email):
+    if address != normalize_email(invitation.email):
         raise AcceptsForSomebodyElse
     holder = await holder_of(change.session, address)
     if holder is not None and holder.id != user.id:
@@ -181,7 +181,7 @@ async def _invited_user(
         insert(User)
         .values(
             id=new_user_id(),
-            email=normalise(invitation.email),
+            email=normalize_email(invitation.email),
             name=name,
             created_at=change.now,
             tokens_valid_from=change.now,

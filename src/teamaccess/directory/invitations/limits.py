@@ -98,7 +98,7 @@ async def refuse_flood(change: OrganizationChange, address: str) -> None:
         raise SentTooOften(email=address, by="you", most=limit)
 
 
-async def refuse_pile(change: OrganizationChange) -> None:
+async def refuse_too_many_open(change: OrganizationChange) -> None:
     """Raise LimitReached if too many invitations are open already."""
     present = select(literal(1)).where(
         Invitation.organization_id == change.organization, text(OPEN)

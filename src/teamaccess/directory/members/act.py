@@ -186,7 +186,7 @@ async def remove_member(
 
 
 async def leave(change: OrganizationChange) -> None:
-    """End the actor's own membership. That takes an active membership and no permission.
+    """End the actor's own membership. That requires an active membership and no permission.
 
     Raises OnlyInPerson for a service account on behalf of a member: it may lack the permission to remove
     them. Raises UnknownOrganization, UnknownMember and LastAdministrator.

@@ -269,7 +269,7 @@ _new = (
     .render_derived("new")
 )
 
-# One statement for all of them: PostgreSQL keeps a note for each.
+# One statement for all objects, because PostgreSQL writes one note for each statement.
 REGISTER = insert(cast(Table, Resource.__table__)).from_select(
     ["organization_id", "type", "id", "creator", "registered_at"],
     select(_here, _new.c.type, _new.c.id, _new.c.creator, _now),

@@ -82,7 +82,7 @@ async def put(
 
 
 async def take(change: OrganizationChange, id: TeamId, user: UserId) -> None:
-    """End a member's place in the team. Leaving a team in person takes no permission.
+    """End a member's place in the team. Leaving a team in person requires no permission.
 
     Raises what `authorize_on` does, UnknownTeam and NotInTeam.
     """

@@ -20,7 +20,7 @@ class InvalidEmail(Invalid):
     message = "{email!r} is not a valid e-mail address."
 
 
-def normalise(email: str) -> str:
+def normalize_email(email: str) -> str:
     """Return the address in NFC and in lower case, its domain in IDNA's ASCII form.
 
     Plus tags and dots are kept: they are the mail provider's business. Raises InvalidEmail.
@@ -49,7 +49,7 @@ def normalise(email: str) -> str:
 
 
 def invitee(key: bytes, address: str) -> str:
-    """Return the keyed hash, 64 hex digits, by which SpiceDB knows a normalised address."""
+    """Return the keyed hash, 64 hex digits, by which SpiceDB knows a normalized address."""
     return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()
 
 

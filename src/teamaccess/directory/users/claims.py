@@ -1,11 +1,11 @@
-"""What a token of the login says of a person: the claims of one issuer, read by its settings."""
+"""What a login's token contains about a person: the claims of one issuer, read by its settings."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.text import LONGEST_NAME, InvalidText, clean
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Profile:
     """The address and the name that a token vouches for."""
 
     email: str | None
-    """Normalised. None if the issuer does not vouch for one."""
+    """Normalized. None if the issuer does not vouch for one."""
     name: str | None
     unusable: tuple[str, ...] = ()
     """`email` or `name`, if the token has a text there that this service cannot use."""
@@ -21,7 +21,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class ProfileClaims:
-    """Where an issuer's tokens say address and name, and when their address is to be trusted."""
+    """Which claims of an issuer's tokens contain address and name, and when the address is trusted."""
 
     email: str = "email"
     email_verified: str = "email_verified"
@@ -64,7 +64,7 @@ def _address(value: object) -> tuple[str | None, bool]:
     if value is None or value == "":
         return None, True
     try:
-        return (normalise(value), True) if isinstance(value, str) else (None, False)
+        return (normalize_email(value), True) if isinstance(value, str) else (None, False)
     except InvalidEmail:
         return None, False
 

@@ -1,4 +1,4 @@
-"""Tokens that are shown before their time of issue, because the clock of their issuer is ahead."""
+"""Tokens that are used before their time of issue, because the clock of their issuer is ahead."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -12,10 +12,10 @@ from teamaccess.storage import EarlyToken
 MOST_AHEAD = timedelta(seconds=2)
 """How far an issuer's clock may be ahead of PostgreSQL's."""
 AHEAD = "its time of issue is ahead of our clock: set the clock of its issuer"
-FIRST_SHOWN = (
+FIRST_USED = (
     select(EarlyToken.first_shown_at).where(EarlyToken.id == bindparam("token")).scalar_subquery()
 )
-"""When the token was first shown, if that was before its time of issue. The query for the user
+"""When the token was first used, if that was before its time of issue. The query for the user
 includes it, which saves a statement."""
 NOTE = text("""
 WITH ended AS (
@@ -52,9 +52,9 @@ async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:
 async def note_early(
     session: AsyncSession, token: bytes, issued_at: datetime, expires_at: datetime, now: datetime
 ) -> None:
-    """Note that a token is shown before its time of issue. `session` commits each statement by itself.
+    """Note that a token is used before its time of issue. `session` commits each statement by itself.
 
-    SECURITY: a token that is shown has been issued, whatever its time of issue says. So a sign-out after
+    SECURITY: a token that is used has been issued, whatever its time of issue says. So a sign-out after
     the first use must end it, even if the sign-out comes before the token's time of issue. Every process
     reads the note. It is written before the request waits or is refused.
     """
@@ -62,6 +62,6 @@ async def note_early(
         await session.execute(NOTE, {"token": token, "expires_at": expires_at})
 
 
-def effective_issue_time(issued_at: datetime, first_shown: datetime | None) -> datetime:
+def effective_issue_time(issued_at: datetime, first_used: datetime | None) -> datetime:
     """Return the time by which a token was issued: its time of issue, or its first use if earlier."""
-    return min(issued_at, first_shown or issued_at)
+    return min(issued_at, first_used or issued_at)

@@ -50,11 +50,11 @@ class Issuer:
         return self.keys.problem or self._misspelt
 
     async def verify(self, token: str) -> Login:
-        """Return what the token says.
+        """Return the content of the token.
 
         Raises InvalidToken for one that is not the issuer's, not for us, or malformed, and
-        LoginUnavailable if the issuer's keys cannot be fetched. The times in the token are not judged
-        here, but by PostgreSQL's clock.
+        LoginUnavailable if the issuer's keys cannot be fetched. The times in the token are not checked
+        here, but later with PostgreSQL's clock.
         """
         try:
             named = named_issuer(token)

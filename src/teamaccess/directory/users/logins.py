@@ -18,8 +18,8 @@ from teamaccess.changes.events import record
 from teamaccess.changes.events.users import AddressReleased, LoginLinked, LoginMoved
 from teamaccess.common.errors import Conflict, Invalid, Unavailable
 from teamaccess.common.postgres.connect import violated_constraint
-from teamaccess.directory.users.early_tokens import FIRST_SHOWN
-from teamaccess.directory.users.find import Shown, UnknownUser, find_user
+from teamaccess.directory.users.early_tokens import FIRST_USED
+from teamaccess.directory.users.find import TokenOwner, UnknownUser, find_user
 from teamaccess.directory.users.issuer import LONGEST_SUBJECT
 from teamaccess.directory.users.profiles import (
     address_taken,
@@ -77,13 +77,13 @@ async def known(session: AsyncSession, login: Login) -> User | None:
     return (await session.scalars(select(User).where(*has_login))).one_or_none()
 
 
-async def known_and_clock(session: AsyncSession, login: Login, token: bytes) -> Shown:
-    """Return the user with this login, or None, at the moment at which its token is shown."""
-    moment = select(func.clock_timestamp().label("now"), FIRST_SHOWN.label("first")).subquery()
+async def known_and_clock(session: AsyncSession, login: Login, token: bytes) -> TokenOwner:
+    """Return the user with this login, or None, at the moment at which its token is used."""
+    moment = select(func.clock_timestamp().label("now"), FIRST_USED.label("first")).subquery()
     has_login = (User.issuer == login.issuer) & (User.subject == login.subject)
     wanted = select(User, moment.c.now, moment.c.first).select_from(moment)
     found = await session.execute(wanted.outerjoin(User, has_login), {"token": token})
-    return Shown(*found.one())
+    return TokenOwner(*found.one())
 
 
 async def first_sign_in(change: Change, login: Login) -> User:
@@ -108,7 +108,7 @@ async def first_sign_in(change: Change, login: Login) -> User:
 
 
 async def later_sign_in(change: Change, id: UserId, login: Login) -> User:
-    """Take over what the login says of its user. Return the user it belongs to from now on.
+    """Take over address and name from the login. Return the user it belongs to from now on.
 
     That is another user in one case: the login's user has no access, and the address belongs to a user
     without a login. The person was made a user twice, and gets the user with the address. This is

@@ -107,7 +107,7 @@ async def take_over(change: Change, id: UserId, login: Login) -> User:
 
 
 async def holder_of(session: AsyncSession, email: str | None) -> User | None:
-    """Return the user with this normalised address, or None."""
+    """Return the user with this normalized address, or None."""
     if email is None:
         return None
     holder: User | None = await session.scalar(select(User).where(User.email == email))

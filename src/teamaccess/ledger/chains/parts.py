@@ -49,7 +49,7 @@ class Line(NamedTuple):
         return self.resource.startswith("invitation:") and self.relation == "invitee"
 
 
-class Told:
+class DescribingEvent:
     """An event as an explanation of the updates of its organization."""
 
     def __init__(

@@ -65,7 +65,7 @@ from teamaccess.views.directory.invitations import (
 
 async def repeated(change: Change, stored: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to a repeated request: the first one, with what has become of the mail since."""
-    organization = OrganizationId(change.standing[0].organization)
+    organization = OrganizationId(change.ledger_positions[0].organization)
     id = InvitationId(stored["id"])
     deliveries = await find_deliveries(change.session, organization, [id])
     return with_delivery(stored, deliveries.get(id), change.now)
@@ -201,7 +201,9 @@ async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
     if request.user is None:
         return None
     at_once = {"key_share": True, "nowait": True}
-    with raise_busy_on_lock_timeout(*(standing.organization for standing in change.standing)):
+    with raise_busy_on_lock_timeout(
+        *(ledger_position.organization for ledger_position in change.ledger_positions)
+    ):
         user = await change.session.get_one(User, request.user.id, with_for_update=at_once)
     await recheck_credential(request, change)
     return user

@@ -54,8 +54,8 @@ class PlanContext:
 
         Another plan gets another id, because every change moves the position.
         """
-        [standing] = change.standing
-        seed = f"{standing.organization} {standing.position} {standing.hash.hex()} {self.number}"
+        [at] = change.ledger_positions
+        seed = f"{at.organization} {at.position} {at.hash.hex()} {self.number}"
         return f"{prefix}_{sha256(seed.encode()).hexdigest()[:20]}"
 
 

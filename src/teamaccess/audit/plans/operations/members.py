@@ -16,7 +16,7 @@ from teamaccess.common.errors import Forbidden
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.members import act
 from teamaccess.directory.members.imports import Newcomer, join
-from teamaccess.directory.users.addresses import normalise
+from teamaccess.directory.users.addresses import normalize_email
 from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import Channel, RoleId, UserId
 
@@ -44,7 +44,7 @@ class AddMember(Proposed, tag="add_member", frozen=True):
             raise OnlyOperatorsAdd
         name = clean("name", self.name, LONGEST_NAME) if self.name is not None else None
         id = UserId(context.new_id(change, "usr"))
-        newcomer = Newcomer(normalise(self.email), name, RoleId(self.role), id)
+        newcomer = Newcomer(normalize_email(self.email), name, RoleId(self.role), id)
         await join(change, change.organization, [newcomer])
 
 

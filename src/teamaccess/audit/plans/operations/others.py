@@ -21,7 +21,7 @@ from teamaccess.directory.invitations import offer
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.organizations.create import rename_organization
 from teamaccess.directory.service_accounts import accounts, tokens
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 from teamaccess.storage import InvitationId, RequestId, RoleId, TokenId, UserId
 
 
@@ -137,7 +137,7 @@ class RenameOrganization(Proposed, tag="rename_organization", frozen=True):
 async def _invitation(change: OrganizationChange, id_or_email: str) -> InvitationId:
     """Return the id of the open invitation to an address; anything else is returned unchanged."""
     try:
-        address = normalise(id_or_email)
+        address = normalize_email(id_or_email)
     except InvalidEmail:
         return InvitationId(id_or_email)
     found = await open_invitation(change.session, change.organization, address)
