@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from teamaccess.directory.users.issuer import ALGORITHMS
 from teamaccess.storage import User, UserId
-from tests.api.claims import NOW, each, said
+from tests.api.claims import NOW, label, variants
 from tests.oidc.login import API, Login
 from tests.oidc.provider import Provider, sign_in
 from tests.support.deployment import Deployment
@@ -59,12 +59,12 @@ async def test_the_first_sign_in_finds_the_user_with_the_address(
     refused(await other.me(same), 409, "address_has_another_login")
 
 
-@pytest.mark.parametrize("said", [False, None, ..., "true", 1])
+@pytest.mark.parametrize("verified", [False, None, ..., "true", 1])
 async def test_an_unverified_address_finds_no_user(
-    organization: Organization, eve: Login, said: Any
+    organization: Organization, eve: Login, verified: Any
 ) -> None:
     known = (await organization.add_members({"eve": ["support"]}))["eve"]
-    claims = eve.claims(sub=f"sub-{organization.id}", email_verified=said)
+    claims = eve.claims(sub=f"sub-{organization.id}", email_verified=verified)
     me = (await eve.me(eve.provider.sign(claims))).json()
     assert me["id"] != known.id
     assert me["email"] is None
@@ -97,15 +97,15 @@ async def test_a_signature_with_a_key_of_the_provider_is_valid(eve: Login, algor
 
 
 WRONG = [
-    *each("aud", "https://other.example", "teamaccess", None, ..., 1, [], ["x"], {}),
-    *each("sub", None, ..., 1, "", [], "a\x00b", "a\nb", "x" * 256),
-    *each("exp", None, ..., "soon", NOW - 61, 0, [], -1),
-    *each("nbf", NOW + 3600, "later", []),
-    *each("iat", None, ..., "soon", NOW + 3600, [], 1e300),
+    *variants("aud", "https://other.example", "teamaccess", None, ..., 1, [], ["x"], {}),
+    *variants("sub", None, ..., 1, "", [], "a\x00b", "a\nb", "x" * 256),
+    *variants("exp", None, ..., "soon", NOW - 61, 0, [], -1),
+    *variants("nbf", NOW + 3600, "later", []),
+    *variants("iat", None, ..., "soon", NOW + 3600, [], 1e300),
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=said)
+@pytest.mark.parametrize("wrong", WRONG, ids=label)
 async def test_a_token_with_a_wrong_claim_is_refused(eve: Login, wrong: dict[str, Any]) -> None:
     answer = await eve.me(signed(eve, eve.claims(**wrong)))
     refused(answer, 401, "invalid_token")
@@ -113,7 +113,7 @@ async def test_a_token_with_a_wrong_claim_is_refused(eve: Login, wrong: dict[str
 
 
 @pytest.mark.parametrize(
-    "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 1}], ids=said
+    "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 1}], ids=label
 )
 async def test_clocks_may_differ_by_a_minute_but_only_two_seconds_for_the_time_of_issue(
     eve: Login, right: dict[str, Any]

@@ -39,7 +39,7 @@ class SmallProcess:
     log: Path
 
     async def get(self, path: str) -> httpx.Response | None:
-        """Ask on a new connection; None where there is none to be had."""
+        """ValidRequest on a new connection; None where there is none to be had."""
         try:
             async with httpx.AsyncClient(timeout=5) as client:
                 return await client.get(f"http://127.0.0.1:{self.port}{path}")

@@ -1,4 +1,4 @@
-"""SpiceDB away, slow or deaf: nothing is allowed meanwhile, and nothing decided is lost."""
+"""While SpiceDB is down, slow or silent, nothing is allowed, and no committed change is lost."""
 
 import asyncio
 import secrets

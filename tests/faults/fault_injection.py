@@ -1,4 +1,4 @@
-"""The faults of a storm. Each begins, lasts a moment and ends."""
+"""The faults of the storm test. Each begins, lasts a moment and ends."""
 
 import asyncio
 import signal
@@ -17,10 +17,10 @@ from tests.faults.program import Program
 from tests.support.spicedb_proxy import Writes
 
 Fault = Callable[[Cluster, Random], Awaitable[None]]
-PASSING_SECONDS = 3.0
-"""How long a point waits for a change before the weather changes."""
-CALM_SECONDS = 4.0
-"""The longest pause between two faults of one front."""
+REACHED_SECONDS = 3.0
+"""How long an armed crash point waits for a change to reach it."""
+LONGEST_PAUSE_SECONDS = 4.0
+"""The longest pause between two faults of one kind."""
 CODES = [
     StatusCode.UNAVAILABLE,
     StatusCode.DEADLINE_EXCEEDED,
@@ -34,8 +34,8 @@ WHERE usename = '{APPLICATION}' AND random() < $1
 """
 
 
-async def _lasting(chance: Random, shortest: float, longest: float) -> None:
-    """How long a fault lasts decides what it breaks."""
+async def _last(chance: Random, shortest: float, longest: float) -> None:
+    """Let a fault last for a random time, because its length decides what it breaks."""
     await asyncio.sleep(chance.uniform(shortest, longest))
 
 
@@ -44,25 +44,27 @@ async def _lasting(chance: Random, shortest: float, longest: float) -> None:
 
 async def spicedb_killed(cluster: Cluster, chance: Random) -> None:
     await cluster.kill_spicedb()
-    await _lasting(chance, 0, 2)
+    await _last(chance, 0, 2)
     await cluster.start_spicedb()
 
 
 async def spicedb_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
-    await _struck(cluster, chance, CrashPoint.BEFORE_WRITE, cluster.spicedb.pid, signal.SIGKILL)
+    await _end_server_at(
+        cluster, chance, CrashPoint.BEFORE_WRITE, cluster.spicedb.pid, signal.SIGKILL
+    )
     await cluster.kill_spicedb()
     await cluster.start_spicedb()
 
 
 async def spicedb_frozen(cluster: Cluster, chance: Random) -> None:
     cluster.freeze_spicedb()
-    await _lasting(chance, 0.5, 4)
+    await _last(chance, 0.5, 4)
     cluster.thaw_spicedb()
 
 
 async def postgres_restarted(cluster: Cluster, chance: Random) -> None:
     await cluster.stop_postgres(chance.choice([signal.SIGINT, signal.SIGQUIT]))
-    await _lasting(chance, 0, 1)
+    await _last(chance, 0, 1)
     await cluster.start_postgres()
 
 
@@ -73,7 +75,7 @@ async def postgres_killed(cluster: Cluster, chance: Random) -> None:
 
 async def postgres_crashed_at_a_point(cluster: Cluster, chance: Random) -> None:
     point = chance.choice(list(CrashPoint))
-    await _struck(cluster, chance, point, cluster.postgres.pid, signal.SIGQUIT)
+    await _end_server_at(cluster, chance, point, cluster.postgres.pid, signal.SIGQUIT)
     await cluster.stop_postgres(signal.SIGQUIT)
     await cluster.start_postgres()
 
@@ -99,7 +101,7 @@ async def program_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
     program = _some(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGKILL)
     with suppress(TimeoutError):
-        await program.dead(PASSING_SECONDS)
+        await program.wait_until_dead(REACHED_SECONDS)
     await program.kill()
     await program.start()
 
@@ -108,8 +110,8 @@ async def program_frozen_at_a_point(cluster: Cluster, chance: Random) -> None:
     program = _some(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGSTOP)
     with suppress(TimeoutError):
-        await program.stands_still(PASSING_SECONDS)
-        await _lasting(chance, 0.5, 6)
+        await program.wait_until_frozen(REACHED_SECONDS)
+        await _last(chance, 0.5, 6)
     program.crash_points.disarm()
     program.thaw()
 
@@ -117,14 +119,14 @@ async def program_frozen_at_a_point(cluster: Cluster, chance: Random) -> None:
 async def spicedb_late(cluster: Cluster, chance: Random) -> None:
     wire = _some(cluster, chance).spicedb
     chance.choice([wire.requests, wire.answers]).seconds = chance.choice([0.2, 0.8, 2.5])
-    await _lasting(chance, 1, 4)
+    await _last(chance, 1, 4)
     await wire.repair()
 
 
 async def spicedb_cut_after_applying(cluster: Cluster, chance: Random) -> None:
     wire = _some(cluster, chance).spicedb
     wire.answers.hold()
-    await _lasting(chance, 0.1, 0.6)
+    await _last(chance, 0.1, 0.6)
     await wire.disconnect()
     await wire.repair()
 
@@ -132,7 +134,7 @@ async def spicedb_cut_after_applying(cluster: Cluster, chance: Random) -> None:
 async def spicedb_refusing_connections(cluster: Cluster, chance: Random) -> None:
     wire = _some(cluster, chance).spicedb
     await wire.refuse()
-    await _lasting(chance, 0.2, 2)
+    await _last(chance, 0.2, 2)
     await wire.repair()
 
 
@@ -141,7 +143,7 @@ async def spicedb_in_a_black_hole(cluster: Cluster, chance: Random) -> None:
     wire = _some(cluster, chance).spicedb
     wire.requests.hold()
     wire.answers.hold()
-    await _lasting(chance, 0.5, 5)
+    await _last(chance, 0.5, 5)
     if chance.random() < 0.5:
         await wire.disconnect()
     await wire.repair()
@@ -152,14 +154,14 @@ async def spicedb_answering_errors(cluster: Cluster, chance: Random) -> None:
     cluster.error_proxy.code = chance.choice(CODES)
     cluster.error_proxy.writes = chance.choice([Writes.FAIL, Writes.LOSE_ANSWERS])
     await wire.connect_to(cluster.error_proxy_address)
-    await _lasting(chance, 0.5, 3)
+    await _last(chance, 0.5, 3)
     await wire.connect_to(cluster.spicedb_address)
 
 
 async def commit_without_an_answer(cluster: Cluster, chance: Random) -> None:
     wire = _some(cluster, chance).database
     wire.hold_answers_after(b"COMMIT")
-    await _lasting(chance, 0.2, 1)
+    await _last(chance, 0.2, 1)
     await wire.disconnect()
     await wire.repair()
 
@@ -170,7 +172,7 @@ async def postgres_connections_torn(cluster: Cluster, chance: Random) -> None:
         await wire.disconnect()
         return
     await wire.refuse()
-    await _lasting(chance, 0.1, 1)
+    await _last(chance, 0.1, 1)
     await wire.repair()
 
 
@@ -198,43 +200,43 @@ PROGRAMS: Mapping[Fault, int] = {
 
 
 class FaultInjector:
-    """Two fronts, the servers' and the programs'; each brings one fault after another."""
+    """Injects one fault after another into the servers, and concurrently into the programs."""
 
     def __init__(self, cluster: Cluster, chance: Random) -> None:
         self.faults: Counter[str] = Counter()
-        self._deployment, self._chance = cluster, chance
-        self._calm = asyncio.Event()
+        self._cluster, self._chance = cluster, chance
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Inject faults until stopped. Faults that have begun then still end."""
-        async with asyncio.TaskGroup() as fronts:
+        """Inject faults until stopped. A fault that is under way then still ends."""
+        async with asyncio.TaskGroup() as group:
             for kinds in (SERVERS, PROGRAMS):
-                fronts.create_task(self._front(kinds))
+                group.create_task(self._inject(kinds))
 
-    async def _front(self, kinds: Mapping[Fault, int]) -> None:
-        while not self._calm.is_set():
+    async def _inject(self, kinds: Mapping[Fault, int]) -> None:
+        while not self._stopping.is_set():
             [fault] = self._chance.choices(list(kinds), list(kinds.values()))
             self.faults[fault.__name__] += 1
-            await fault(self._deployment, self._chance)
+            await fault(self._cluster, self._chance)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._chance.uniform(0.5, CALM_SECONDS)):
-                    await self._calm.wait()
+                async with asyncio.timeout(self._chance.uniform(0.5, LONGEST_PAUSE_SECONDS)):
+                    await self._stopping.wait()
 
     def stop(self) -> None:
         """Inject no more faults."""
-        self._calm.set()
+        self._stopping.set()
 
 
 def _some(cluster: Cluster, chance: Random) -> Program:
     return chance.choice(list(cluster.programs.values()))
 
 
-async def _struck(
-    cluster: Cluster, chance: Random, point: CrashPoint, pid: int, blow: signal.Signals
+async def _end_server_at(
+    cluster: Cluster, chance: Random, point: CrashPoint, pid: int, kill: signal.Signals
 ) -> None:
-    """Let a server end when a change passes a point, if one does."""
+    """End a server when a change reaches the crash point, if one does in time."""
     program = _some(cluster, chance)
-    program.crash_points.arm(point, blow, pid)
+    program.crash_points.arm(point, kill, pid)
     with suppress(TimeoutError):
-        await program.passed(point, PASSING_SECONDS)
+        await program.wait_until_passed(point, REACHED_SECONDS)
     program.crash_points.disarm()

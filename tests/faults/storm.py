@@ -88,7 +88,7 @@ class Storm:
         return Counter(operation.verb for operation in self._crowd.log.acknowledged)
 
     async def _work(self, number: int) -> None:
-        chance = Random(f"{self._seed} {number}")  # noqa: S311 - nothing secret hangs on it
+        chance = Random(f"{self._seed} {number}")  # noqa: S311 - no secret depends on it
         while len(self._crowd.log.operations) < self._operations:
             # people wait for the weather, so that a storm of any length has its faults
             if self._begun > DEEDS_A_FAULT * (self.faults.faults.total() + 1):

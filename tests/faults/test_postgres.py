@@ -56,7 +56,7 @@ async def test_a_crash_before_the_commit_is_reported_as_no_change(
         await cluster.stop_postgres(signal.SIGQUIT)
         await cluster.start_postgres()
     assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
-        cluster.programs["north"].said()
+        cluster.programs["north"].new_log_lines()
     )
     await assert_promises_kept(cluster, clients)
 
@@ -104,7 +104,7 @@ async def test_a_commit_that_never_arrived_is_reported_as_no_change(
     async with held_at(north, CrashPoint.BEFORE_COMMIT, ask) as asking:
         await north.database.disconnect()
     assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
-        cluster.programs["north"].said()
+        cluster.programs["north"].new_log_lines()
     )
     await assert_promises_kept(cluster, clients)
 

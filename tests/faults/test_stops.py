@@ -24,4 +24,4 @@ async def test_a_stopped_process_records_refusals_that_wait_for_their_chain(
             assert await refusals_in(acme) == 0
         await stopping
         assert await refusals_in(acme) == 1
-    assert not any("refusals_not_recorded" in line for line in north.said())
+    assert not any("refusals_not_recorded" in line for line in north.new_log_lines())

@@ -88,7 +88,7 @@ async def test_rows_ledger_and_spicedb_agree_after_any_history_in_finicom(
 
 
 def _chance(*luck: int) -> Random:
-    return Random(repr(luck))  # noqa: S311 - nothing secret hangs on it
+    return Random(repr(luck))  # noqa: S311 - no secret depends on it
 
 
 async def _tell(deployment: Deployment, home: Path) -> None:

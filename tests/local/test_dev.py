@@ -75,12 +75,12 @@ def test_the_death_of_one_process_is_reported_and_ends_the_rest(
     dev = start_dev()
     psutil.Process(dev.reported["pids"]["api"]).kill()
     assert dev.process.wait(30) == 2
-    said: str = json.loads(dev.last_words())["detail"]
-    assert said.startswith(
+    detail: str = json.loads(dev.last_words())["detail"]
+    assert detail.startswith(
         "api ended (killed by SIGKILL). Start the stack again: all data is kept."
     )
     logs = [log.read_text() for log in (home / "logs").glob("*.log")]
-    assert "\x1b[" not in "".join([said, *logs])
+    assert "\x1b[" not in "".join([detail, *logs])
     assert any("worker_started" in log for log in logs)
     assert not (home / "dev.json").exists()
 

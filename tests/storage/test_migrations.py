@@ -26,8 +26,8 @@ SPELT = "teamaccess_spelt"
 MAILED = "teamaccess_mailed"
 FOUND = """
 INSERT INTO findings (kind, organization_id, fingerprint, details)
-VALUES ('foreign_write', 'acme', 'a', '{"count": 3, "updates": %(told)s, "zed_token": "z"}'),
-       ('foreign_write', 'ghost', 'b', '{"count": 500, "updates": %(told)s, "zed_token": "z"}'),
+VALUES ('foreign_write', 'acme', 'a', '{"count": 3, "updates": %(updates)s, "zed_token": "z"}'),
+       ('foreign_write', 'ghost', 'b', '{"count": 500, "updates": %(updates)s, "zed_token": "z"}'),
        ('drift', 'acme', 'c', '{"counts": {"extra": 1}}')
 """
 INVITED = """
@@ -114,7 +114,7 @@ async def test_details_of_another_tenant_are_removed_from_old_findings(
     acme = ["TOUCH organization:acme#member@user:eve", "DELETE team:acme/pay#member@user:eve"]
     reported = [acme[0], "TOUCH organization:ghost#member@user:eve", acme[1]]
     async with _connected(url) as connection:
-        await connection.exec_driver_sql(FOUND % {"told": json.dumps(reported)})
+        await connection.exec_driver_sql(FOUND % {"updates": json.dumps(reported)})
     await asyncio.to_thread(upgrade, url)
     async with _connected(url) as connection:
         details = list(await connection.scalars(select(Finding.details).order_by(Finding.id)))

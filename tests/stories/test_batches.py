@@ -72,9 +72,9 @@ async def test_a_batch_of_grants_is_refused_as_a_whole_and_names_the_item(
         (grant("webhook:wh_2", bob) | {"action": "fly"}, 400, "unknown_action"),
         (grant("spaceship:s1", bob), 404, "unknown_resource_type"),
     ):
-        told = refused(await batch(acme, "grants", good, bad), status, code)
-        assert told["item"] == 2
-        assert told["detail"].startswith("Item 2: ")
+        problem = refused(await batch(acme, "grants", good, bad), status, code)
+        assert problem["item"] == 2
+        assert problem["detail"].startswith("Item 2: ")
     assert (await get_grants(acme, "webhook:wh_1")).json()["grants"] == []
     late = grant("webhook:wh_1", bob, "remove", expires_at="2099-01-01T00:00:00Z")
     refused(await batch(acme, "grants", late), 400, "invalid_request")
@@ -139,8 +139,8 @@ async def test_a_batch_of_places_is_refused_as_a_whole_and_names_the_item(
         (place("none", bob.id, "remove"), 404, "unknown_team"),
         (place("pay", bob.email), 400, "place_twice"),
     ):
-        told = refused(await batch(acme, "team-members", good, bad), status, code)
-        assert told["item"] == 2
+        problem = refused(await batch(acme, "team-members", good, bad), status, code)
+        assert problem["item"] == 2
     assert len(await acme.ledger()) == entries
     refused(await batch(acme, "team-members", good, by=bob), 403, "missing_permission")
 
@@ -150,8 +150,8 @@ async def test_a_batch_of_objects_and_a_plan_name_the_refused_item(acme: Organiz
         {"operation": "register", "type": "webhook", "id": "wh_1"},
         {"operation": "remove", "type": "webhook", "id": "never"},
     ]
-    told = refused(await batch(acme, "resources", *items), 404, "unknown_resource")
-    assert told["item"] == 2
+    problem = refused(await batch(acme, "resources", *items), 404, "unknown_resource")
+    assert problem["item"] == 2
     changes = [
         {"change": "create_team", "team": "pay"},
         {"change": "put_in_team", "team": "pay", "user": "nobody"},

@@ -12,7 +12,7 @@ from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
 
-DEEDS = ["suspend", "reactivate", "remove", "clerk", "nothing"]
+OPERATIONS = ["suspend", "reactivate", "remove", "clerk", "nothing"]
 PEOPLE = {
     "lea": ["lead"],
     "leo": ["lead"],
@@ -84,7 +84,7 @@ async def test_not_even_the_owner_gives_an_operators_role(
     refused(answer, 403, "operator_only_role")
 
 
-@pytest.mark.parametrize("operation", DEEDS)
+@pytest.mark.parametrize("operation", OPERATIONS)
 async def test_members_cannot_act_on_members_above_them(
     branch: Organization, people: dict[str, Person], operation: str
 ) -> None:
@@ -103,7 +103,7 @@ async def test_members_cannot_act_on_members_above_them(
         assert await branch.ledger() == before
 
 
-@pytest.mark.parametrize("operation", DEEDS)
+@pytest.mark.parametrize("operation", OPERATIONS)
 async def test_members_may_act_on_equals_and_on_members_below_them(
     branch: Organization, people: dict[str, Person], operation: str
 ) -> None:

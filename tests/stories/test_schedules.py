@@ -1,6 +1,7 @@
-"""Requests that meet, in many orders of their steps: only some answers go together.
+"""Concurrent requests in many orders of their steps, each with only a few possible outcomes.
 
-`TEAMACCESS_SCHEDULES=300 pytest tests/stories/test_schedules.py` looks for longer than every run can.
+An ordinary run tries a few orders. `TEAMACCESS_SCHEDULES=300 pytest
+tests/stories/test_schedules.py` tries many.
 """
 
 from collections.abc import AsyncIterator
@@ -21,7 +22,14 @@ from tests.support.concurrent_scenarios import (
     remove_and_change_roles,
 )
 from tests.support.deployment import Deployment
-from tests.support.interleaving import EXAMPLES, SCHEDULES, Connection, Schedule, played, stopping
+from tests.support.interleaving import (
+    EXAMPLES,
+    SCHEDULES,
+    Connection,
+    Schedule,
+    run_interleaved,
+    stop_before_each_step,
+)
 from tests.support.invariants import (
     assert_answers_match_records,
     assert_consistent,
@@ -30,15 +38,15 @@ from tests.support.invariants import (
 from tests.support.people import Person
 from tests.support.spicedb_proxy import through_proxy
 
-FINICOMS = [
+FINICOM_SCENARIOS = [
     demote_and_demote,
     leave_and_demote_the_other,
     leave_and_be_demoted,
     remove_and_change_roles,
     found_twice_with_one_key,
 ]
-"""Where the customers' own rules matter."""
-FINTOCS = [prepare for prepare in TOGETHER if prepare is not found_twice_with_one_key]
+"""The scenarios in which Finicom's own rules matter."""
+FINTOC_SCENARIOS = [prepare for prepare in TOGETHER if prepare is not found_twice_with_one_key]
 
 
 def _name(prepare: Prepare) -> str:
@@ -46,43 +54,43 @@ def _name(prepare: Prepare) -> str:
 
 
 @pytest.fixture(scope="module")
-async def looking_on(fintoc: Deployment) -> AsyncIterator[Connection]:
-    """Whatever is played stops before each of its steps."""
-    async with stopping(fintoc.settings.database_url) as observer:
+async def observer(fintoc: Deployment) -> AsyncIterator[Connection]:
+    """Stop each request before each of its steps."""
+    async with stop_before_each_step(fintoc.settings.database_url) as observer:
         yield observer
 
 
-@pytest.mark.parametrize("prepare", FINTOCS, ids=_name)
+@pytest.mark.parametrize("prepare", FINTOC_SCENARIOS, ids=_name)
 @settings(max_examples=EXAMPLES)
 @given(schedule=SCHEDULES, apart=st.booleans())
 async def test_concurrent_requests_end_well_in_any_order(
     fintoc: Deployment,
     fintoc_elsewhere: Deployment,
-    looking_on: Connection,
+    observer: Connection,
     prepare: Prepare,
     schedule: Schedule,
     apart: bool,
 ) -> None:
     elsewhere = fintoc_elsewhere if apart else fintoc
     here = await fintoc.create_organization("acme")
-    await _play(looking_on, TwoProcesses(here, through_proxy(elsewhere, here)), prepare, schedule)
+    await _play(observer, TwoProcesses(here, through_proxy(elsewhere, here)), prepare, schedule)
 
 
-@pytest.mark.parametrize("prepare", FINICOMS, ids=_name)
+@pytest.mark.parametrize("prepare", FINICOM_SCENARIOS, ids=_name)
 @settings(max_examples=EXAMPLES)
 @given(schedule=SCHEDULES)
 async def test_concurrent_requests_end_well_in_any_order_in_finicom(
-    finicom: Deployment, looking_on: Connection, prepare: Prepare, schedule: Schedule
+    finicom: Deployment, observer: Connection, prepare: Prepare, schedule: Schedule
 ) -> None:
     here = await finicom.create_organization("initech")
-    await _play(looking_on, TwoProcesses(here, here), prepare, schedule)
+    await _play(observer, TwoProcesses(here, here), prepare, schedule)
 
 
 async def _play(
-    looking_on: Connection, processes: TwoProcesses, prepare: Prepare, schedule: Schedule
+    observer: Connection, processes: TwoProcesses, prepare: Prepare, schedule: Schedule
 ) -> None:
     deployment = processes.here.deployment
-    answers = await played(looking_on, schedule, *await prepare(processes))
+    answers = await run_interleaved(observer, schedule, *await prepare(processes))
     reported = tuple(summarize_answer(answer) for answer in answers)
     if not any(answer.is_server_error for answer in answers):
         assert reported in TOGETHER[prepare]

@@ -99,12 +99,12 @@ def marked_positions(held: set[Relationship]) -> dict[int, str]:
 async def assert_agreement(organization: Organization) -> set[str]:
     """Assert that the three sides are the same set at one instant, and return it as text."""
     now = await organization.deployment.service.now()
-    meant, said = (
+    meant, replayed = (
         unexpired(await relationships_of_rows(organization), now),
         unexpired(replay_entries(await ledger_entries(organization)), now),
     )
     held = unexpired(await spicedb_relationships(organization), now)
-    assert meant == said == held
+    assert meant == replayed == held
     async with organization.deployment.service.sessions() as session:
         assert not await find_disagreements(
             session, organization.deployment.service.catalog, organization.id

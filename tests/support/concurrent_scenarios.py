@@ -478,8 +478,8 @@ TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
         ("409 invitation_ended", "204"),
     },
 }
-"""Which answers go together, whatever the order: those of one request after the other, in some order.
+"""Which answers are possible together: those that the requests get one after the other, in some order.
 
-Who was signed out while a request of theirs waited for its turn may be told so, or what they would have
-been told right after.
+If a caller was signed out while their request waited for its turn, the answer may say so, or be the
+answer to a request that they send right after.
 """

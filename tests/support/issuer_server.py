@@ -43,8 +43,15 @@ class IssuerServer(ThreadingHTTPServer):
     def token(self, private: Private, algorithm: str, kid: str | None, **claims: Any) -> str:
         """A token with the times of this moment."""
         now = int(time.time())
-        said = {"iss": self.named, "sub": "eve", "aud": API, "iat": now, "exp": now + 600, **claims}
-        return jwt.encode(said, private, algorithm, headers={"kid": kid} if kid else None)
+        payload = {
+            "iss": self.named,
+            "sub": "eve",
+            "aud": API,
+            "iat": now,
+            "exp": now + 600,
+            **claims,
+        }
+        return jwt.encode(payload, private, algorithm, headers={"kid": kid} if kid else None)
 
 
 class _Answers(BaseHTTPRequestHandler):

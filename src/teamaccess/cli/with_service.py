@@ -67,11 +67,11 @@ def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
     except ledger.UnknownOrganization as unknown:
         raise NoSuchOrganization(**unknown.facts) from unknown
     except (ConnectionError, SQLAlchemyError) as cause:
-        said = getattr(cause, "orig", cause)
+        driver_error = getattr(cause, "orig", cause)
         if is_outage(cause):
-            raise DatabaseUnreachable(cause=said) from cause
+            raise DatabaseUnreachable(cause=driver_error) from cause
         if lacks_tables(cause):
-            raise NotMigrated(cause=said) from cause
+            raise NotMigrated(cause=driver_error) from cause
         raise
 
 

@@ -17,7 +17,7 @@ SERVER_VERSION = text("SHOW server_version")
 
 @dataclass(frozen=True)
 class RunningVersion:
-    """The version of a server, beside the oldest one that is supported."""
+    """The version of a server, and the oldest one that is supported."""
 
     oldest: str
     running: str | None

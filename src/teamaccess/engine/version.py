@@ -33,6 +33,6 @@ async def read_version(
         if error.code() is not StatusCode.NOT_FOUND:  # without a schema, it answers all the same
             raise translate(error) from error
         trailing = error.trailing_metadata()
-    told = next((str(value) for key, value in trailing if key == ANSWER), "")
-    found = re.search(r"\d+(\.\d+)+", told)
+    reported = next((str(value) for key, value in trailing if key == ANSWER), "")
+    found = re.search(r"\d+(\.\d+)+", reported)
     return found[0] if found else None

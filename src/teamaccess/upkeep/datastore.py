@@ -11,7 +11,7 @@ from sqlalchemy import Row, text
 
 from teamaccess.common.errors import Invalid
 from teamaccess.common.postgres.address import InvalidAddress, sqlalchemy_url
-from teamaccess.common.postgres.parameters import TAKEN
+from teamaccess.common.postgres.parameters import SUPPORTED
 from teamaccess.ledger import create_pool
 
 VARIABLE = "SPICEDB_DATASTORE_CONN_URI"
@@ -54,7 +54,7 @@ async def datastore_problems(address: str | None) -> list[str]:
     parts = urlsplit(address)
     parameters = dict(parse_qsl(parts.query))
     # SpiceDB's driver has more parameters than libpq, and takes PostgreSQL's settings as parameters
-    known = {name: value for name, value in parameters.items() if name in TAKEN}
+    known = {name: value for name, value in parameters.items() if name in SUPPORTED}
     try:
         url = sqlalchemy_url(parts._replace(query=urlencode(known)).geturl())
     except InvalidAddress as mistake:

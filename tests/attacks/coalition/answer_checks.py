@@ -1,4 +1,4 @@
-"""What must hold of the answers: to outsiders, for ended tokens, about other tenants and secrets."""
+"""Checks of the answers: to outsiders, for ended tokens, about other tenants and secrets."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from teamaccess.storage import Event
 from tests.attacks.coalition.escalation_checks import State, Violation
 from tests.attacks.coalition.scenario import Attempt, Scenario
 
-TELLS = {403, 409, 412}
-"""Statuses from which an outsider learns that an organization is there."""
+REVEALING_STATUSES = {403, 409, 412}
+"""Statuses from which an outsider learns that an organization exists."""
 REFUSALS = ("refused", "acceptance_refused", "sign_in_refused")
 SECRET = re.compile(r"ta_[A-Za-z0-9_-]{20,}")
 GENERATED = re.compile(r"\b(?:usr|sa|inv|req|tok)_[0-9a-f]{20}\b")
@@ -33,24 +33,30 @@ class AnswerChecks:
         for organization, snapshot in state.items():
             self._ever.setdefault(organization, set()).update(snapshot.members())
 
-    async def check(self, before: State, attempts: Sequence[Attempt], dead: set[str]) -> None:
+    async def check(
+        self, before: State, attempts: Sequence[Attempt], ended_tokens: set[str]
+    ) -> None:
         """Raise Violation for an answer that must not be given.
 
-        `dead` are tokens that had ended.
+        `ended_tokens` are the tokens that had ended before the attempts.
         """
         for attempt in attempts:
             inside = self._inside(before, attempt)
             if attempt.status >= 500 and attempt.status != 503:
                 raise Violation(f"{attempt.route} was answered {attempt.status}")
-            if attempt.token in dead and attempt.status != 401 and attempt.code != "not_found":
+            if (
+                attempt.token in ended_tokens
+                and attempt.status != 401
+                and attempt.code != "not_found"
+            ):
                 raise Violation(f"{attempt.route} was answered {attempt.status} to an ended token")
             self._outsiders(attempt, inside)
             self._leaks(attempt, inside)
-            self._told_once(attempt)
+            self._secrets_again(attempt)
         await self._victims_events(attempts)
 
     def _inside(self, before: State, attempt: Attempt) -> set[str]:
-        """The organizations in which the actor is an active member, and those they begin to be in."""
+        """The organizations in which the actor was an active member. A pair needs both to be members."""
         if attempt.by is None:
             return set()
         here = {id for id, snapshot in before.items() if attempt.by.id in snapshot.members()}
@@ -66,13 +72,17 @@ class AnswerChecks:
         if self._may_ask(attempt):
             return
         if attempt.done:
-            raise Violation(f"{attempt.route} was done for who is not in {attempt.organization}")
+            raise Violation(
+                f"{attempt.route} succeeded for a caller outside of {attempt.organization}"
+            )
         if (
-            attempt.status in TELLS
+            attempt.status in REVEALING_STATUSES
             and attempt.code not in ABOUT_ONESELF
             and not _of_its_own(attempt)
         ):
-            raise Violation(f"{attempt.route} told an outsider {attempt.status} {attempt.code}")
+            raise Violation(
+                f"{attempt.route} revealed the organization: {attempt.status} {attempt.code}"
+            )
 
     def _may_ask(self, attempt: Attempt) -> bool:
         """Auditors of all organizations may audit, and callers may ask for the state of their own
@@ -102,7 +112,7 @@ class AnswerChecks:
                     and name not in asked
                     and not self._shared(name, allowed, attempt)
                 ):
-                    raise Violation(f"{attempt.route} told of {organization}: {name}")
+                    raise Violation(f"{attempt.route} revealed a name of {organization}: {name}")
 
     def _names(self) -> dict[str, set[str]]:
         """Names that must not be revealed, by organization: its id, and generated ids in it."""
@@ -123,15 +133,15 @@ class AnswerChecks:
         known = {each.id for each in self._scenario.objects if each.organization in allowed}
         return name in known or any(name in self._ever.get(each, ()) for each in allowed)
 
-    def _told_once(self, attempt: Attempt) -> None:
+    def _secrets_again(self, attempt: Attempt) -> None:
         if attempt.answer is None:
             return
         for secret in SECRET.findall(attempt.answer.text):
             if secret in self._scenario.secrets and secret != attempt.about.get("secret"):
-                raise Violation(f"{attempt.route} told a secret again")
+                raise Violation(f"{attempt.route} returned a secret again")
 
     async def _victims_events(self, attempts: Sequence[Attempt]) -> None:
-        """Whatever others do, in the victim's chain are only their refusals."""
+        """Raise Violation if others caused events in the victim's chain other than refusals."""
         async with self._scenario.deployment.service.reads() as session:
             count = await session.scalar(
                 select(func.count()).where(

@@ -19,10 +19,10 @@ def honest_attempt(
 
     They give much, but neither administration nor the permission to delete the organization.
     """
-    if seeded.often(0.15):
+    if seeded.chance(0.15):
         return _in_the_victims(scenario, seeded, step)
     if (
-        seeded.often(0.4)
+        seeded.chance(0.4)
         and (restored := _restore(scenario, state[scenario.workplace], seeded)) is not None
     ):
         return restored
@@ -112,7 +112,7 @@ def _safe_roles(scenario: Scenario) -> list[str]:
 
 
 def _end(seeded: SeededChoices, now: datetime) -> dict[str, str]:
-    if seeded.often(0.6):
+    if seeded.chance(0.6):
         return {}
     return {"expires_at": (now + timedelta(hours=seeded.number(1, 500))).isoformat()}
 

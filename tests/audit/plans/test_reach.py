@@ -34,7 +34,7 @@ Access = set[tuple[str, str, str | None]]
 @pytest.mark.parametrize("seed", SEEDS, ids=["1", "2", "3", "4", "random"])
 async def test_a_plan_has_every_gain_and_every_loss(acme: Organization, seed: int) -> None:
     print(f"TEAMACCESS_SEED={seed}")  # noqa: T201 - shown when it fails
-    chance = Random(seed)  # noqa: S311 - nothing secret hangs on it
+    chance = Random(seed)  # noqa: S311 - no secret depends on it
     await populate(acme, chance)
     made = 0
     for _ in range(PLANS):
@@ -49,8 +49,8 @@ async def test_a_plan_has_every_gain_and_every_loss(acme: Organization, seed: in
         after = replay([parse_update(each) for each in answer.json()["updates"]], before)
         catalog = acme.deployment.service.catalog
         had, has = all_access(catalog, acme.id, before), all_access(catalog, acme.id, after)
-        assert told(answer.json(), "gains") == has - had, changes
-        assert told(answer.json(), "loses") == had - has, changes
+        assert access_in(answer.json(), "gains") == has - had, changes
+        assert access_in(answer.json(), "loses") == had - has, changes
         made_real = await acme.administrator.ask(
             "POST",
             f"{acme.path}/changes",
@@ -163,7 +163,7 @@ def all_access(catalog: Catalog, organization: str, relationships: set[Relations
     return access
 
 
-def told(plan: dict[str, Any], kind: str) -> Access:
+def access_in(plan: dict[str, Any], kind: str) -> Access:
     """The gains or the losses that a plan reports, with every object of each group."""
     return {
         (f"user:{item['user']}", held["action"], on)

@@ -1,4 +1,4 @@
-"""Which schema SpiceDB was given is kept, once and in order."""
+"""Each schema that SpiceDB was given is recorded, once and in order."""
 
 import asyncio
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ async def apply(deployment: Deployment, catalog: Catalog | None = None) -> list[
     return await apply_schema(service.ledger, service.engine, catalog or service.catalog, OPERATOR)
 
 
-async def kept(deployment: Deployment) -> Sequence[SchemaVersion]:
+async def recorded_schemas(deployment: Deployment) -> Sequence[SchemaVersion]:
     """The rows, the oldest first."""
     async with deployment.service.reads() as session:
         rows = select(SchemaVersion).order_by(SchemaVersion.applied_at)
@@ -38,13 +38,13 @@ async def test_each_applied_schema_is_recorded_once(
 ) -> None:
     catalog = isolated.service.catalog
     assert await apply(isolated) == []
-    [first] = await kept(isolated)
+    [first] = await recorded_schemas(isolated)
     assert (first.catalog_version, first.schema) == (catalog.version, catalog.schema())
     assert first.applied_by == OPERATOR.actor
 
     assert "relation_added" in await apply(isolated, catalog_with_cashier)
     assert await apply(isolated, catalog_with_cashier) == []
-    versions = [row.catalog_version for row in await kept(isolated)]
+    versions = [row.catalog_version for row in await recorded_schemas(isolated)]
     assert versions == [catalog.version, catalog_with_cashier.version]
     async with isolated.service.reads() as session:
         events = select(Event).where(Event.kind == "schema_applied").order_by(Event.position)
@@ -57,7 +57,7 @@ async def test_an_earlier_schema_that_is_applied_again_is_recorded_again(
 ) -> None:
     await apply(isolated, catalog_with_cashier)
     await apply(isolated)
-    versions = [row.catalog_version for row in await kept(isolated)]
+    versions = [row.catalog_version for row in await recorded_schemas(isolated)]
     old = isolated.service.catalog.version
     assert versions == [old, catalog_with_cashier.version, old]
 
@@ -67,7 +67,9 @@ async def test_a_schema_applied_before_a_crash_is_recorded_by_the_next_run(
 ) -> None:
     await isolated.service.engine.write_schema(catalog_with_cashier.schema())
     assert await apply(isolated, catalog_with_cashier) == []
-    assert [row.schema for row in await kept(isolated)][1:] == [catalog_with_cashier.schema()]
+    assert [row.schema for row in await recorded_schemas(isolated)][1:] == [
+        catalog_with_cashier.schema()
+    ]
 
 
 async def test_a_refused_schema_was_never_in_force(
@@ -76,7 +78,7 @@ async def test_a_refused_schema_was_never_in_force(
     await made(await isolated.create_organization("acme"), "cashier", "transfers_view")
     with pytest.raises(RoleIdsTaken):
         await apply(isolated, catalog_with_cashier)
-    assert len(await kept(isolated)) == 1
+    assert len(await recorded_schemas(isolated)) == 1
 
 
 async def test_a_schema_that_spicedb_refuses_is_reported_and_not_recorded(
@@ -89,7 +91,9 @@ async def test_a_schema_that_spicedb_refuses_is_reported_and_not_recorded(
     await isolated.service.engine.write([Touch(relationship)])
     with pytest.raises(SchemaRefused, match="cashier"):
         await apply(isolated)
-    assert [row.catalog_version for row in await kept(isolated)][-1] == catalog_with_cashier.version
+    assert [row.catalog_version for row in await recorded_schemas(isolated)][
+        -1
+    ] == catalog_with_cashier.version
 
 
 async def test_of_two_concurrent_runs_one_records_the_schema(
@@ -97,7 +101,7 @@ async def test_of_two_concurrent_runs_one_records_the_schema(
 ) -> None:
     differences = await asyncio.gather(*(apply(isolated, catalog_with_cashier) for _ in range(4)))
     assert len([each for each in differences if each]) == 1
-    assert len(await kept(isolated)) == 2
+    assert len(await recorded_schemas(isolated)) == 2
 
 
 async def test_a_schema_applied_by_a_rebuild_is_recorded_too(
@@ -109,7 +113,7 @@ async def test_a_schema_applied_by_a_rebuild_is_recorded_too(
     )
     async with isolated_deployments.deployment(database, spicedb) as deployment:
         await rebuild(deployment)
-        [row] = await kept(deployment)
+        [row] = await recorded_schemas(deployment)
         assert row.catalog_version == deployment.service.catalog.version
     await isolated_deployments.stop(spicedb)
 

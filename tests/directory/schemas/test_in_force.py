@@ -4,14 +4,14 @@ from datetime import datetime, timedelta
 
 from teamaccess.catalog import Catalog
 from teamaccess.directory.schemas.in_force import InForce, schema_in_force
-from tests.directory.schemas.test_apply import apply, kept
+from tests.directory.schemas.test_apply import apply, recorded_schemas
 from tests.support.deployment import Deployment
 
-MOMENT = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 async def at(deployment: Deployment, moment: datetime) -> InForce | None:
-    """The schema in force."""
+    """The schema that was in force at the moment."""
     async with deployment.service.reads() as session:
         return await schema_in_force(session, moment)
 
@@ -20,13 +20,13 @@ async def test_a_schema_is_in_force_until_the_next_one(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
     await apply(isolated, catalog_with_cashier)
-    first, second = [row.applied_at for row in await kept(isolated)]
+    first, second = [row.applied_at for row in await recorded_schemas(isolated)]
 
-    assert await at(isolated, first - MOMENT) is None
+    assert await at(isolated, first - MICROSECOND) is None
     old = isolated.service.catalog
     for moment, catalog, since in (
         (first, old, first),
-        (second - MOMENT, old, first),
+        (second - MICROSECOND, old, first),
         (second, catalog_with_cashier, second),
         (second + timedelta(days=1), catalog_with_cashier, second),
     ):

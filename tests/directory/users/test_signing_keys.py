@@ -1,4 +1,4 @@
-"""Which of an issuer's keys verifies a token, and what is said of an issuer that cannot be used."""
+"""Which of an issuer's keys verifies a token, and how an unusable issuer is reported."""
 
 from collections.abc import Callable
 from typing import Any

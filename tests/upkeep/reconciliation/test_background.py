@@ -14,7 +14,7 @@ from teamaccess.upkeep.worker.reconciler import PAUSE_SECONDS, Reconciler
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.spicedb_proxy import another_process, before, linked, running_worker, wait_until
-from tests.upkeep.reconciliation.drift import add_to_spicedb, inspector, request_comparison
+from tests.upkeep.reconciliation.drift import add_to_spicedb, create_inspector, request_comparison
 
 OVERLORD = "organization:aaa#overlord@user:eve"
 FORGED = text(
@@ -118,7 +118,7 @@ async def test_an_organization_whose_comparison_alone_fails_does_not_keep_others
 async def test_a_request_during_a_comparison_is_not_answered_by_it(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looking = inspector(acme.deployment)
+    looking = create_inspector(acme.deployment)
     await request_comparison(acme)
     assert await _is_wanted(acme)
     await looking.reconcile_organization(acme.id)

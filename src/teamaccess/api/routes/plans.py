@@ -57,7 +57,7 @@ async def make_plan(
     caller = attribution(request).caller
     catalog = None
     if data.catalog is not None:
-        # SECURITY: a catalog takes up to a second of the processor, so callers take turns with them
+        # SECURITY: reading a catalog takes up to a second of processor time, so callers take turns
         async with service.audit.sources.catalog_queue.turn(id, caller):
             catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None

@@ -32,10 +32,10 @@ PACED_BY_ADDRESS_ONLY = frozenset({"/healthz"})
 
 
 SHARE = 4.0
-"""One address's unknown requests take a quarter of the process's time at most. One that takes longer than
-a quarter of its interval counts as more than one: the same request takes longer on a busy machine."""
+"""The requests of one address take at most a quarter of the process's time. So a request that takes
+longer than a quarter of its interval counts as more than one, as on a busy machine."""
 LONGEST_SECONDS = 0.02
-"""A request counts as no longer than this: it may wait for something else."""
+"""The most time that counts for one request. The rest is probably waiting, and not work."""
 
 
 class KnownTokens:

@@ -36,7 +36,7 @@ ABOUT_LISTS = (
     "invitation_accepted",
     "invitation_expired",
 )
-"""The kinds of events that the lists need beside the ledger."""
+"""The kinds of events that the lists need in addition to the ledger."""
 EVENTS = (
     select(Event.kind, Event.actor, Event.subject, Event.details, Event.occurred_at)
     .where(

@@ -130,11 +130,12 @@ async def plan(
     asker: Attribution | None = None,
     caller: str = "",
 ) -> Plan:
-    """Return who would gain and lose which actions by the changes, under the catalog if one is given.
+    """Return who would gain and lose which actions if the changes were made, and the catalog if given.
 
-    The changes are rehearsed as the asker, and as an operator if the asker may not make them. Then two
-    sandboxes, with the states before and after, are asked what the changes can reach. Another catalog
-    reaches everybody, so that sandboxes with the whole organization are asked everything.
+    The changes are rehearsed as the `asker`, and as an operator if the asker may not make them or is
+    None. Then two sandboxes, with the states before and after, answer for everything that the changes
+    can reach. A new catalog can reach everybody, so with one the sandboxes hold the whole organization
+    and answer for all of it. `caller` names the principal who takes turns with others.
 
     Raises NothingProposed, the refusals of the changes, PlanTakesTooLong, PlanTooLarge, and what
     `SandboxPool.ask` does.

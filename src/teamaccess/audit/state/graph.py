@@ -244,24 +244,24 @@ class Graph:
         subjects = self._subjects[f"{self._organization}#{relation}"]
         return [subject.removesuffix("#member") for subject in subjects]
 
-    def _all_users(self, place: str) -> set[UserId]:
+    def _all_users(self, key: str) -> set[UserId]:
         """Return the users who have a relation, directly or through a team."""
-        teams = [subject for subject in self._subjects[place] if subject.startswith("team:")]
-        return self._users(place).union(*(self._users(team_members) for team_members in teams))
+        teams = [subject for subject in self._subjects[key] if subject.startswith("team:")]
+        return self._users(key).union(*(self._users(team_members) for team_members in teams))
 
-    def _users(self, place: str) -> set[UserId]:
+    def _users(self, key: str) -> set[UserId]:
         return {
             UserId(subject.removeprefix("user:"))
-            for subject in self._subjects[place]
+            for subject in self._subjects[key]
             if subject.startswith("user:")
         }
 
     def _index(self, identity: str) -> None:
         """Index the relationship by its resource, its team or its object."""
-        place, _, subject = identity.partition("@")
-        resource, _, relation = place.partition("#")
+        key, _, subject = identity.partition("@")
+        resource, _, relation = key.partition("#")
         type, _, id = resource.partition(":")
-        self._subjects[place].append(subject)
+        self._subjects[key].append(subject)
         if type == "team" and relation == "member":
             self._teams[subject.removeprefix("user:")].append(id.partition("/")[2])
         elif relation == "organization" and type in self._catalog.types:

@@ -42,7 +42,8 @@ def violated_constraint(error: BaseException) -> str | None:
 async def connect(**arguments: Any) -> Any:
     """Return a connection, as `_connect` does. Raises PostgresUnreachable.
 
-    An OSError of something else, such as a missing file, is therefore never taken for an outage.
+    An outage has this class of its own. So an OSError from elsewhere, such as a missing file, does not
+    count as one.
     """
     try:
         connection = await _connect(**arguments)

@@ -92,7 +92,7 @@ ATTESTED = text("SELECT invitation_attested(:organization, :id)")
 invitation, and accept it before anybody runs `ledger verify`."""
 
 
-async def addressed(session: AsyncSession, secret: str, now: datetime) -> Invitation:
+async def find_by_secret(session: AsyncSession, secret: str, now: datetime) -> Invitation:
     """Return the invitation that a secret belongs to, before anything is locked.
 
     Raises UnknownInvitationToken, and InvitationEnded for an invitation that cannot be accepted any more:

@@ -115,9 +115,9 @@ async def invite(
 async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
     """Send an invitation again with a new secret, for as long as the first time.
 
-    The secret that was sent before is dead. Sending again is giving, and the actor is the inviter from
-    now on. Raises what `authorize_giving` does, UnknownInvitation, AlreadyMember, AlreadyInvited,
-    LimitReached, InvitationEnded and what `refuse_flood` does.
+    The earlier secret no longer works. Sending again is judged like giving, and the actor is the
+    inviter from now on. Raises what `authorize_giving` does, UnknownInvitation, AlreadyMember,
+    AlreadyInvited, LimitReached, InvitationEnded and what `refuse_flood` does.
     """
     found = await find_invitation(change, id)
     roles = found.roles if found else []

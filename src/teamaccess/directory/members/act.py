@@ -124,7 +124,7 @@ async def change_end(
 ) -> Membership:
     """Let a membership end at a time, or without an end; return the member.
 
-    A later end gives all that the member holds, so nobody but an operator puts off the end of a member
+    A later end gives all that the member holds, so nobody but an operator postpones the end of a member
     with a role that only operators give. Raises what `authorize_giving` does, UnknownMember and
     LastAdministrator.
     """

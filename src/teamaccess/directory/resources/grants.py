@@ -144,7 +144,7 @@ async def add_grant(
     until: datetime | None,
     name: GrantName,
 ) -> GrantsReplaced:
-    """Have one grant on an object beside the others, until a time. Raises what `replace_grants` does."""
+    """Add one grant to the others on an object, until a time. Raises what `replace_grants` does."""
     wanted = {**await present_grants(change, key), grant: until}
     return await replace_grants(change, key, wanted, [name])
 

@@ -14,7 +14,7 @@ from teamaccess.changes.events.service_accounts import TokenCreated, TokenRevoke
 from teamaccess.common.configuration.secret import hash_of, new_secret
 from teamaccess.common.errors import Conflict, NotFound
 from teamaccess.common.text import LONGEST_NAME, clean
-from teamaccess.directory.service_accounts.keep import authorize_on_account
+from teamaccess.directory.service_accounts.accounts import authorize_on_account
 from teamaccess.directory.service_accounts.sign_in import PREFIX
 from teamaccess.storage import (
     ApiToken,
@@ -75,7 +75,7 @@ async def rotate(
 ) -> IssuedToken:
     """Create a token that replaces another one, which ends after the overlap; return the new one.
 
-    It is giving, as creating a token is. Raises what `authorize_on_account` does, UnknownToken,
+    It needs the same rights as creating a token. Raises what `authorize_on_account` does, UnknownToken,
     LimitReached, and TokenEnded for a token that has ended already.
     """
     await authorize_on_account(change, account, [change.now + life])

@@ -53,28 +53,28 @@ class ProfileClaims:
         unusable += [] if usable else ["name"]
         return Profile(email, name, tuple(unusable))
 
-    def _is_verified(self, said: object) -> bool:
-        if said is None:
+    def _is_verified(self, value: object) -> bool:
+        if value is None:
             return self.trust_email
-        return said is True or (self.email_verified_as_text and said == "true")
+        return value is True or (self.email_verified_as_text and value == "true")
 
 
-def _address(said: object) -> tuple[str | None, bool]:
+def _address(value: object) -> tuple[str | None, bool]:
     """Return the address, and whether the claim could be used."""
-    if said is None or said == "":
+    if value is None or value == "":
         return None, True
     try:
-        return (normalise(said), True) if isinstance(said, str) else (None, False)
+        return (normalise(value), True) if isinstance(value, str) else (None, False)
     except InvalidEmail:
         return None, False
 
 
-def _name(said: object) -> tuple[str | None, bool]:
+def _name(value: object) -> tuple[str | None, bool]:
     """Return the name, and whether the claim could be used."""
-    if said is None or (isinstance(said, str) and not said.strip()):
+    if value is None or (isinstance(value, str) and not value.strip()):
         return None, True
     try:
-        cleaned = clean("name", said, LONGEST_NAME) if isinstance(said, str) else None
+        cleaned = clean("name", value, LONGEST_NAME) if isinstance(value, str) else None
     except InvalidText:
         return None, False
     return cleaned, cleaned is not None

@@ -116,10 +116,10 @@ class Issuer:
 def named_issuer(token: str) -> str | None:
     """Return the issuer that a token names, None if it names none. It is not verified."""
     try:
-        said = jwt.decode(token, options={"verify_signature": False})
+        claims = jwt.decode(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, RecursionError):
         return None
-    issuer = said.get("iss")
+    issuer = claims.get("iss")
     return issuer if isinstance(issuer, str) else None
 
 

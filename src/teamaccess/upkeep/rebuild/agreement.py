@@ -21,14 +21,14 @@ from teamaccess.upkeep.reconciliation.rows import PAGE, expected_relationships
 EXAMPLES = 10
 """The most differences of one kind in an answer."""
 LAST_UPDATES = sql(f"""
-SELECT DISTINCT ON (identity) said, skipped FROM (
-  SELECT position, nth, said, status = 'skipped' AS skipped,
-    split_part(split_part(said, ' ', 2), '{EXPIRATION_PREFIX}', 1) AS identity
+SELECT DISTINCT ON (identity) item, skipped FROM (
+  SELECT position, nth, item, status = 'skipped' AS skipped,
+    split_part(split_part(item, ' ', 2), '{EXPIRATION_PREFIX}', 1) AS identity
   FROM ledger
   JOIN ledger_applications USING (organization_id, position),
-  unnest(updates) WITH ORDINALITY AS each (said, nth)
-  WHERE organization_id = :organization AND (said LIKE 'TOUCH %' OR said LIKE 'DELETE %')
-) AS told
+  unnest(updates) WITH ORDINALITY AS each (item, nth)
+  WHERE organization_id = :organization AND (item LIKE 'TOUCH %' OR item LIKE 'DELETE %')
+) AS decided
 ORDER BY identity, position DESC, nth DESC
 """)  # noqa: S608 - a constant of ours
 """The last update of each relationship. RESTORE and PURGE are left out because they decide nothing."""

@@ -1,7 +1,7 @@
 """End memberships, roles, places in teams, invitations and grants whose end has come.
 
-No permission is judged: they were given until then. No end can take the last administrator, because only
-administrators without an end count (`members.act.keep_one_administrator`).
+No permission is checked, because they were given with this end. An expiry never removes the last
+administrator, because only administrators without an expiry count (`members.act.keep_one_administrator`).
 """
 
 import secrets
@@ -34,7 +34,7 @@ BATCH = 200
 """The most rows that one change ends. It is small because other changes of the organization wait."""
 
 NOW = func.statement_timestamp()
-"""PostgreSQL's clock, in a form with which it can use an index."""
+"""PostgreSQL's clock, in a form that lets a query use an index."""
 
 
 async def expire_memberships(change: Change, organization: OrganizationId, most: int) -> int:
@@ -189,8 +189,8 @@ async def find_due(
 async def end_due(ledger: Ledger, organization: OrganizationId) -> int:
     """End the expired rows of an organization, at most a batch; return their number.
 
-    The rows are looked up under the organization's lock, by PostgreSQL's clock. So a concurrent worker
-    ends none of them twice, and a row that was extended meanwhile stays. Raises what `Ledger` does.
+    The rows are looked up under the organization's lock, by PostgreSQL's clock. So two workers
+    never end the same row, and a row that was extended meanwhile stays. Raises what `Ledger` does.
     """
     by_system = Attribution("system", Channel.SYSTEM, secrets.token_hex(12))
     ended = 0

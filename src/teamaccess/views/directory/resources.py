@@ -12,7 +12,7 @@ from teamaccess.directory.resources.many_grants import GrantOperation, GrantResu
 from teamaccess.directory.resources.register import ResourceOperation, ResourceResult
 from teamaccess.storage import Grant, HolderKind, Resource, ResourceId, UserId
 from teamaccess.storage.base import LONGEST_LOCAL_ID
-from teamaccess.views.request import MOST_IN_BATCH, Request, UserName, WithExpiry
+from teamaccess.views.request import MOST_IN_BATCH, Request, UserReference, WithExpiry
 
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
 
@@ -23,7 +23,7 @@ MOST_GRANTS = 100
 class NewResource(Request):
     """An object to register. Its type may require the creator."""
 
-    creator: UserName | None = None
+    creator: UserReference | None = None
 
 
 class ResourceOperationInput(Request):
@@ -32,7 +32,7 @@ class ResourceOperationInput(Request):
     operation: Literal["register", "remove"]
     type: Id
     id: Id
-    creator: UserName | None = None
+    creator: UserReference | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, which makes the body invalid, for a removal that names a creator."""
@@ -84,7 +84,7 @@ class GrantInput(WithExpiry, kw_only=True):
 
     action: Id | UnsetType = UNSET
     role: Id | UnsetType = UNSET
-    user: UserName | UnsetType = UNSET
+    user: UserReference | UnsetType = UNSET
     team: Id | UnsetType = UNSET
 
     def __post_init__(self) -> None:

@@ -31,8 +31,8 @@ from teamaccess.directory.invitations import offer
 from teamaccess.directory.invitations.delivery import find_deliveries, store_outcome
 from teamaccess.directory.invitations.find import list_invitations
 from teamaccess.directory.invitations.letter import compose
+from teamaccess.directory.invitations.obstacles import InvitationObstacles
 from teamaccess.directory.invitations.offer import Letter
-from teamaccess.directory.invitations.senders import InviterAuthorizer
 from teamaccess.directory.mail import send_mail
 from teamaccess.directory.users.profiles import verified_address
 from teamaccess.directory.users.tokens import (
@@ -118,7 +118,7 @@ async def show_invitations(
             limit + 1,
         )
         deliveries = await find_deliveries(session, id, [row.id for row in rows])
-        inviters = InviterAuthorizer(service.reading, service.catalog)
+        inviters = InvitationObstacles(service.reading, service.catalog)
         obstacles = await inviters.find_obstacles(session, id, rows[:limit], now)
     return page(
         rows,
@@ -165,7 +165,7 @@ async def accept(
         raise OnlyInPerson
     attributed = attribution(request)
     async with service.reads() as session:
-        offered = await acceptance.addressed(session, data.token, await service.now())
+        offered = await acceptance.find_by_secret(session, data.token, await service.now())
     organization = offered.organization_id
     release_slot(request)
     try:

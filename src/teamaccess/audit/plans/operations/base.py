@@ -16,14 +16,14 @@ from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import RoleId
 from teamaccess.storage.base import LONGEST_LOCAL_ID
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
-"""An id of a role, a team, a request or a service account."""
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
+LocalId = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
+"""The id of a role, a team, an action, a request or a service account."""
+DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
 """A name that people read."""
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON)]
-Address = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
+UserReference = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
 """A member's id, e-mail address or external id."""
-ObjectName = Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
+ObjectReference = Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
 """An object as `type:id`, such as `webhook:wh_1`."""
 End = Annotated[datetime, msgspec.Meta(tz=True)] | None
 
@@ -33,7 +33,7 @@ Send = Callable[[OrganizationChange, Letter], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Invitations:
-    """What inviting needs beside the change."""
+    """What an invitation needs in addition to the change."""
 
     key: bytes
     """The key by which SpiceDB knows the addresses of invitations."""
@@ -42,8 +42,8 @@ class Invitations:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What an operation is made with."""
+class PlanContext:
+    """What an operation needs in addition to the change."""
 
     invitations: Invitations
     number: int
@@ -52,7 +52,7 @@ class Setting:
     def new_id(self, change: OrganizationChange, prefix: str) -> str:
         """Return an id that is the same in the plan and when the planned operation is made.
 
-        It is new, because making the change moves the position.
+        Another plan gets another id, because every change moves the position.
         """
         [standing] = change.standing
         seed = f"{standing.organization} {standing.position} {standing.hash.hex()} {self.number}"
@@ -67,7 +67,7 @@ class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, f
         if (end := getattr(self, "expires_at", None)) is not None:
             in_utc(end)
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Make it in an open change. Raises what the use case does."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, f
 class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A role with an optional expiry."""
 
-    role: Name
+    role: LocalId
     expires_at: End = None
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             in_utc(self.expires_at)
 
 
-ProposedRoles = Annotated[list[Name | RoleUntil], msgspec.Meta(max_length=100)]
+ProposedRoles = Annotated[list[LocalId | RoleUntil], msgspec.Meta(max_length=100)]
 
 
 def ends_by_role(roles: ProposedRoles) -> Ends:

@@ -2,13 +2,13 @@
 
 from teamaccess.access.authorize import authorize
 from teamaccess.audit.plans.operations.base import (
-    Address,
+    DisplayName,
     End,
-    Name,
+    LocalId,
+    PlanContext,
     Proposed,
     ProposedRoles,
-    Setting,
-    Title,
+    UserReference,
     ends_by_role,
 )
 from teamaccess.changes import OrganizationChange
@@ -33,17 +33,17 @@ class OnlyOperatorsAdd(Forbidden):
 class AddMember(Proposed, tag="add_member", frozen=True):
     """A person joins without an invitation. A member stays as they are."""
 
-    email: Address
-    role: Name
-    name: Title | None = None
+    email: UserReference
+    role: LocalId
+    name: DisplayName | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Make the person a member."""
         await authorize(change, "invite")
         if change.attribution.channel is not Channel.OPERATOR:
             raise OnlyOperatorsAdd
         name = clean("name", self.name, LONGEST_NAME) if self.name is not None else None
-        id = UserId(setting.new_id(change, "usr"))
+        id = UserId(context.new_id(change, "usr"))
         newcomer = Newcomer(normalise(self.email), name, RoleId(self.role), id)
         await join(change, change.organization, [newcomer])
 
@@ -51,10 +51,10 @@ class AddMember(Proposed, tag="add_member", frozen=True):
 class SetRoles(Proposed, tag="set_roles", frozen=True):
     """A member holds exactly these roles."""
 
-    user: Address
+    user: UserReference
     roles: ProposedRoles
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Replace the roles."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.change_member_roles(change, member, ends_by_role(self.roles))
@@ -63,10 +63,10 @@ class SetRoles(Proposed, tag="set_roles", frozen=True):
 class SetMembershipEnd(Proposed, tag="set_membership_end", frozen=True, kw_only=True):
     """A membership ends at a time; null removes the end."""
 
-    user: Address
+    user: UserReference
     expires_at: End
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Set or remove the end."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.change_end(change, member, self.expires_at)
@@ -75,9 +75,9 @@ class SetMembershipEnd(Proposed, tag="set_membership_end", frozen=True, kw_only=
 class Suspend(Proposed, tag="suspend", frozen=True):
     """A member can do nothing and keeps their roles."""
 
-    user: Address
+    user: UserReference
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Suspend the member."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.suspend(change, member)
@@ -86,9 +86,9 @@ class Suspend(Proposed, tag="suspend", frozen=True):
 class Reactivate(Proposed, tag="reactivate", frozen=True):
     """A suspended member is active again, with their roles."""
 
-    user: Address
+    user: UserReference
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Reactivate the member."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.reactivate(change, member)
@@ -97,9 +97,9 @@ class Reactivate(Proposed, tag="reactivate", frozen=True):
 class Remove(Proposed, tag="remove", frozen=True):
     """A member is removed."""
 
-    user: Address
+    user: UserReference
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Remove the member."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.remove_member(change, member)

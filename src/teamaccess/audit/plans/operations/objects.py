@@ -4,7 +4,14 @@ from typing import Annotated
 
 import msgspec
 
-from teamaccess.audit.plans.operations.base import Address, End, Name, ObjectName, Proposed, Setting
+from teamaccess.audit.plans.operations.base import (
+    End,
+    LocalId,
+    ObjectReference,
+    PlanContext,
+    Proposed,
+    UserReference,
+)
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.resources import register
 from teamaccess.directory.resources.find import Key
@@ -21,13 +28,13 @@ from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import HolderKind, ResourceId
 
 
-class Grantee(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class ProposedGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """An action or a role on an object for one member or one team."""
 
-    action: Name | None = None
-    role: Name | None = None
-    user: Address | None = None
-    team: Name | None = None
+    action: LocalId | None = None
+    role: LocalId | None = None
+    user: UserReference | None = None
+    team: LocalId | None = None
     expires_at: End = None
 
     def __post_init__(self) -> None:
@@ -40,10 +47,10 @@ class Grantee(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
 class RegisterObject(Proposed, tag="register_object", frozen=True):
     """An object is registered. Its type may require the creator."""
 
-    object: ObjectName
-    creator: Address | None = None
+    object: ObjectReference
+    creator: UserReference | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Register the object."""
         type, id = object_key(self.object)
         creator = None
@@ -55,9 +62,9 @@ class RegisterObject(Proposed, tag="register_object", frozen=True):
 class RemoveObject(Proposed, tag="remove_object", frozen=True):
     """An object is removed, with the grants on it."""
 
-    object: ObjectName
+    object: ObjectReference
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Remove the object."""
         await register.remove_resource(change, *object_key(self.object))
 
@@ -65,10 +72,10 @@ class RemoveObject(Proposed, tag="remove_object", frozen=True):
 class SetGrants(Proposed, tag="set_grants", frozen=True):
     """An object has exactly these grants."""
 
-    object: ObjectName
-    grants: Annotated[list[Grantee], msgspec.Meta(max_length=100)]
+    object: ObjectReference
+    grants: Annotated[list[ProposedGrant], msgspec.Meta(max_length=100)]
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Replace the grants."""
         wanted, names = {}, []
         for each in self.grants:
@@ -82,13 +89,13 @@ class SetGrants(Proposed, tag="set_grants", frozen=True):
 
 
 class AddGrant(Proposed, tag="grant", frozen=True, kw_only=True):
-    """A member or a team has an action or a role on an object, beside the other grants."""
+    """A member or a team has an action or a role on an object, in addition to the other grants."""
 
-    object: ObjectName
-    action: Name | None = None
-    role: Name | None = None
-    user: Address | None = None
-    team: Name | None = None
+    object: ObjectReference
+    action: LocalId | None = None
+    role: LocalId | None = None
+    user: UserReference | None = None
+    team: LocalId | None = None
     expires_at: End = None
 
     def __post_init__(self) -> None:
@@ -96,7 +103,7 @@ class AddGrant(Proposed, tag="grant", frozen=True, kw_only=True):
         super().__post_init__()
         refuse_ambiguous(self.action, self.role, self.user, self.team)
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Add the grant."""
         name = grant_name(self.action, self.role)
         key = await grant_key(change, name, self.user, self.team)
@@ -106,17 +113,17 @@ class AddGrant(Proposed, tag="grant", frozen=True, kw_only=True):
 class RemoveGrant(Proposed, tag="remove_grant", frozen=True, kw_only=True):
     """A member or a team no longer has a grant on an object."""
 
-    object: ObjectName
-    action: Name | None = None
-    role: Name | None = None
-    user: Address | None = None
-    team: Name | None = None
+    object: ObjectReference
+    action: LocalId | None = None
+    role: LocalId | None = None
+    user: UserReference | None = None
+    team: LocalId | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
         refuse_ambiguous(self.action, self.role, self.user, self.team)
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Take the grant away."""
         name = grant_name(self.action, self.role)
         key = await grant_key(change, name, self.user, self.team)

@@ -7,12 +7,12 @@ import msgspec
 
 from teamaccess.access.authorize import RoleTwice
 from teamaccess.audit.plans.operations.base import (
-    Address,
-    Name,
+    DisplayName,
+    LocalId,
+    PlanContext,
     Proposed,
     ProposedRoles,
-    Setting,
-    Title,
+    UserReference,
     ends_by_role,
 )
 from teamaccess.changes import OrganizationChange
@@ -20,7 +20,7 @@ from teamaccess.directory.access_requests import decide
 from teamaccess.directory.invitations import offer
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.organizations.create import rename_organization
-from teamaccess.directory.service_accounts import keep, tokens
+from teamaccess.directory.service_accounts import accounts, tokens
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 from teamaccess.storage import InvitationId, RequestId, RoleId, TokenId, UserId
 
@@ -28,18 +28,18 @@ from teamaccess.storage import InvitationId, RequestId, RoleId, TokenId, UserId
 class Invite(Proposed, tag="invite", frozen=True):
     """A person is invited. The mail is sent when the change is made."""
 
-    email: Address
-    roles: Annotated[list[Name], msgspec.Meta(min_length=1, max_length=100)]
+    email: UserReference
+    roles: Annotated[list[LocalId], msgspec.Meta(min_length=1, max_length=100)]
     expires_in_hours: Annotated[int, msgspec.Meta(ge=1, le=30 * 24)] = 7 * 24
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Invite the person."""
         for role in self.roles:
             if self.roles.count(role) > 1:
                 raise RoleTwice(role=role)
         roles, life = [RoleId(role) for role in self.roles], timedelta(hours=self.expires_in_hours)
-        id = InvitationId(setting.new_id(change, "inv"))
-        invitations = setting.invitations
+        id = InvitationId(context.new_id(change, "inv"))
+        invitations = context.invitations
         letter = await offer.invite(change, self.email, roles, invitations.key, life, id)
         await change.session.flush()
         if invitations.send is not None:
@@ -49,21 +49,21 @@ class Invite(Proposed, tag="invite", frozen=True):
 class ResendInvitation(Proposed, tag="resend_invitation", frozen=True):
     """An invitation is sent again. It is named by its id or its address."""
 
-    invitation: Address
+    invitation: UserReference
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Send the invitation again."""
         letter = await offer.resend(change, await _invitation(change, self.invitation))
-        if setting.invitations.send is not None:
-            await setting.invitations.send(change, letter)
+        if context.invitations.send is not None:
+            await context.invitations.send(change, letter)
 
 
 class CancelInvitation(Proposed, tag="cancel_invitation", frozen=True):
     """An invitation is cancelled. It is named by its id or its address."""
 
-    invitation: Address
+    invitation: UserReference
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Cancel the invitation."""
         await offer.cancel(change, await _invitation(change, self.invitation))
 
@@ -71,32 +71,32 @@ class CancelInvitation(Proposed, tag="cancel_invitation", frozen=True):
 class CreateServiceAccount(Proposed, tag="create_service_account", frozen=True):
     """A service account with these roles is created. It has no token yet."""
 
-    name: Title
+    name: DisplayName
     roles: ProposedRoles
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Create the service account."""
-        id = UserId(setting.new_id(change, "sa"))
-        await keep.create_service_account(change, self.name, ends_by_role(self.roles), id)
+        id = UserId(context.new_id(change, "sa"))
+        await accounts.create_service_account(change, self.name, ends_by_role(self.roles), id)
 
 
 class DeleteServiceAccount(Proposed, tag="delete_service_account", frozen=True):
     """A service account is deleted, with its tokens."""
 
-    account: Name
+    account: LocalId
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Delete the service account."""
-        await keep.delete(change, UserId(self.account))
+        await accounts.delete(change, UserId(self.account))
 
 
 class RevokeToken(Proposed, tag="revoke_token", frozen=True):
     """A token of a service account is revoked."""
 
-    account: Name
-    token: Name
+    account: LocalId
+    token: LocalId
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Revoke the token."""
         await tokens.revoke(change, UserId(self.account), TokenId(self.token))
 
@@ -104,11 +104,11 @@ class RevokeToken(Proposed, tag="revoke_token", frozen=True):
 class ApproveRequest(Proposed, tag="approve_request", frozen=True):
     """An access request is approved, perhaps for fewer hours or with another role."""
 
-    request: Name
+    request: LocalId
     hours: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    role: Name | None = None
+    role: LocalId | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Approve the request."""
         role = RoleId(self.role) if self.role is not None else None
         await decide.approve(change, RequestId(self.request), self.hours, role)
@@ -117,9 +117,9 @@ class ApproveRequest(Proposed, tag="approve_request", frozen=True):
 class DeclineRequest(Proposed, tag="decline_request", frozen=True):
     """An access request is declined."""
 
-    request: Name
+    request: LocalId
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Decline the request."""
         await decide.decline(change, RequestId(self.request))
 
@@ -127,9 +127,9 @@ class DeclineRequest(Proposed, tag="decline_request", frozen=True):
 class RenameOrganization(Proposed, tag="rename_organization", frozen=True):
     """The organization has another name."""
 
-    name: Title
+    name: DisplayName
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Rename the organization."""
         await rename_organization(change, self.name)
 
