@@ -3,7 +3,9 @@
 from typing import Any
 
 import httpx
+import pytest
 
+from teamaccess.engine import Engine, Question
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.resources import add_resources, get_grants, grant_to, set_grants
@@ -159,3 +161,21 @@ async def test_a_batch_of_objects_and_a_plan_name_the_refused_item(acme: Organiz
     body = {"changes": changes}
     planned = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
     assert refused(planned, 404, "unknown_member")["item"] == 2
+
+
+async def test_many_grants_take_no_question_to_spicedb_for_each_object(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await acme.add_members({"bob": []}))["bob"]
+    names = [f"webhook:wh_{number}" for number in range(60)]
+    await add_resources(acme, *names)
+    asked: list[Question] = []
+    answers = Engine.answers
+
+    async def counting(self: Engine, questions: list[Question], *at: Any) -> list[bool]:
+        asked.extend(questions)
+        return await answers(self, questions, *at)
+
+    monkeypatch.setattr(Engine, "answers", counting)
+    (await batch(acme, "grants", *(grant(name, bob) for name in names))).raise_for_status()
+    assert len(asked) < 30
