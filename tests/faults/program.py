@@ -51,7 +51,7 @@ class Program:
         self._environment = others | ours
         self.deaths: list[str] = []
         """Deaths that no test caused, with the end of the log."""
-        self._log, self._read = log, 0
+        self._log, self._log_offset = log, 0
         self._child: Child | None = None
 
     async def start(self) -> None:
@@ -101,9 +101,9 @@ class Program:
     def new_log_lines(self) -> list[str]:
         """The lines that it has logged since the last call."""
         with self._log.open(errors="replace") as log:
-            log.seek(self._read)
+            log.seek(self._log_offset)
             lines = log.read().splitlines()
-            self._read = log.tell()
+            self._log_offset = log.tell()
         return lines
 
     @property

@@ -78,28 +78,28 @@ class History(RuleBasedStateMachine):
 async def test_rows_ledger_and_spicedb_agree_after_any_history_in_fintoc(
     fintoc: Deployment, tmp_path: Path
 ) -> None:
-    await _tell(fintoc, tmp_path)
+    await _run_histories(fintoc, tmp_path)
 
 
 async def test_rows_ledger_and_spicedb_agree_after_any_history_in_finicom(
     finicom: Deployment, tmp_path: Path
 ) -> None:
-    await _tell(finicom, tmp_path)
+    await _run_histories(finicom, tmp_path)
 
 
 def _chance(*luck: int) -> Random:
     return Random(repr(luck))  # noqa: S311 - no secret depends on it
 
 
-async def _tell(deployment: Deployment, home: Path) -> None:
+async def _run_histories(deployment: Deployment, home: Path) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails
     async with linked(deployment, home=home) as (second, proxy):
 
         @seed(SEED)
-        class Told(History):
+        class SeededHistory(History):
             loop = asyncio.get_running_loop()
 
             async def gather(self) -> Simulation:
                 return await create_simulation(second, proxy, elsewhere=deployment)
 
-        await asyncio.to_thread(run_state_machine_as_test, Told, settings=SETTINGS)
+        await asyncio.to_thread(run_state_machine_as_test, SeededHistory, settings=SETTINGS)

@@ -131,9 +131,9 @@ def all_access(catalog: Catalog, organization: str, relationships: set[Relations
     for each in relationships:
         subjects.setdefault(f"{each.resource}#{each.relation}", set()).add(str(each.subject))
 
-    def people(place: str) -> set[str]:
+    def people(userset: str) -> set[str]:
         found = set()
-        for subject in subjects.get(place, ()):
+        for subject in subjects.get(userset, ()):
             found |= {subject} if subject.startswith("user:") else people(subject)
         return found
 

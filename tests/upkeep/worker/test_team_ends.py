@@ -1,4 +1,4 @@
-"""A place in a team and a role of a team end when their end comes, by PostgreSQL's clock."""
+"""Team memberships and the roles of teams end at their expiry, by PostgreSQL's clock."""
 
 from tests.support.agreement import assert_agreement, ledger_entries
 from tests.support.organization import Organization
