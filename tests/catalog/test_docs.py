@@ -27,14 +27,14 @@ def test_the_generated_pages_match_the_catalogs(
         if language == "yaml":
             (tmp_path / file).write_text(block, encoding="utf-8")
         elif language == "console":
-            assert retold(block) == block
+            assert with_current_output(block) == block
         else:
             assert language == "pycon"
-            failures = runs(block, session)
+            failures = count_failures(block, session)
             assert not failures
 
 
-def retold(console: str) -> str:
+def with_current_output(console: str) -> str:
     """The block with the current output of its commands."""
     commands = [line for line in console.splitlines() if line.startswith("$ ")]
     return "".join(f"{command}\n{output(command[2:])}" for command in commands)
@@ -46,7 +46,7 @@ def output(command: str) -> str:
     return run.stdout
 
 
-def runs(block: str, session: dict[str, object]) -> int:
+def count_failures(block: str, session: dict[str, object]) -> int:
     """Run the block as a doctest and return how many examples failed."""
     test = doctest.DocTestParser().get_doctest(block, session, "catalog", None, 0)
     runner = doctest.DocTestRunner()

@@ -61,7 +61,7 @@ async def test_a_database_without_tables_is_named(
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
         (None, "it is not set"),
         ("mysql://root@localhost/spicedb", "must be postgresql://"),
@@ -69,14 +69,14 @@ async def test_a_database_without_tables_is_named(
     ],
 )
 async def test_an_address_that_does_not_work_is_named(
-    run: Run, monkeypatch: pytest.MonkeyPatch, address: str | None, said: str
+    run: Run, monkeypatch: pytest.MonkeyPatch, address: str | None, message: str
 ) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     if address is not None:
         monkeypatch.setenv(VARIABLE, address)
     done = await run("schema", "datastore")
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert VARIABLE in done.stderr
     assert "hunter2" not in done.output
     assert "Traceback" not in done.output

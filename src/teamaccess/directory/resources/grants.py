@@ -180,7 +180,7 @@ def _gift(
     rows: Mapping[GrantKey, Grant],
     wanted: GrantEnds,
 ) -> Gift:
-    """Return what the new grants give, and what they take from others than the actor in person."""
+    """Return what the change gives, and what it takes from holders other than the actor in person."""
     in_force = {grant: row.expires_at for grant, row in rows.items() if row.active(change.now)}
     given = [
         grant

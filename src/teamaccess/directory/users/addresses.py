@@ -29,7 +29,7 @@ def normalize_email(email: str) -> str:
     local = lower(local)
     try:
         domain = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
-    except UnicodeError:  # IDNA's own among them
+    except UnicodeError:  # the errors of `idna` are of this class
         raise InvalidEmail(email=email) from None
     address = f"{local}@{domain}"
     plausible = (
