@@ -19,7 +19,7 @@ from tests.support.spicedb_proxy import wait_until
 CATALOG = b"GET /v1/catalog HTTP/1.1\r\n" + HOST + b"\r\n"
 VALID = b"Bearer valid"
 BURST = 5
-"""Of ten requests a second half of them at once."""
+"""Requests that are served at once: half of those of a second, at a rate of ten a second."""
 
 
 class Server:
@@ -106,7 +106,7 @@ async def test_a_new_invented_token_each_time_does_not_help(server: Server) -> N
 
 
 async def test_many_addresses_are_paced_together(server: Server) -> None:
-    """So many as two of them may send are served without delay."""
+    """As many requests as two of them may send are served without delay."""
     waits = [await server.ask(address=f"10.0.0.{number}") for number in range(2 * BURST + 2)]
     assert waits == pytest.approx([0.0] * 2 * BURST + [0.05, 0.1])
 
@@ -212,7 +212,7 @@ async def test_a_flood_of_strangers_does_not_hold_up_a_known_caller(
 async def test_slow_requests_of_an_address_come_at_longer_intervals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A busy machine answers fewer, and they would take all of a process's time."""
+    """On a busy machine, requests at the usual intervals would take all of a process's time."""
     monkeypatch.setattr(pacing, "SHARE", 40.0)
     server = Server(monkeypatch)
     server.seconds = 0.01  # a share of 0.4 s, where requests come every 0.1 s

@@ -27,7 +27,7 @@ LISTENING = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN
 
 @pytest.fixture
 async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
-    """Between a relay and PostgreSQL."""
+    """A proxy between a relay and PostgreSQL."""
     [server] = parse_qs(urlsplit(fintoc.settings.database_url).query)["host"]
     wire = Proxy(tmp_path / SOCKET, Path(server) / SOCKET)
     await wire.accept()
@@ -36,19 +36,19 @@ async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def marks(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
-    """The relay's queries, as bytes on the wire."""
+async def relay_pool(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
+    """A pool for the relay whose connections go through the wire."""
     others, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
-    marks = create_pool(f"{others}?host={tmp_path}", transactions=False)
-    yield marks
-    await marks.dispose()
+    relay_pool = create_pool(f"{others}?host={tmp_path}", transactions=False)
+    yield relay_pool
+    await relay_pool.dispose()
 
 
 async def test_an_announced_shutdown_is_an_ordinary_outage(
-    acme: Organization, fintoc: Deployment, wire: Proxy, marks: AsyncEngine
+    acme: Organization, fintoc: Deployment, wire: Proxy, relay_pool: AsyncEngine
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy), relaying(second, marks) as relay:
+    async with linked(fintoc) as (second, proxy), relaying(second, relay_pool) as relay:
         await wait_until(lambda: _listening(acme))
         wire.send_as_server(SHUTTING_DOWN)
         await asyncio.sleep(
@@ -64,9 +64,11 @@ async def test_an_announced_shutdown_is_an_ordinary_outage(
 
 
 @asynccontextmanager
-async def relaying(deployment: Deployment, marks: AsyncEngine) -> AsyncIterator[asyncio.Task[None]]:
+async def relaying(
+    deployment: Deployment, relay_pool: AsyncEngine
+) -> AsyncIterator[asyncio.Task[None]]:
     """A separate relay beside the API."""
-    relay = asyncio.create_task(Relay(deployment.service.applier, marks).run())
+    relay = asyncio.create_task(Relay(deployment.service.applier, relay_pool).run())
     try:
         yield relay
     finally:

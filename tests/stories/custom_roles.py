@@ -11,12 +11,12 @@ from tests.support.people import Person
 Part = str | Mapping[str, str]
 
 
-def all_of(resource: str, level: str) -> Part:
-    """A selector."""
+def selector(resource: str, level: str) -> Part:
+    """Return the selector of all actions of a resource at a level."""
     return {"resource": resource, "level": level}
 
 
-async def make(
+async def try_create_role(
     organization: Organization, id: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
     """Create a custom role."""
@@ -28,30 +28,32 @@ async def make(
     )
 
 
-async def made(organization: Organization, id: str, *actions: Part, **more: Any) -> dict[str, Any]:
+async def create_role(
+    organization: Organization, id: str, *actions: Part, **more: Any
+) -> dict[str, Any]:
     """Create a custom role and assert that it succeeded. Returns the role."""
-    answer = await make(organization, id, *actions, **more)
+    answer = await try_create_role(organization, id, *actions, **more)
     assert answer.status_code == 201, answer.text
     role: dict[str, Any] = answer.json()
     return role
 
 
-async def replace(
+async def replace_role(
     organization: Organization, role: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
-    """Have a role be just this through the API; `headers` as httpx takes them."""
+    """Replace a role through the API. `headers` are those of httpx."""
     headers = more.pop("headers", {})
     body = {"name": role.title(), "actions": actions, **more}
     person = by or organization.administrator
     return await person.ask("PUT", f"{organization.path}/roles/{role}", json=body, headers=headers)
 
 
-async def show(organization: Organization, id: str) -> httpx.Response:
+async def get_role(organization: Organization, id: str) -> httpx.Response:
     """Look at a role."""
     return await organization.administrator.ask("GET", f"{organization.path}/roles/{id}")
 
 
-async def delete(
+async def delete_role(
     organization: Organization, id: str, reassign: str | None = None, by: Person | None = None
 ) -> httpx.Response:
     """Delete a role through the API."""

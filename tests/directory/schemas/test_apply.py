@@ -13,7 +13,7 @@ from teamaccess.directory.schemas.apply import SchemaRefused, apply_schema
 from teamaccess.relationships import Touch, user
 from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import Event, SchemaVersion
-from tests.stories.custom_roles import made
+from tests.stories.custom_roles import create_role
 from tests.support.database_connections import Connection
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.isolated_deployments import IsolatedDeployments
@@ -75,7 +75,7 @@ async def test_a_schema_applied_before_a_crash_is_recorded_by_the_next_run(
 async def test_a_refused_schema_was_never_in_force(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
-    await made(await isolated.create_organization("acme"), "cashier", "transfers_view")
+    await create_role(await isolated.create_organization("acme"), "cashier", "transfers_view")
     with pytest.raises(RoleIdsTaken):
         await apply(isolated, catalog_with_cashier)
     assert len(await recorded_schemas(isolated)) == 1
