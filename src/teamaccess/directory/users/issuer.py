@@ -1,4 +1,4 @@
-"""Tokens of a login that people have already: JWTs of one OpenID issuer."""
+"""Tokens of the login that the deployment uses: JWTs of one OpenID issuer."""
 
 from contextlib import suppress
 from typing import Any, NoReturn
