@@ -1,4 +1,4 @@
-"""What honest administrators do meanwhile: they give and take, within what they hold."""
+"""What honest administrators do during the attack: they give and take away access that they hold."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ def honest_attempt(
     They give much, but neither administration nor the permission to delete the organization.
     """
     if seeded.chance(0.15):
-        return _in_the_victims(scenario, seeded, step)
+        return _in_the_victim_organization(scenario, seeded, step)
     if (
         seeded.chance(0.4)
         and (restored := _restore(scenario, state[scenario.workplace], seeded)) is not None
@@ -94,8 +94,8 @@ def _restore(
     )
 
 
-def _in_the_victims(scenario: Scenario, seeded: SeededChoices, step: int) -> Attempt:
-    """With the same Idempotency-Keys as the coalition uses."""
+def _in_the_victim_organization(scenario: Scenario, seeded: SeededChoices, step: int) -> Attempt:
+    """Create a team, with an Idempotency-Key that the coalition uses too."""
     by = scenario.named("vic")
     body = {"id": f"victim_{step}", "name": f"A team {step}"}
     attempt = _move(f"POST {ONE}/teams", scenario.victim, by, body)
@@ -104,7 +104,7 @@ def _in_the_victims(scenario: Scenario, seeded: SeededChoices, step: int) -> Att
 
 
 def _safe_roles(scenario: Scenario) -> list[str]:
-    """Roles that an administrator would assign: those that the setup named so."""
+    """All roles of the workplace except the administrator's."""
     catalog = scenario.deployment.service.catalog
     own = [each.id for each in scenario.of("role", scenario.workplace)]
     predefined = [id for id in catalog.roles if id != catalog.administrator]
