@@ -50,7 +50,7 @@ async def measure(environment: Environment) -> list[Table]:
         Table("Audit: who can, all of the organization", who),
         reasons,
         *everybody,
-        Table("Audit: what stands, replayed from the ledger", replayed),
+        Table("Audit: the present state, replayed from the ledger", replayed),
         Table("Audit: as of a past time", past_rows),
     ]
 
@@ -78,7 +78,7 @@ async def _who_can(
         rows.append(
             {
                 "members": f"{members:,}",
-                "µs more for each more": f"{each:,.0f}" if before else "",
+                "µs for each additional member": f"{each:,.0f}" if before else "",
                 "median ms": took,
                 "bare median ms": bare_figures.median_ms,
                 "ratio": slower.median,

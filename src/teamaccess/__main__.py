@@ -4,12 +4,12 @@ import sys
 
 
 def run_command() -> None:
-    """Run the command. Without the extra `server` nothing of it is installed, and this says so."""
+    """Run the command. Without the extra `server`, print how to install the packages that it needs."""
     try:
         from teamaccess.cli.main import app
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] == "teamaccess":
-            raise  # a broken installation of ours
+            raise  # teamaccess itself is installed incompletely
         sys.stderr.write(
             f"The command needs the server's packages, and {missing.name} is not installed. "
             "Run: pip install 'teamaccess[server]'\n"

@@ -131,16 +131,16 @@ async def test_a_server_without_tls_gets_no_user_and_no_password(
     """The settings name it as a host on another machine."""
     monkeypatch.setenv("TEAMACCESS_SPICEDB_INSECURE", "true")
     monkeypatch.setattr("teamaccess.common.urls.is_loopback", lambda host: False)
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(1000))
+    async def refuse_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.read(1000))
         writer.write(b"N")
         if more := await reader.read(1000):
-            heard.append(more)
+            received.append(more)
         writer.close()
 
-    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    server = await asyncio.start_server(refuse_tls, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     address = f"postgresql://ana:hunter2@127.0.0.1:{port}/t"
     if by == "the environment":
@@ -152,7 +152,7 @@ async def test_a_server_without_tls_gets_no_user_and_no_password(
         with pytest.raises(ConnectionError, match="SSL"):
             await engine.connect()
         await engine.dispose()
-    assert set(heard) == {SSL_REQUEST}
+    assert set(received) == {SSL_REQUEST}
 
 
 # --- passwords ---
@@ -166,7 +166,7 @@ PASSWORDS = [
     "%25hunter2",
     "h:[]&=+u n2",
 ]
-BROKEN = [
+BREAKING_PASSWORDS = [
     "hunter2#x",
     "12#hunter2",
     "#hunter2",
@@ -183,13 +183,13 @@ BROKEN = [
     "[hunter2",
     "hunter2]",
 ]
-"""An address whose password was not encoded."""
+"""Passwords that break an address unless they are encoded."""
 ADDRESSES = ["DATABASE_URL", "OWNER_DATABASE_URL"]
 COMMANDS = [["operator", "auditors"], ["ledger", "verify"], ["worker"], ["migrate"]]
 
 
-def untold(said: str) -> None:
-    """Nothing of the password is printed."""
+def assert_password_is_hidden(said: str) -> None:
+    """Assert that no part of the password is in the output."""
     for part in ("hunter2", "ter2", "hun@"):
         assert part not in said, said
 
@@ -219,7 +219,7 @@ async def test_a_deployment_with_an_encoded_password_starts(
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
-@pytest.mark.parametrize("password", BROKEN)
+@pytest.mark.parametrize("password", BREAKING_PASSWORDS)
 def test_an_address_broken_by_its_password_is_refused_without_quoting_it(
     monkeypatch: pytest.MonkeyPatch, name: str, password: str
 ) -> None:
@@ -227,8 +227,8 @@ def test_an_address_broken_by_its_password_is_refused_without_quoting_it(
     with pytest.raises(InvalidSettings, match="percent-encoded") as refused:
         settings_with(monkeypatch, **wanted)
     assert f"TEAMACCESS_{name}" in str(refused.value)
-    untold(str(refused.value))
-    untold(repr(refused.value.facts))
+    assert_password_is_hidden(str(refused.value))
+    assert_password_is_hidden(repr(refused.value.facts))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_malformed_database_address_is_refused(
 ) -> None:
     with pytest.raises(InvalidSettings, match="TEAMACCESS_DATABASE_URL") as refused:
         settings_with(monkeypatch, DATABASE_URL=address)
-    untold(str(refused.value))
+    assert_password_is_hidden(str(refused.value))
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ async def test_a_command_without_its_database_does_not_print_the_password(
         monkeypatch.setenv("TEAMACCESS_CATALOG", "none such")  # else it would wait for the database
     done = await run(*command, *(["--json"] if as_json else []))
     assert done.exit_code == 2
-    untold(done.output)
+    assert_password_is_hidden(done.output)
 
 
 async def test_a_server_without_its_database_does_not_print_the_password(
@@ -307,4 +307,4 @@ async def test_a_server_without_its_database_does_not_print_the_password(
     said = "".join(capfd.readouterr())
     assert "database_error" in said
     for each in (said, *(answer.text for answer in answers)):
-        untold(each)
+        assert_password_is_hidden(each)

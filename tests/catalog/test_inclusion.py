@@ -15,7 +15,7 @@ AUDITOR = [
 
 
 def with_auditor(*more: str, text: str = SMALL) -> str:
-    """Return the small catalog with a third role, and these keys of it."""
+    """Return the small catalog with a third role that has these keys."""
     lines = text.splitlines()
     lines[14:14] = ["  " + line for line in [*AUDITOR, *(f"  {key}" for key in more)]]
     return "\n".join(lines)
@@ -44,7 +44,7 @@ def test_a_role_holds_every_action_of_its_levels() -> None:
     assert found.roles["auditor"].actions == {"payments_view", "team_manage"}
 
 
-def test_what_is_written_with_inclusion_is_what_is_written_out() -> None:
+def test_an_inclusion_compiles_like_the_same_roles_listed() -> None:
     listed = with_auditor().replace("roles: [clerk]", "roles: [clerk, auditor]")
     for included in ("includes: [clerk]", "levels: [view]"):
         found = catalog(with_auditor(included))

@@ -41,12 +41,12 @@ After the last turn, the first request that can run does.
 
 SCHEDULES = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 16)), max_size=8)
 EXAMPLES = int(os.environ.get("TEAMACCESS_SCHEDULES", "4"))
-"""Schedules of each story; more of them find more."""
+"""The number of schedules that each scenario is run with."""
 
 LOOK_SECONDS = 0.01
 QUIET_SECONDS = 0.05
-"""A request that has been neither in PostgreSQL or SpiceDB nor before a step for this long waits
-for another one.
+"""A request counts as waiting for another one if, for this long, it has neither called PostgreSQL or
+SpiceDB nor reached its next step.
 """
 LONGEST_STEP_SECONDS = 5.0
 BLOCKED = "SELECT pid FROM unnest($1::int[]) AS pid WHERE cardinality(pg_blocking_pids(pid)) > 0"
@@ -54,15 +54,15 @@ BLOCKED = "SELECT pid FROM unnest($1::int[]) AS pid WHERE cardinality(pg_blockin
 
 @dataclass(eq=False)
 class InterleavedRequest:
-    """One request on its way, with whatever else runs on its behalf."""
+    """One running request, with the tasks that run on its behalf."""
 
     number: int
     interleaving: "Interleaving"
     parked: deque[asyncio.Future[None]] = field(default_factory=deque)
     outside: list[int | None] = field(default_factory=list)
-    """Where it waits for an answer: a connection's process in PostgreSQL, None for SpiceDB."""
+    """The calls whose answer it awaits: the PostgreSQL process of the connection, or None for SpiceDB."""
     waits: bool = False
-    """Whether the request waits for another one, as far as was seen."""
+    """Whether the request was last seen waiting for another one."""
     task: "asyncio.Task[httpx.Response] | None" = None
 
     @property
@@ -80,7 +80,7 @@ class InterleavedRequest:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.parked.append(turn)
         self.waits = False
-        self.interleaving.heard()
+        self.interleaving.notify()
         try:
             await turn
         finally:
@@ -90,7 +90,7 @@ class InterleavedRequest:
 
     @contextmanager
     def away(self, process: int | None, *, ends: bool = False) -> Iterator[None]:
-        """The step itself. `ends` marks a step that others may have been waiting for."""
+        """Run a step in the block. `ends` marks a step that others may have been waiting for."""
         self.outside.append(process)
         try:
             yield
@@ -100,7 +100,7 @@ class InterleavedRequest:
             if ends:
                 for other in self.interleaving.requests:
                     other.waits = False
-            self.interleaving.heard()
+            self.interleaving.notify()
 
     def go_on(self) -> None:
         """Run the step that has waited longest."""
@@ -119,11 +119,11 @@ class Interleaving:
     trace: list[str] = field(default_factory=list)
     open: bool = False
     """Whether all requests run without turns."""
-    _heard: asyncio.Event = field(default_factory=asyncio.Event)
+    _notified: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def heard(self) -> None:
-        """Something has happened."""
-        self._heard.set()
+    def notify(self) -> None:
+        """Wake the scheduler, because a request has moved."""
+        self._notified.set()
 
     def enter(self, request: Request) -> None:
         """Begin a request; it stops before its first step."""
@@ -135,10 +135,10 @@ class Interleaving:
             try:
                 return await request()
             finally:
-                self.heard()
+                self.notify()
 
         interleaved.task = asyncio.create_task(perform())
-        interleaved.task.add_done_callback(lambda _: self.heard())
+        interleaved.task.add_done_callback(lambda _: self.notify())
 
     async def run(self, schedule: Schedule) -> None:
         """Run the requests by the schedule until all are done."""
@@ -147,7 +147,7 @@ class Interleaving:
             await self._settle()
             ready = [interleaved for interleaved in self.requests if interleaved.parked]
             if not ready:
-                await self._something(LOOK_SECONDS)
+                await self._wait_for_event(LOOK_SECONDS)
                 for interleaved in self.requests:
                     interleaved.waits = False
                 continue
@@ -170,12 +170,12 @@ class Interleaving:
                 interleaved.go_on()
 
     async def _settle(self) -> None:
-        """Return when each of them is done, before a step, or waits for another one."""
+        """Return when each request is done, has stopped before a step, or waits for another one."""
         quiet_since = time.monotonic()
         for _ in range(5):
             await asyncio.sleep(0)  # a request that was released by another one has started by now
         while moving := [interleaved for interleaved in self.requests if interleaved.moving]:
-            if await self._something(LOOK_SECONDS):
+            if await self._wait_for_event(LOOK_SECONDS):
                 quiet_since = time.monotonic()
                 continue
             quiet = time.monotonic() - quiet_since
@@ -188,12 +188,12 @@ class Interleaving:
             if quiet > LONGEST_STEP_SECONDS:
                 raise TimeoutError(f"nothing has happened since {self.trace[-5:]}")
 
-    async def _something(self, seconds: float) -> bool:
-        self._heard.clear()
+    async def _wait_for_event(self, seconds: float) -> bool:
+        self._notified.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._heard.wait()
-        return self._heard.is_set()
+                await self._notified.wait()
+        return self._notified.is_set()
 
     async def _blocked(self, performers: Sequence[InterleavedRequest]) -> set[int]:
         asking = [process for each in performers for process in each.outside if process is not None]
@@ -202,12 +202,12 @@ class Interleaving:
         return {row["pid"] for row in await self.observer.fetch(BLOCKED, asking)}
 
 
-async def played(
+async def run_interleaved(
     observer: Connection, schedule: Schedule, *requests: Request
 ) -> list[httpx.Response]:
     """Run the requests by the schedule and return their answers.
 
-    The steps are noted for hypothesis.
+    Hypothesis prints the steps if the test fails.
     """
     interleaving = Interleaving(observer)
     for request in requests:
@@ -223,7 +223,7 @@ async def played(
 
 
 @asynccontextmanager
-async def stopping(database_url: str) -> AsyncIterator[Connection]:
+async def stop_before_each_step(database_url: str) -> AsyncIterator[Connection]:
     """Stop each request before each step. Yields a connection for looking at the locks."""
     observer = await asyncpg.connect(database_url)
     try:

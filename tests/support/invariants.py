@@ -77,7 +77,8 @@ async def assert_answers_match_records(
         doer = request
         if place := answer.headers.get("Teamaccess-Change"):
             organization, _, position = place.partition(":")
-            # perhaps another one's with an Idempotency-Key; an older one where no relationship changed
+            # With an Idempotency-Key, another request may have made the reported change. A change of no
+            # relationships reports the newest position, which an earlier request made.
             doer = places.get((organization, int(position)), request)
             assert doer == request or "Idempotency-Key" in answer.request.headers
         assert answer.is_success == (doer in done), f"{summarize_answer(answer)}: {answer.text}"

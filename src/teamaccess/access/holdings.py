@@ -2,8 +2,8 @@
 
 A member or a team that an operation changes is a `Target`: the actor must hold all that it holds.
 
-Ends are left aside: a role that has ended still counts as held, so that nobody without it changes a
-member who may get it back. Access to a single object counts as the action throughout the organization.
+Expiry is ignored: an expired role still counts as held, because the member may get it back. Access to a
+single object counts as the action throughout the organization.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Set
@@ -141,10 +141,11 @@ class RoleSet:
     def beyond(
         self, roles: Iterable[RoleId], held: Set[str], free: Collection[RoleId] = ()
     ) -> frozenset[str]:
-        """Return what the holder of some powers lacks to give these roles, except the roles in `free`.
+        """Return what somebody with the powers `held` lacks to give these roles, except those in `free`.
 
-        That is each action that they lack. A role that may give others also takes the permission to give
-        those, or all that they allow. Otherwise its actions alone would buy that permission.
+        They need every action of each role. For a role that may give other roles, they also need the
+        permission to give those, or everything that those allow. Otherwise somebody with only the
+        role's actions could give that permission too.
         """
         return self._beyond((role for role in roles if role not in free), held, set())
 
@@ -174,7 +175,7 @@ class RoleSet:
         return frozenset(missing)
 
     def _with_given(self, roles: Iterable[RoleId]) -> set[RoleId]:
-        """Return the roles, those that they may give, and so on."""
+        """Return the roles, the roles that they may give, and so on."""
         found: set[RoleId] = set()
         pending = list(roles)
         while pending:
@@ -218,7 +219,7 @@ async def role_set_of(
     rows = await session.scalars(
         CUSTOM_ROLES,
         {"organization": organization, "roles": ids},
-        execution_options={"populate_existing": True},  # an earlier part may have changed them
+        execution_options={"populate_existing": True},  # this change may have altered them
     )
     return RoleSet(catalog, {role.id: role for role in rows})
 
@@ -234,32 +235,32 @@ async def every_role(
 
 
 async def roles_here(change: OrganizationChange, roles: Iterable[RoleId]) -> RoleSet:
-    """Return the roles of the organization that is changed, as `role_set_of` does."""
+    """Return `role_set_of` for the organization of the change."""
     return await role_set_of(change.session, change.catalog, change.organization, roles)
 
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a member or a team holds, or what somebody gets: roles, and actions by other ways."""
+    """What a member or a team holds, or what somebody gets: roles, and actions from elsewhere."""
 
     role_set: RoleSet | None = None
-    """The organization's roles, if there are roles."""
+    """Explains `roles`; None if there are none."""
     roles: frozenset[RoleId] = frozenset()
     actions: frozenset[str] = NO_ACTIONS
-    """The actions by other ways than roles: by grants on single objects, or of a custom role."""
+    """Actions that do not come from `roles`: those of grants on objects, or put into a custom role."""
 
     @property
     def powers(self) -> frozenset[str]:
-        """All that decides whether somebody may give it or take it away."""
+        """The actions and permissions that somebody needs to give all this or take it away."""
         return self.actions | (self.role_set.powers_of(self.roles) if self.role_set else NO_ACTIONS)
 
     def beyond(self, held: Set[str], free: Collection[RoleId] = ()) -> list[str]:
-        """Return what the holder of some powers lacks of it, except the roles in `free`."""
+        """Return which of it somebody with the powers `held` lacks, except the roles in `free`."""
         by_roles = self.role_set.beyond(self.roles, held, free) if self.role_set else NO_ACTIONS
         return sorted((self.actions - held) | by_roles)
 
     def givable(self, held: Set[str]) -> frozenset[RoleId]:
-        """Return its roles that the holder of some powers may give without holding their actions."""
+        """Return the roles that the powers `held` allow to give without holding their actions."""
         return frozenset(role for role in self.roles if giving_permission(role) in held)
 
 
@@ -295,7 +296,10 @@ async def _holdings(
 
 
 def _actions_behind(catalog: Catalog, grants: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """Return the actions behind what is granted on objects, where the catalog still has it."""
+    """Return the catalog's actions behind grants of (type, action or object role).
+
+    Grants that the catalog no longer knows are left out.
+    """
     return frozenset(
         catalog.types[type].actions[verb]
         for type, name in grants
@@ -316,7 +320,7 @@ class Target(Generic[Row]):
     above: Callable[[list[str]], TeamaccessError] | None = None
     """Returns the refusal for an actor who lacks some of the actions."""
     exempt: Callable[[], Awaitable[bool]] | None = None
-    """Whether the actor needs no rank, because the operation concerns only them in person."""
+    """Whether the actor needs no rank, because the operation concerns only themselves, in person."""
     are_others: Callable[[], Awaitable[bool]] | None = None
     """Whether those who get or lose something are people other than the actor; None for yes."""
 
@@ -351,7 +355,7 @@ async def team_target(
 ) -> Target[Team]:
     """Return a team as a target, for a change of the team or of the place of one user.
 
-    Unless `exempt` decides otherwise, an actor needs no rank who is alone in the team, in person.
+    An actor who is the team's only member and acts in person needs no rank. `exempt` replaces this rule.
     """
 
     async def is_alone() -> bool:
@@ -370,10 +374,9 @@ async def team_target(
 
 
 async def _has_others(change: OrganizationChange, team: Team) -> bool:
-    """Return whether anybody but the actor in person is in the team.
+    """Return whether the team has members other than the actor, who must act in person.
 
-    SECURITY: a service account that acts on behalf of a member is somebody else, also where that member
-    is alone in the team.
+    SECURITY: a service account that acts on behalf of the team's only member is not that member.
     """
     members = await change.session.scalars(
         _members_of(team).limit(2)  # of two members, one is not the actor

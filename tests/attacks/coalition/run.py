@@ -26,10 +26,10 @@ from tests.support.deployment import Deployment
 
 MOST_ORGANIZATIONS = 9
 RARE = 2
-"""A route with at most this many cards in a deck is always requested, so that none is left out."""
+"""The turns of a route with at most this weight go to no other request, so that no route is left out."""
 STEPS_PER_SCENARIO = 400
 """Steps in one scenario. It is small, so that requests meet the same objects again."""
-AGAIN = "The same again: TEAMACCESS_COALITION_SEED={seed} TEAMACCESS_COALITION={steps}"
+AGAIN = "To repeat this run: TEAMACCESS_COALITION_SEED={seed} TEAMACCESS_COALITION={steps}"
 SETTLES_SECONDS = 30.0
 
 
@@ -84,11 +84,11 @@ class Run:
         self._seed = seed
         self._weights = {route: BODIES[route][0] for route in sorted(routes)}
         self._honest = honest
-        self._oracle = SpiceDBReader(scenario.deployment)
+        self._spicedb = SpiceDBReader(scenario.deployment)
         effects = RelationshipEffects(scenario.deployment.service.catalog)
-        self._lessons = AnswerRecords(scenario, effects)
-        self._judge = EscalationChecks(scenario, effects)
-        self._watch = AnswerChecks(scenario)
+        self._answer_records = AnswerRecords(scenario, effects)
+        self._escalation_checks = EscalationChecks(scenario, effects)
+        self._answer_checks = AnswerChecks(scenario)
         self._state: State = {}
 
     @classmethod
@@ -98,8 +98,8 @@ class Run:
         """Create a scenario and read its first state."""
         run = cls(await create_scenario(deployment), seed, routes, honest)
         run._state = await run._look()
-        run._watch.remember(run._state)
-        await run._watch.check(run._state, [], set())
+        run._answer_checks.remember(run._state)
+        await run._answer_checks.check(run._state, [], set())
         return run
 
     async def take(self, steps: Iterable[int]) -> None:
@@ -122,12 +122,12 @@ class Run:
             self.history.append((step, attempt))
             self.tally.count(attempt)
             await self._settle(attempt)
-            await self._lessons.record(attempt)
+            await self._answer_records.record(attempt)
         before, after = self._state, await self._look()
         self._state = after
-        self._watch.remember(after)
-        self._judge.check(before, after, attempts)
-        await self._watch.check(before, attempts, dead)
+        self._answer_checks.remember(after)
+        self._escalation_checks.check(before, after, attempts)
+        await self._answer_checks.check(before, attempts, dead)
         if not after[self.scenario.own_organization].graph:
             await recreate_own_organization(self.scenario)
             self._state = await self._look()
@@ -152,7 +152,7 @@ class Run:
         return attack(self.scenario, self._state, seeded, route, step, now)
 
     def _dealt(self, step: int) -> str:
-        """The route of a step. Each route appears as often as its weight says."""
+        """The route of a step. In each deck of steps, each route appears as often as its weight says."""
         deck = [route for route, weight in self._weights.items() for _ in range(weight)]
         hand, place = divmod(step, len(deck))
         return SeededChoices(f"{self._seed} deal {hand}").shuffled(deck)[place]
@@ -174,7 +174,7 @@ class Run:
     async def _look(self) -> State:
         known = self.scenario.organizations
         places = await asyncio.gather(
-            *(self._oracle.snapshot(each, self._state.get(each)) for each in known)
+            *(self._spicedb.snapshot(each, self._state.get(each)) for each in known)
         )
         return dict(zip(known, places, strict=True))
 
@@ -182,7 +182,7 @@ class Run:
         """Check every principal against every permission everywhere, one by one."""
         users = [each.id for each in self.scenario.principals]
         for organization, snapshot in self._state.items():
-            await self._oracle.confirm(organization, users, snapshot)
+            await self._spicedb.confirm(organization, users, snapshot)
 
     def reported(self, last: int | None = None) -> str:
         """The requests, one a line, with labels in place of generated ids."""
@@ -225,7 +225,7 @@ async def run_attack(
             )
             say(found[-1])
         total.add(run.tally)
-        say(f"{total.steps} steps in {total.seconds:.0f} s, the last town by the seed {seed}")
+        say(f"{total.steps} steps in {total.seconds:.0f} s, the last scenario with seed {seed}")
         seed += 1
     say(str(total))
     if found:

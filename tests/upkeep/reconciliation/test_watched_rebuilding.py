@@ -32,7 +32,7 @@ async def acme(isolated: Deployment) -> Organization:
 
 @pytest.fixture
 async def globex(isolated: Deployment) -> Organization:
-    """One that is not rebuilt, and in which a stranger shows how far the worker has read."""
+    """An organization that is not rebuilt. Forged writes to it show how far the worker has read."""
     return await isolated.create_organization("globex")
 
 
@@ -51,24 +51,24 @@ async def _begun(deployment: Deployment) -> bool:
         return bool(await session.scalar(select(WatchCursor.zed_token)))
 
 
-async def needs(organization: Organization) -> None:
-    """Have it rebuilt the next time."""
+async def delete_head(organization: Organization) -> None:
+    """Delete the organization's head relationship, so that the next rebuild includes it."""
     heads = [str(each) for each in await spicedb_contents(organization) if each.relation == "head"]
     await delete_from_spicedb(organization.deployment, *heads)
 
 
 async def rebuild(organization: Organization) -> None:
-    """Run the command."""
+    """Rebuild the organization."""
     service = organization.deployment.service
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
     done = await rebuilder.rebuild([organization.id], lambda seen: None)
     assert done.organizations == [organization.id]
 
 
-async def found(
+async def details_of_findings(
     organization: Organization, kind: FindingKind = FindingKind.FOREIGN_WRITE
 ) -> list[dict[str, Any]]:
-    """Findings about the organization, the oldest first."""
+    """The details of the findings about the organization, the oldest first."""
     async with organization.deployment.service.reads() as session:
         rows = await session.scalars(
             select(Finding.details)
@@ -79,37 +79,39 @@ async def found(
 
 
 async def foreign_relationships(organization: Organization) -> list[str]:
-    """The relationships of access, without heads.
+    """The relationships in findings of foreign writes.
 
-    They are deleted so that a rebuild restores them.
+    Head relationships are left out, because these tests delete them themselves.
     """
-    reported = [text for details in await found(organization) for text in details["updates"]]
+    reported = [
+        text for details in await details_of_findings(organization) for text in details["updates"]
+    ]
     return [text for text in reported if "#head@" not in text]
 
 
-async def read_so_far(other: Organization) -> None:
-    """Wait until the worker has read all that was written before this."""
-    written = f"organization:{other.id}#product@user:after-{len(await found(other))}"
+async def wait_until_worker_has_read(other: Organization) -> None:
+    """Wait until the worker has read every earlier write, because it reports a new forged one."""
+    written = f"organization:{other.id}#product@user:after-{len(await details_of_findings(other))}"
     await add_to_spicedb(other.deployment, written)
-    await wait_until(lambda: _told(other, written))
+    await wait_until(lambda: _is_reported(other, written))
 
 
-async def _told(organization: Organization, text: str) -> bool:
+async def _is_reported(organization: Organization, text: str) -> bool:
     return f"TOUCH {text}" in await foreign_relationships(organization)
 
 
 async def importing(organization: Organization) -> bool:
-    """Whether a rebuild may still have written something that the watch has not seen."""
+    """Whether a rebuild may still have written something that the watcher has not read."""
     async with organization.deployment.service.reads() as session:
         return bool(await unsettled_runs(session, [organization.id]))
 
 
-async def over(organization: Organization) -> bool:
-    """Whether the end of its import has been seen."""
+async def import_settled(organization: Organization) -> bool:
+    """Whether the watcher has read the end of the import."""
     return not await importing(organization)
 
 
-async def _pulled() -> None:
+async def _disconnect() -> None:
     raise ConnectionError("pulled the plug")
 
 
@@ -117,15 +119,15 @@ async def _pulled() -> None:
 async def test_the_import_of_a_rebuild_is_not_a_finding(
     acme: Organization, globex: Organization
 ) -> None:
-    await needs(acme)
+    await delete_head(acme)
     await rebuild(acme)
-    await read_so_far(globex)
+    await wait_until_worker_has_read(globex)
     assert await foreign_relationships(acme) == []
-    assert await over(acme)
+    assert await import_settled(acme)
     await assert_agreement(acme)
     forged = f"organization:{acme.id}#administrator@user:eve"
     await add_to_spicedb(acme.deployment, forged)
-    await wait_until(lambda: _told(acme, forged))
+    await wait_until(lambda: _is_reported(acme, forged))
 
 
 @pytest.mark.usefixtures("worker")
@@ -142,21 +144,21 @@ async def test_a_foreign_write_during_a_rebuild_is_found(
 
     # it cannot be compared before it is rebuilt, and then it is not compared again unless requested
     monkeypatch.setattr(reconciler, "POSTPONED_SECONDS", 3600)
-    await needs(acme)
+    await delete_head(acme)
     await request_comparison(acme)
     await wait_until(lambda: _found(acme, FindingKind.OTHER_HISTORY))
     with monkeypatch.context() as patch:
         before(patch, acme.deployment, "import_relationships", eve)
         await rebuild(acme)
-    await wait_until(lambda: _told(globex, other))
+    await wait_until(lambda: _is_reported(globex, other))
     await wait_until(lambda: _found(acme, FindingKind.DRIFT))
-    [drift] = await found(acme, FindingKind.DRIFT)
+    [drift] = await details_of_findings(acme, FindingKind.DRIFT)
     assert (drift["extra"], drift["counts"]) == ([forged], {"extra": 1})
-    await wait_until(lambda: over(acme))
+    await wait_until(lambda: import_settled(acme))
 
 
 async def _found(organization: Organization, kind: FindingKind) -> bool:
-    return bool(await found(organization, kind))
+    return bool(await details_of_findings(organization, kind))
 
 
 async def test_a_worker_that_lags_behind_distinguishes_two_rebuilds(
@@ -164,21 +166,21 @@ async def test_a_worker_that_lags_behind_distinguishes_two_rebuilds(
 ) -> None:
     async with running_worker(acme.deployment):
         await wait_until(lambda: _begun(acme.deployment))
-        await read_so_far(globex)
-    await needs(acme)
+        await wait_until_worker_has_read(globex)
+    await delete_head(acme)
     await rebuild(acme)
-    await needs(acme)
-    with monkeypatch.context() as plug:
-        before(plug, acme.deployment, "write", _pulled)
+    await delete_head(acme)
+    with monkeypatch.context() as patch:
+        before(patch, acme.deployment, "write", _disconnect)
         with pytest.raises(ConnectionError):
             await rebuild(acme)
     async with running_worker(acme.deployment):
-        await read_so_far(globex)
+        await wait_until_worker_has_read(globex)
         assert await foreign_relationships(acme) == []
         assert await importing(acme)
         await rebuild(acme)
-        await read_so_far(globex)
-        assert await over(acme)
+        await wait_until_worker_has_read(globex)
+        assert await import_settled(acme)
     assert await foreign_relationships(acme) == []
     await assert_agreement(acme)
 
@@ -186,10 +188,10 @@ async def test_a_worker_that_lags_behind_distinguishes_two_rebuilds(
 async def test_a_worker_that_starts_at_the_present_does_not_wait_for_the_end_of_an_earlier_rebuild(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await needs(acme)
+    await delete_head(acme)
     await rebuild(acme)
     assert await importing(acme)
-    await needs(globex)
+    await delete_head(globex)
     async with AsyncExitStack() as workers:
 
         async def begins() -> None:
@@ -198,7 +200,7 @@ async def test_a_worker_that_starts_at_the_present_does_not_wait_for_the_end_of_
 
         before(monkeypatch, acme.deployment, "import_relationships", begins)
         await rebuild(globex)
-        assert await over(acme)
-        await read_so_far(acme)
-        assert await over(globex)
+        assert await import_settled(acme)
+        await wait_until_worker_has_read(acme)
+        assert await import_settled(globex)
         assert await foreign_relationships(globex) == []

@@ -5,14 +5,18 @@ from dataclasses import replace
 from teamaccess.api.identity.callers import Caller, Operator
 from teamaccess.changes.events.users import SignInRefused
 from teamaccess.directory.service_accounts.sign_in import PREFIX, signed_in
-from teamaccess.directory.users.early_tokens import dated, note_early, wait_until_issued
+from teamaccess.directory.users.early_tokens import (
+    effective_issue_time,
+    note_early,
+    wait_until_issued,
+)
 from teamaccess.directory.users.find import user_and_clock
 from teamaccess.directory.users.issuer import Issuer, named_issuer
 from teamaccess.directory.users.logins import (
     SignInAgain,
     first_sign_in,
-    known_and_clock,
     later_sign_in,
+    login_user_and_clock,
 )
 from teamaccess.directory.users.profiles import (
     AddressHasAnotherLogin,
@@ -79,7 +83,7 @@ async def _user_of(service: Service, claims: Claims) -> tuple[User | None, Claim
             refuse_unless_current(claims, found.now)
             await note_early(session, claims.token, claims.issued_at, claims.expires_at, found.now)
         if not await wait_until_issued(claims.issued_at, found.now):
-            issued_at = dated(claims.issued_at, found.first_shown)
+            issued_at = effective_issue_time(claims.issued_at, found.first_shown)
             return found.user, replace(claims, issued_at=issued_at)
 
 
@@ -91,11 +95,13 @@ async def _user_with_login(service: Service, login: Login) -> tuple[User | None,
     token = login.token
     while True:
         async with service.reads() as session:
-            found = await known_and_clock(session, login, token)
+            found = await login_user_and_clock(session, login, token)
             refuse_unless_current(login, found.now)
             await note_early(session, token, login.issued_at, login.expires_at, found.now)
         if not await wait_until_issued(login.issued_at, found.now):
-            return found.user, replace(login, issued_at=dated(login.issued_at, found.first_shown))
+            return found.user, replace(
+                login, issued_at=effective_issue_time(login.issued_at, found.first_shown)
+            )
 
 
 async def _authenticate_service_account(

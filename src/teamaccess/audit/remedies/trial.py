@@ -1,7 +1,7 @@
 """Tests whether a candidate would allow the action, and who may make it, by rehearsing it.
 
-A remedy is sufficient because the result of its rehearsal contains a path to the action. Nobody is named
-whose own rehearsal was refused.
+A remedy is sufficient because the result of its rehearsal contains a path to the action. It names only
+people whose own rehearsal succeeded.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import UserId
 
 MOST_PEOPLE = 10
-"""People who are tried for each remedy, and people who are named if somebody else has to do it."""
+"""The most people whose rehearsals are tried for each remedy, and the most who are named if somebody
+other than the user has to do it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Trial:
         return Remedy(candidate.steps, adds, sorted(by), len(able) - tried)
 
     async def by_operator(self, candidate: Candidate) -> Remedy | None:
-        """Return the candidate as an operator may make it, None if it fails."""
+        """Return the candidate as a remedy for an operator to make, None if it fails."""
         rehearsal = await self.rehearsals.as_operator(candidate.steps)
         adds = await self._adds(candidate, rehearsal) if rehearsal is not None else None
         return Remedy(candidate.steps, adds, (), operator=True) if adds is not None else None

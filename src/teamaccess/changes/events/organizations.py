@@ -37,7 +37,7 @@ class LedgerRetried(EventDetails):
 
 
 class LedgerSkipped(EventDetails):
-    """An operator gave up the entry that stopped an organization."""
+    """An operator skipped the entry that stopped an organization."""
 
     kind: ClassVar = EventKind.LEDGER_SKIPPED
     subject: ClassVar = Subject.ORGANIZATION

@@ -14,7 +14,7 @@ from teamaccess.common.configuration.secret import hash_of, new_secret
 from teamaccess.common.errors import Conflict, NotFound
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
-from teamaccess.directory.service_accounts.keep import authorize_on_account
+from teamaccess.directory.service_accounts.accounts import authorize_on_account
 from teamaccess.directory.service_accounts.sign_in import PREFIX
 from teamaccess.storage import (
     ApiToken,

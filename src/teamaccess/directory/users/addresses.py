@@ -29,7 +29,7 @@ def normalise(email: str) -> str:
     local = lower(local)
     try:
         domain = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
-    except UnicodeError:  # IDNA's own among them
+    except UnicodeError:  # the base class of IDNAError
         raise InvalidEmail(email=email) from None
     address = f"{local}@{domain}"
     plausible = (
@@ -49,7 +49,7 @@ def normalise(email: str) -> str:
 
 
 def invitee(key: bytes, address: str) -> str:
-    """Return the keyed hash, 64 hex digits, by which SpiceDB knows a normalised address."""
+    """Return the keyed hash that stands for a normalised address in SpiceDB, as 64 hex digits."""
     return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()
 
 
@@ -60,5 +60,5 @@ def lower(local: str) -> str:
 
 
 def _unmailable(character: str) -> bool:
-    # quoted local parts exist on paper (RFC 5321) and nowhere that people are invited from
+    # RFC 5321 allows quoted local parts, but no invited person's mailbox has one
     return character in '@"(),:;<>[\\]' or unicodedata.category(character)[0] in "CZ"

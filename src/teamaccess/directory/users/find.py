@@ -44,20 +44,20 @@ async def user_now(session: AsyncSession, id: UserId) -> User | None:
     return (await session.scalars(BY_ID, {"id": id})).one_or_none()
 
 
-class Shown(NamedTuple):
-    """What PostgreSQL knows at the moment at which a token is shown."""
+class PresentedToken(NamedTuple):
+    """What PostgreSQL knows about a token at the moment at which it is presented."""
 
     user: User | None
     now: datetime
     """PostgreSQL's clock."""
     first_shown: datetime | None
-    """When the token was first shown, if that was before its time of issue."""
+    """When the token was first presented, if that was before its time of issue."""
 
 
-async def user_and_clock(session: AsyncSession, id: UserId, token: bytes) -> Shown | None:
+async def user_and_clock(session: AsyncSession, id: UserId, token: bytes) -> PresentedToken | None:
     """Return the user of a token at this moment; None if there is no such user."""
     row = (await session.execute(WITH_CLOCK, {"id": id, "token": token})).one_or_none()
-    return Shown(*row) if row is not None else None
+    return PresentedToken(*row) if row is not None else None
 
 
 async def find_user(session: AsyncSession, id_or_email: str) -> User:

@@ -16,7 +16,7 @@ from teamaccess.changes.events import record
 from teamaccess.changes.events.users import AddressReleased, LoginLinked, LoginMoved
 from teamaccess.common.errors import Conflict, Invalid, Unavailable
 from teamaccess.directory.users.early_tokens import FIRST_SHOWN
-from teamaccess.directory.users.find import Shown, UnknownUser, find_user
+from teamaccess.directory.users.find import PresentedToken, UnknownUser, find_user
 from teamaccess.directory.users.issuer import LONGEST_SUBJECT
 from teamaccess.directory.users.profiles import (
     address_taken,
@@ -72,13 +72,13 @@ async def known(session: AsyncSession, login: Login) -> User | None:
     return (await session.scalars(select(User).where(*has_login))).one_or_none()
 
 
-async def known_and_clock(session: AsyncSession, login: Login, token: bytes) -> Shown:
-    """Return the user with this login, or None, at the moment at which its token is shown."""
+async def login_user_and_clock(session: AsyncSession, login: Login, token: bytes) -> PresentedToken:
+    """Return the user with this login, if there is one, and the time at which its token is presented."""
     moment = select(func.clock_timestamp().label("now"), FIRST_SHOWN.label("first")).subquery()
     has_login = (User.issuer == login.issuer) & (User.subject == login.subject)
     wanted = select(User, moment.c.now, moment.c.first).select_from(moment)
     found = await session.execute(wanted.outerjoin(User, has_login), {"token": token})
-    return Shown(*found.one())
+    return PresentedToken(*found.one())
 
 
 async def first_sign_in(change: Change, login: Login) -> User:

@@ -13,7 +13,7 @@ from teamaccess.api.routes.directory.members import expiry_by_role
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
-from teamaccess.directory.service_accounts import keep, tokens
+from teamaccess.directory.service_accounts import accounts, tokens
 from teamaccess.storage import ApiToken, OrganizationId, TokenId, UserId, UserKind
 from teamaccess.views.directory.service_accounts import (
     NewServiceAccount,
@@ -35,7 +35,7 @@ async def create_service_account(
     change: OrganizationChange, data: JSONBody[NewServiceAccount]
 ) -> ServiceAccountView:
     """Create a service account with these roles. It signs in with its own API tokens."""
-    account = await keep.create_service_account(change, data.name, expiry_by_role(data.roles))
+    account = await accounts.create_service_account(change, data.name, expiry_by_role(data.roles))
     users = [account.user_id]
     held = await roles_held(change.session, change.organization, users, change.now)
     return ServiceAccountView.of(account, held.get(account.user_id, ()))
@@ -69,7 +69,7 @@ async def show_service_account(
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "manage_service_accounts")
     async with service.reads() as session:
-        member = await keep.get_account(session, id, UserId(account))
+        member = await accounts.get_account(session, id, UserId(account))
         held = await roles_held(session, id, [member.user_id], await service.now())
     seen = member.activity.last_active_at if member.activity else None
     return ServiceAccountView.of(member, held.get(member.user_id, ()), seen)
@@ -79,7 +79,7 @@ async def show_service_account(
 @revokes
 async def delete_service_account(account: PathId, change: OrganizationChange) -> None:
     """Delete a service account with its roles and tokens."""
-    await keep.delete(change, UserId(account))
+    await accounts.delete(change, UserId(account))
 
 
 @post(TOKENS, operation_id="create_token")
@@ -107,7 +107,7 @@ async def show_tokens(
     id, account_id = OrganizationId(organization), UserId(account)
     await service.reading.require(id, actor.id, "manage_service_accounts")
     async with service.reads() as session:
-        await keep.get_account(session, id, account_id)
+        await accounts.get_account(session, id, account_id)
         rows = await tokens.list_tokens(session, id, account_id, decode(cursor), limit + 1)
     return page(rows, limit, _key, TokenView.of)
 

@@ -1,4 +1,4 @@
-"""What every proposed operation has, and the types of their fields."""
+"""The base class of proposed operations, and the types of their fields."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -33,17 +33,17 @@ Send = Callable[[OrganizationChange, Letter], Awaitable[object]]
 
 @dataclass(frozen=True)
 class Invitations:
-    """What inviting needs beside the change."""
+    """What an invitation needs in addition to the change."""
 
     key: bytes
-    """The key by which SpiceDB knows the addresses of invitations."""
+    """The key with which invited addresses are hashed for SpiceDB."""
     send: Send | None = None
     """None in a rehearsal, which sends nothing."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What an operation is made with."""
+class OperationContext:
+    """What an operation needs in addition to the change."""
 
     invitations: Invitations
     number: int
@@ -52,7 +52,7 @@ class Setting:
     def new_id(self, change: OrganizationChange, prefix: str) -> str:
         """Return an id that is the same in the plan and when the planned operation is made.
 
-        It is new, because making the change moves the position.
+        It is unique, because each change moves the position from which it is computed.
         """
         [standing] = change.standing
         seed = f"{standing.organization} {standing.position} {standing.hash.hex()} {self.number}"
@@ -67,7 +67,7 @@ class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, f
         if (end := getattr(self, "expires_at", None)) is not None:
             in_utc(end)
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Make it in an open change. Raises what the use case does."""
         raise NotImplementedError
 

@@ -5,9 +5,9 @@ from teamaccess.audit.plans.operations.base import (
     Address,
     End,
     Name,
+    OperationContext,
     Proposed,
     ProposedRoles,
-    Setting,
     Title,
     ends_by_role,
 )
@@ -37,13 +37,13 @@ class AddMember(Proposed, tag="add_member", frozen=True):
     role: Name
     name: Title | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Make the person a member."""
         await authorize(change, "invite")
         if change.attribution.channel is not Channel.OPERATOR:
             raise OnlyOperatorsAdd
         name = clean("name", self.name, LONGEST_NAME) if self.name is not None else None
-        id = UserId(setting.new_id(change, "usr"))
+        id = UserId(context.new_id(change, "usr"))
         newcomer = Newcomer(normalise(self.email), name, RoleId(self.role), id)
         await join(change, change.organization, [newcomer])
 
@@ -54,7 +54,7 @@ class SetRoles(Proposed, tag="set_roles", frozen=True):
     user: Address
     roles: ProposedRoles
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Replace the roles."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.change_member_roles(change, member, ends_by_role(self.roles))
@@ -66,7 +66,7 @@ class SetMembershipEnd(Proposed, tag="set_membership_end", frozen=True, kw_only=
     user: Address
     expires_at: End
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Set or remove the end."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.change_end(change, member, self.expires_at)
@@ -77,7 +77,7 @@ class Suspend(Proposed, tag="suspend", frozen=True):
 
     user: Address
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Suspend the member."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.suspend(change, member)
@@ -88,7 +88,7 @@ class Reactivate(Proposed, tag="reactivate", frozen=True):
 
     user: Address
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Reactivate the member."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.reactivate(change, member)
@@ -99,7 +99,7 @@ class Remove(Proposed, tag="remove", frozen=True):
 
     user: Address
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Remove the member."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.remove_member(change, member)

@@ -4,7 +4,14 @@ from typing import Annotated
 
 import msgspec
 
-from teamaccess.audit.plans.operations.base import Address, End, Name, ObjectName, Proposed, Setting
+from teamaccess.audit.plans.operations.base import (
+    Address,
+    End,
+    Name,
+    ObjectName,
+    OperationContext,
+    Proposed,
+)
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.resources import register
 from teamaccess.directory.resources.find import Key
@@ -41,7 +48,7 @@ class RegisterObject(Proposed, tag="register_object", frozen=True):
     object: ObjectName
     creator: Address | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Register the object."""
         type, id = object_key(self.object)
         creator = None
@@ -55,7 +62,7 @@ class RemoveObject(Proposed, tag="remove_object", frozen=True):
 
     object: ObjectName
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Remove the object."""
         await register.remove_resource(change, *object_key(self.object))
 
@@ -66,7 +73,7 @@ class SetGrants(Proposed, tag="set_grants", frozen=True):
     object: ObjectName
     grants: Annotated[list[Grantee], msgspec.Meta(max_length=100)]
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Replace the grants."""
         wanted = {}
         for each in self.grants:
@@ -91,7 +98,7 @@ class GrantAction(Proposed, tag="grant", frozen=True, kw_only=True):
         super().__post_init__()
         refuse_two_holders(self.user, self.team)
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Add the grant."""
         key = await grant_key(change, self.action, self.user, self.team)
         await add_grant(change, object_key(self.object), key, self.expires_at)
@@ -109,7 +116,7 @@ class RemoveGrant(Proposed, tag="remove_grant", frozen=True, kw_only=True):
         """Raise ValueError, which msgspec reports as invalid input, for two holders or none."""
         refuse_two_holders(self.user, self.team)
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Take the grant away."""
         key = await grant_key(change, self.action, self.user, self.team)
         await remove_grant(change, object_key(self.object), key)

@@ -9,9 +9,9 @@ from teamaccess.access.authorize import RoleTwice
 from teamaccess.audit.plans.operations.base import (
     Address,
     Name,
+    OperationContext,
     Proposed,
     ProposedRoles,
-    Setting,
     Title,
     ends_by_role,
 )
@@ -20,7 +20,7 @@ from teamaccess.directory.access_requests import decide
 from teamaccess.directory.invitations import offer
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.organizations.create import rename_organization
-from teamaccess.directory.service_accounts import keep, tokens
+from teamaccess.directory.service_accounts import accounts, tokens
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 from teamaccess.storage import InvitationId, RequestId, RoleId, TokenId, UserId
 
@@ -32,14 +32,14 @@ class Invite(Proposed, tag="invite", frozen=True):
     roles: Annotated[list[Name], msgspec.Meta(min_length=1, max_length=100)]
     expires_in_hours: Annotated[int, msgspec.Meta(ge=1, le=30 * 24)] = 7 * 24
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Invite the person."""
         for role in self.roles:
             if self.roles.count(role) > 1:
                 raise RoleTwice(role=role)
         roles, life = [RoleId(role) for role in self.roles], timedelta(hours=self.expires_in_hours)
-        id = InvitationId(setting.new_id(change, "inv"))
-        invitations = setting.invitations
+        id = InvitationId(context.new_id(change, "inv"))
+        invitations = context.invitations
         letter = await offer.invite(change, self.email, roles, invitations.key, life, id)
         await change.session.flush()
         if invitations.send is not None:
@@ -51,11 +51,11 @@ class ResendInvitation(Proposed, tag="resend_invitation", frozen=True):
 
     invitation: Address
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Send the invitation again."""
         letter = await offer.resend(change, await _invitation(change, self.invitation))
-        if setting.invitations.send is not None:
-            await setting.invitations.send(change, letter)
+        if context.invitations.send is not None:
+            await context.invitations.send(change, letter)
 
 
 class CancelInvitation(Proposed, tag="cancel_invitation", frozen=True):
@@ -63,7 +63,7 @@ class CancelInvitation(Proposed, tag="cancel_invitation", frozen=True):
 
     invitation: Address
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Cancel the invitation."""
         await offer.cancel(change, await _invitation(change, self.invitation))
 
@@ -74,10 +74,10 @@ class CreateServiceAccount(Proposed, tag="create_service_account", frozen=True):
     name: Title
     roles: ProposedRoles
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Create the service account."""
-        id = UserId(setting.new_id(change, "sa"))
-        await keep.create_service_account(change, self.name, ends_by_role(self.roles), id)
+        id = UserId(context.new_id(change, "sa"))
+        await accounts.create_service_account(change, self.name, ends_by_role(self.roles), id)
 
 
 class DeleteServiceAccount(Proposed, tag="delete_service_account", frozen=True):
@@ -85,9 +85,9 @@ class DeleteServiceAccount(Proposed, tag="delete_service_account", frozen=True):
 
     account: Name
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Delete the service account."""
-        await keep.delete(change, UserId(self.account))
+        await accounts.delete(change, UserId(self.account))
 
 
 class RevokeToken(Proposed, tag="revoke_token", frozen=True):
@@ -96,7 +96,7 @@ class RevokeToken(Proposed, tag="revoke_token", frozen=True):
     account: Name
     token: Name
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Revoke the token."""
         await tokens.revoke(change, UserId(self.account), TokenId(self.token))
 
@@ -108,7 +108,7 @@ class ApproveRequest(Proposed, tag="approve_request", frozen=True):
     hours: Annotated[int, msgspec.Meta(ge=1)] | None = None
     role: Name | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Approve the request."""
         role = RoleId(self.role) if self.role is not None else None
         await decide.approve(change, RequestId(self.request), self.hours, role)
@@ -119,7 +119,7 @@ class DeclineRequest(Proposed, tag="decline_request", frozen=True):
 
     request: Name
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Decline the request."""
         await decide.decline(change, RequestId(self.request))
 
@@ -129,7 +129,7 @@ class RenameOrganization(Proposed, tag="rename_organization", frozen=True):
 
     name: Title
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Rename the organization."""
         await rename_organization(change, self.name)
 

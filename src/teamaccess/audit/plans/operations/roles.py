@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from teamaccess.audit.plans.operations.base import Name, Proposed, Setting, Text, Title
+from teamaccess.audit.plans.operations.base import Name, OperationContext, Proposed, Text, Title
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
 from teamaccess.directory.roles.find import find_custom_role
@@ -21,7 +21,7 @@ class SetRole(Proposed, tag="set_role", frozen=True):
     name: Title | None = None
     description: Text | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Create the role, or replace its actions."""
         id = RoleId(self.role)
         own = await find_custom_role(change.session, change.organization, id)
@@ -43,7 +43,7 @@ class CloneRole(Proposed, tag="clone_role", frozen=True):
     clone_of: Name
     name: Title
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Create the role."""
         about = Description(clean("name", self.name, LONGEST_NAME), None)
         await clone(change, self.role, about, RoleId(self.clone_of))
@@ -55,6 +55,6 @@ class DeleteRole(Proposed, tag="delete_role", frozen=True):
     role: Name
     reassign: Name | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Delete the role."""
         await delete_role(change, RoleId(self.role), self.reassign)

@@ -4,9 +4,9 @@ from teamaccess.audit.plans.operations.base import (
     Address,
     End,
     Name,
+    OperationContext,
     Proposed,
     ProposedRoles,
-    Setting,
     Title,
     ends_by_role,
 )
@@ -22,18 +22,18 @@ class CreateTeam(Proposed, tag="create_team", frozen=True):
     team: Name
     name: Title | None = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Create the team. Its name is its id by default."""
         await act.create_team(change, self.team, self.name or self.team)
 
 
 class RenameTeam(Proposed, tag="rename_team", frozen=True):
-    """A team has another name."""
+    """A team gets another name."""
 
     team: Name
     name: Title
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Rename the team."""
         await act.rename_team(change, TeamId(self.team), self.name)
 
@@ -43,7 +43,7 @@ class DeleteTeam(Proposed, tag="delete_team", frozen=True):
 
     team: Name
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Delete the team."""
         await act.delete_team(change, TeamId(self.team))
 
@@ -54,19 +54,19 @@ class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
     team: Name
     roles: ProposedRoles
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Replace the roles."""
         await act.change_team_roles(change, TeamId(self.team), ends_by_role(self.roles))
 
 
 class PutInTeam(Proposed, tag="put_in_team", frozen=True):
-    """A member is in a team."""
+    """A member joins a team, or their place in it gets another end."""
 
     team: Name
     user: Address
     expires_at: End = None
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Put the member into the team."""
         member = await resolve_member(change.session, change.organization, self.user)
         await places.put(change, TeamId(self.team), member, self.expires_at)
@@ -78,7 +78,7 @@ class TakeFromTeam(Proposed, tag="take_from_team", frozen=True):
     team: Name
     user: Address
 
-    async def make(self, change: OrganizationChange, setting: Setting) -> None:
+    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Take the member out of the team."""
         member = await resolve_member(change.session, change.organization, self.user)
         await places.take(change, TeamId(self.team), member)

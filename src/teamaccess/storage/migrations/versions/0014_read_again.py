@@ -1,4 +1,4 @@
-"""Tokens that were shown before their time of issue, and findings as they are under a lock."""
+"""Remember tokens that were presented before their time of issue, and read findings under the lock."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
-    """Add the table, in which the application notes tokens until they end, and a function."""
+    """Add the table, whose rows stay until the tokens expire, and a function that reads findings."""
     op.create_table(
         "early_tokens",
         sa.Column("id", sa.LargeBinary(), nullable=False),
