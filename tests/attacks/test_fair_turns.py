@@ -101,7 +101,7 @@ async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants
 
 
 async def test_a_caller_with_many_plans_gets_only_a_share_of_the_connections() -> None:
-    """An operator makes the rehearsal, and its connection counts for the caller all the same."""
+    """Although an operator makes the rehearsal, its connection counts against the caller."""
     turns = ChangeQueue()
     bob = Attribution("user:bob", Channel.API, "tests")
     release = asyncio.Event()

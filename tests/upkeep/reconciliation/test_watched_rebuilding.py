@@ -112,7 +112,7 @@ async def import_settled(organization: Organization) -> bool:
 
 
 async def _disconnect() -> None:
-    raise ConnectionError("pulled the plug")
+    raise ConnectionError("disconnected")
 
 
 @pytest.mark.usefixtures("worker")

@@ -29,7 +29,7 @@ class UnknownAccessRequest(NotFound):
 
 
 @dataclass(frozen=True)
-class Sight:
+class RequestVisibility:
     """The requests of an organization that a user may see."""
 
     organization: OrganizationId
@@ -37,10 +37,10 @@ class Sight:
     held: frozenset[str]
     """Every action that the user holds."""
 
-    def of(self, catalog: Catalog) -> ColumnElement[bool]:
-        """Return the condition for a row: the user's own, or for something that they may give.
+    def condition(self, catalog: Catalog) -> ColumnElement[bool]:
+        """Return the condition for visible rows: the user's own requests, and those they may approve.
 
-        Nobody gives what they do not have, so nobody sees a request for it.
+        Nobody can give what they do not have, so nobody else's request for it is visible to them.
         """
         here, mine = AccessRequest.organization_id == self.organization, self.mine
         if catalog.guards["change_roles"] not in self.held:
@@ -78,23 +78,23 @@ async def find_request(
 
 
 async def get_request(
-    session: AsyncSession, catalog: Catalog, sight: Sight, id: RequestId
+    session: AsyncSession, catalog: Catalog, visible: RequestVisibility, id: RequestId
 ) -> AccessRequest:
     """Return the request; raises UnknownAccessRequest for one that the user may not see."""
     request = None
     if is_local_id(id):
         request = await session.scalar(
-            select(AccessRequest).where(sight.of(catalog), AccessRequest.id == id)
+            select(AccessRequest).where(visible.condition(catalog), AccessRequest.id == id)
         )
     if request is None:
-        raise UnknownAccessRequest(request=id, organization=sight.organization)
+        raise UnknownAccessRequest(request=id, organization=visible.organization)
     return request
 
 
 async def list_requests(
     session: AsyncSession,
     catalog: Catalog,
-    sight: Sight,
+    visible: RequestVisibility,
     status: AccessRequestStatus | None,
     mine: bool,
     before: tuple[datetime, RequestId] | None,
@@ -103,12 +103,12 @@ async def list_requests(
     """Return at most `limit` requests, the newest first."""
     page = (
         select(AccessRequest)
-        .where(sight.of(catalog))
+        .where(visible.condition(catalog))
         .order_by(AccessRequest.requested_at.desc(), AccessRequest.id.desc())
         .limit(limit)
     )
     if mine:
-        page = page.where(sight.mine)
+        page = page.where(visible.mine)
     if status is not None:
         page = page.where(AccessRequest.status == status)
     if before is not None:

@@ -1,8 +1,8 @@
 """Compares the rows of an organization with the result of its ledger.
 
 Both sides are summed as 64-bit hashes, so that memory holds one page of each side. The relationships
-themselves are compared only if the sums differ or an operator skipped an entry. Python seeds the hashes
-differently in each process.
+themselves are compared only if the sums differ or an operator skipped an entry. Nobody can prepare a
+collision, because Python seeds the hashes differently in each process.
 """
 
 from collections.abc import AsyncIterator
@@ -21,14 +21,15 @@ from teamaccess.upkeep.reconciliation.rows import PAGE, expected_relationships
 EXAMPLES = 10
 """The most differences of one kind in an answer."""
 LAST_UPDATES = sql(f"""
-SELECT DISTINCT ON (identity) said, skipped FROM (
-  SELECT position, nth, said, status = 'skipped' AS skipped,
-    split_part(split_part(said, ' ', 2), '{EXPIRATION_PREFIX}', 1) AS identity
+SELECT DISTINCT ON (identity) update_text, skipped FROM (
+  SELECT position, nth, update_text, status = 'skipped' AS skipped,
+    split_part(split_part(update_text, ' ', 2), '{EXPIRATION_PREFIX}', 1) AS identity
   FROM ledger
   JOIN ledger_applications USING (organization_id, position),
-  unnest(updates) WITH ORDINALITY AS each (said, nth)
-  WHERE organization_id = :organization AND (said LIKE 'TOUCH %' OR said LIKE 'DELETE %')
-) AS told
+  unnest(updates) WITH ORDINALITY AS each (update_text, nth)
+  WHERE organization_id = :organization
+    AND (update_text LIKE 'TOUCH %' OR update_text LIKE 'DELETE %')
+) AS all_updates
 ORDER BY identity, position DESC, nth DESC
 """)  # noqa: S608 - a constant of ours
 """The last update of each relationship. RESTORE and PURGE are left out because they decide nothing."""
@@ -39,8 +40,8 @@ async def find_disagreements(
 ) -> list[str]:
     """Return examples of what only the rows have and what only the ledger has; nothing if they agree.
 
-    The rows count for a relationship whose last update an operator skipped. Relationships that no row
-    could make are left out: no row ever had them, and SpiceDB refused them.
+    If an operator skipped the last update of a relationship, the rows alone decide about it.
+    Relationships that no row could stand for are left out: no row ever did, and SpiceDB refused them.
     """
     total, any_skipped = 0, False
     async for text in _row_texts(session, organization):

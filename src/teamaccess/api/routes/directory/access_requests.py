@@ -11,7 +11,12 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.access_requests import decide
 from teamaccess.directory.access_requests.ask import AccessRequestInput, ask, withdraw
-from teamaccess.directory.access_requests.find import Sight, get_request, list_requests, reasons_of
+from teamaccess.directory.access_requests.find import (
+    RequestVisibility,
+    get_request,
+    list_requests,
+    reasons_of,
+)
 from teamaccess.service import Service
 from teamaccess.storage import (
     AccessRequest,
@@ -124,9 +129,9 @@ async def withdraw_access_request(
     return await _view_of(change, await withdraw(change, RequestId(access_request)))
 
 
-async def _visible_to(service: Service, organization: str, actor: User) -> Sight:
+async def _visible_to(service: Service, organization: str, actor: User) -> RequestVisibility:
     id = OrganizationId(organization)
-    return Sight(id, actor.id, await service.reading.actions(id, actor.id))
+    return RequestVisibility(id, actor.id, await service.reading.actions(id, actor.id))
 
 
 async def _view_of(change: OrganizationChange, request: AccessRequest) -> AccessRequestView:

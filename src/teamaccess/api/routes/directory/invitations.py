@@ -165,7 +165,7 @@ async def accept(
         raise OnlyInPerson
     attributed = attribution(request)
     async with service.reads() as session:
-        offered = await acceptance.addressed(session, data.token, await service.now())
+        offered = await acceptance.find_by_secret(session, data.token, await service.now())
     organization = offered.organization_id
     release_slot(request)
     try:
