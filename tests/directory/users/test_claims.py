@@ -109,7 +109,7 @@ async def test_a_person_of_any_issuer_can_be_invited(
     strange = await acme.deployment.http.post(
         "/v1/invitations/accept", json=secret, headers=signed_in
     )
-    refused(strange, 401, "invalid_token")  # of a process without these settings
+    refused(strange, 401, "invalid_token")  # this process has other settings
     accepted = await deployment.http.post("/v1/invitations/accept", json=secret, headers=signed_in)
     assert accepted.status_code == 200, accepted.text
     assert (await acme.roles_by_member())[accepted.json()["user"]] == ["support"]
