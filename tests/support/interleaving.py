@@ -30,7 +30,7 @@ from teamaccess.engine import Engine
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 else:
-    Connection = asyncpg.Connection  # which knows its parameter in the stubs alone
+    Connection = asyncpg.Connection  # generic only in the stubs
 
 Request = Callable[[], Awaitable[httpx.Response]]
 Schedule = Sequence[tuple[int, int]]

@@ -10,8 +10,8 @@ from teamaccess.storage import Event
 from tests.attacks.coalition.escalation_checks import State, Violation
 from tests.attacks.coalition.scenario import Attempt, Scenario
 
-TELLS = {403, 409, 412}
-"""Statuses from which an outsider learns that an organization is there."""
+REVEALING_STATUSES = {403, 409, 412}
+"""Statuses that reveal to an outsider that an organization exists."""
 REFUSALS = ("refused", "acceptance_refused", "sign_in_refused")
 SECRET = re.compile(r"ta_[A-Za-z0-9_-]{20,}")
 GENERATED = re.compile(r"\b(?:usr|sa|inv|req|tok)_[0-9a-f]{20}\b")
@@ -24,33 +24,39 @@ class AnswerChecks:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._ever: dict[str, set[str]] = {}
-        """Every user that was ever in an organization, by organization."""
+        self._members_ever: dict[str, set[str]] = {}
+        """Every user that has ever been a member, by organization."""
         self._events: int | None = None
 
     def remember(self, state: State) -> None:
         """Record the members of each organization."""
         for organization, snapshot in state.items():
-            self._ever.setdefault(organization, set()).update(snapshot.members())
+            self._members_ever.setdefault(organization, set()).update(snapshot.members())
 
-    async def check(self, before: State, attempts: Sequence[Attempt], dead: set[str]) -> None:
+    async def check(
+        self, before: State, attempts: Sequence[Attempt], ended_tokens: set[str]
+    ) -> None:
         """Raise Violation for an answer that must not be given.
 
-        `dead` are tokens that had ended.
+        `ended_tokens` are tokens that had ended.
         """
         for attempt in attempts:
             inside = self._inside(before, attempt)
             if attempt.status >= 500 and attempt.status != 503:
                 raise Violation(f"{attempt.route} was answered {attempt.status}")
-            if attempt.token in dead and attempt.status != 401 and attempt.code != "not_found":
+            if (
+                attempt.token in ended_tokens
+                and attempt.status != 401
+                and attempt.code != "not_found"
+            ):
                 raise Violation(f"{attempt.route} was answered {attempt.status} to an ended token")
-            self._outsiders(attempt, inside)
-            self._leaks(attempt, inside)
-            self._told_once(attempt)
-        await self._victims_events(attempts)
+            self._check_outsider(attempt, inside)
+            self._check_leaks(attempt, inside)
+            self._check_secrets_shown_once(attempt)
+        await self._check_events_of_victim(attempts)
 
     def _inside(self, before: State, attempt: Attempt) -> set[str]:
-        """The organizations in which the actor is an active member, and those they begin to be in."""
+        """The organizations in which the caller, and the member they act for, were active members."""
         if attempt.by is None:
             return set()
         here = {id for id, snapshot in before.items() if attempt.by.id in snapshot.members()}
@@ -60,17 +66,17 @@ class AnswerChecks:
             }
         return here
 
-    def _outsiders(self, attempt: Attempt, inside: set[str]) -> None:
+    def _check_outsider(self, attempt: Attempt, inside: set[str]) -> None:
         if "{organization}" not in attempt.route or attempt.organization in inside:
             return
         if self._may_ask(attempt):
             return
         if attempt.done:
-            raise Violation(f"{attempt.route} was done for who is not in {attempt.organization}")
+            raise Violation(f"{attempt.route} was done by an outsider of {attempt.organization}")
         if (
-            attempt.status in TELLS
+            attempt.status in REVEALING_STATUSES
             and attempt.code not in ABOUT_ONESELF
-            and not _of_its_own(attempt)
+            and not _is_about_own_organization(attempt)
         ):
             raise Violation(f"{attempt.route} told an outsider {attempt.status} {attempt.code}")
 
@@ -82,7 +88,7 @@ class AnswerChecks:
             return True
         return attempt.route.endswith("/changes/{position}")
 
-    def _leaks(self, attempt: Attempt, inside: set[str]) -> None:
+    def _check_leaks(self, attempt: Attempt, inside: set[str]) -> None:
         if attempt.answer is None or (attempt.by is not None and attempt.by.audits_all):
             return
         allowed = inside | {attempt.about.get("founded", ""), attempt.about.get("joined", "")}
@@ -105,9 +111,9 @@ class AnswerChecks:
                     raise Violation(f"{attempt.route} told of {organization}: {name}")
 
     def _names(self) -> dict[str, set[str]]:
-        """Names that must not be revealed, by organization: its id, and generated ids in it."""
+        """Ids to hide from outsiders, by organization: its own, and generated ones in it."""
         names: dict[str, set[str]] = {id: {id} for id in self._scenario.organizations}
-        for organization, users in self._ever.items():
+        for organization, users in self._members_ever.items():
             names.setdefault(organization, set()).update(users)
         for known in self._scenario.objects:
             if GENERATED.fullmatch(known.id) or known.id.startswith("victim"):
@@ -121,17 +127,17 @@ class AnswerChecks:
         if any(name != other and name in other and other in allowed for other in allowed):
             return True  # an id that begins with another organization's id
         known = {each.id for each in self._scenario.objects if each.organization in allowed}
-        return name in known or any(name in self._ever.get(each, ()) for each in allowed)
+        return name in known or any(name in self._members_ever.get(each, ()) for each in allowed)
 
-    def _told_once(self, attempt: Attempt) -> None:
+    def _check_secrets_shown_once(self, attempt: Attempt) -> None:
         if attempt.answer is None:
             return
         for secret in SECRET.findall(attempt.answer.text):
             if secret in self._scenario.secrets and secret != attempt.about.get("secret"):
                 raise Violation(f"{attempt.route} told a secret again")
 
-    async def _victims_events(self, attempts: Sequence[Attempt]) -> None:
-        """Whatever others do, in the victim's chain are only their refusals."""
+    async def _check_events_of_victim(self, attempts: Sequence[Attempt]) -> None:
+        """Raise Violation if outsiders added anything but refusals to the victim's events."""
         async with self._scenario.deployment.service.reads() as session:
             count = await session.scalar(
                 select(func.count()).where(
@@ -147,7 +153,7 @@ class AnswerChecks:
         self._events = count
 
 
-def _of_its_own(attempt: Attempt) -> bool:
+def _is_about_own_organization(attempt: Attempt) -> bool:
     """Whether a refusal is about the organization of the service account itself."""
     assert attempt.answer is not None
     own = attempt.by.account_of if attempt.by is not None else ""

@@ -16,13 +16,13 @@ from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import RoleId
 from teamaccess.storage.base import LONGEST_LOCAL_ID
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
-"""An id of a role, a team, a request or a service account."""
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
+"""The id of a role, a team, a request or a service account."""
+DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
 """A name that people read."""
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON)]
-Address = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
-"""A member's id, e-mail address or external id."""
+UserReference = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
+"""The id, e-mail address or external id that names a member, or the address of an invited person."""
 ObjectName = Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
 """An object as `type:id`, such as `webhook:wh_1`."""
 End = Annotated[datetime, msgspec.Meta(tz=True)] | None
@@ -75,7 +75,7 @@ class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, f
 class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A role with an optional expiry."""
 
-    role: Name
+    role: Id
     expires_at: End = None
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             in_utc(self.expires_at)
 
 
-ProposedRoles = Annotated[list[Name | RoleUntil], msgspec.Meta(max_length=100)]
+ProposedRoles = Annotated[list[Id | RoleUntil], msgspec.Meta(max_length=100)]
 
 
 def ends_by_role(roles: ProposedRoles) -> Ends:

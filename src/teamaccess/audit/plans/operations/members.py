@@ -2,13 +2,13 @@
 
 from teamaccess.access.authorize import authorize
 from teamaccess.audit.plans.operations.base import (
-    Address,
+    DisplayName,
     End,
-    Name,
+    Id,
     OperationContext,
     Proposed,
     ProposedRoles,
-    Title,
+    UserReference,
     ends_by_role,
 )
 from teamaccess.changes import OrganizationChange
@@ -33,9 +33,9 @@ class OnlyOperatorsAdd(Forbidden):
 class AddMember(Proposed, tag="add_member", frozen=True):
     """A person joins without an invitation. A member stays as they are."""
 
-    email: Address
-    role: Name
-    name: Title | None = None
+    email: UserReference
+    role: Id
+    name: DisplayName | None = None
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Make the person a member."""
@@ -51,7 +51,7 @@ class AddMember(Proposed, tag="add_member", frozen=True):
 class SetRoles(Proposed, tag="set_roles", frozen=True):
     """A member holds exactly these roles."""
 
-    user: Address
+    user: UserReference
     roles: ProposedRoles
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
@@ -63,7 +63,7 @@ class SetRoles(Proposed, tag="set_roles", frozen=True):
 class SetMembershipEnd(Proposed, tag="set_membership_end", frozen=True, kw_only=True):
     """A membership ends at a time; null removes the end."""
 
-    user: Address
+    user: UserReference
     expires_at: End
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
@@ -75,7 +75,7 @@ class SetMembershipEnd(Proposed, tag="set_membership_end", frozen=True, kw_only=
 class Suspend(Proposed, tag="suspend", frozen=True):
     """A member can do nothing and keeps their roles."""
 
-    user: Address
+    user: UserReference
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Suspend the member."""
@@ -86,7 +86,7 @@ class Suspend(Proposed, tag="suspend", frozen=True):
 class Reactivate(Proposed, tag="reactivate", frozen=True):
     """A suspended member is active again, with their roles."""
 
-    user: Address
+    user: UserReference
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Reactivate the member."""
@@ -97,7 +97,7 @@ class Reactivate(Proposed, tag="reactivate", frozen=True):
 class Remove(Proposed, tag="remove", frozen=True):
     """A member is removed."""
 
-    user: Address
+    user: UserReference
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Remove the member."""

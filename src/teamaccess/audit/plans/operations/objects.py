@@ -5,12 +5,12 @@ from typing import Annotated
 import msgspec
 
 from teamaccess.audit.plans.operations.base import (
-    Address,
     End,
-    Name,
+    Id,
     ObjectName,
     OperationContext,
     Proposed,
+    UserReference,
 )
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.resources import register
@@ -30,9 +30,9 @@ from teamaccess.storage import HolderKind, ResourceId
 class Grantee(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """An action on an object for one member or one team."""
 
-    action: Name
-    user: Address | None = None
-    team: Name | None = None
+    action: Id
+    user: UserReference | None = None
+    team: Id | None = None
     expires_at: End = None
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class RegisterObject(Proposed, tag="register_object", frozen=True):
     """An object is registered. Its type may require the creator."""
 
     object: ObjectName
-    creator: Address | None = None
+    creator: UserReference | None = None
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Register the object."""
@@ -88,9 +88,9 @@ class GrantAction(Proposed, tag="grant", frozen=True, kw_only=True):
     """A member or a team has an action on an object, beside the other grants."""
 
     object: ObjectName
-    action: Name
-    user: Address | None = None
-    team: Name | None = None
+    action: Id
+    user: UserReference | None = None
+    team: Id | None = None
     expires_at: End = None
 
     def __post_init__(self) -> None:
@@ -108,9 +108,9 @@ class RemoveGrant(Proposed, tag="remove_grant", frozen=True, kw_only=True):
     """A member or a team no longer has a grant on an object."""
 
     object: ObjectName
-    action: Name
-    user: Address | None = None
-    team: Name | None = None
+    action: Id
+    user: UserReference | None = None
+    team: Id | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, which msgspec reports as invalid input, for two holders or none."""
@@ -141,4 +141,4 @@ async def grant_key(
 def refuse_two_holders(user: str | None, team: str | None) -> None:
     """Raise ValueError unless exactly one holder is named."""
     if (user is None) == (team is None):
-        raise ValueError("A grant is for one `user` or for one `team`")
+        raise ValueError("A grant must have either `user` or `team`")

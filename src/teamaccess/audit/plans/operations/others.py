@@ -7,12 +7,12 @@ import msgspec
 
 from teamaccess.access.authorize import RoleTwice
 from teamaccess.audit.plans.operations.base import (
-    Address,
-    Name,
+    DisplayName,
+    Id,
     OperationContext,
     Proposed,
     ProposedRoles,
-    Title,
+    UserReference,
     ends_by_role,
 )
 from teamaccess.changes import OrganizationChange
@@ -28,8 +28,8 @@ from teamaccess.storage import InvitationId, RequestId, RoleId, TokenId, UserId
 class Invite(Proposed, tag="invite", frozen=True):
     """A person is invited. The mail is sent when the change is made."""
 
-    email: Address
-    roles: Annotated[list[Name], msgspec.Meta(min_length=1, max_length=100)]
+    email: UserReference
+    roles: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=100)]
     expires_in_hours: Annotated[int, msgspec.Meta(ge=1, le=30 * 24)] = 7 * 24
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
@@ -49,7 +49,7 @@ class Invite(Proposed, tag="invite", frozen=True):
 class ResendInvitation(Proposed, tag="resend_invitation", frozen=True):
     """An invitation is sent again. It is named by its id or its address."""
 
-    invitation: Address
+    invitation: UserReference
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Send the invitation again."""
@@ -61,7 +61,7 @@ class ResendInvitation(Proposed, tag="resend_invitation", frozen=True):
 class CancelInvitation(Proposed, tag="cancel_invitation", frozen=True):
     """An invitation is cancelled. It is named by its id or its address."""
 
-    invitation: Address
+    invitation: UserReference
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Cancel the invitation."""
@@ -71,7 +71,7 @@ class CancelInvitation(Proposed, tag="cancel_invitation", frozen=True):
 class CreateServiceAccount(Proposed, tag="create_service_account", frozen=True):
     """A service account with these roles is created. It has no token yet."""
 
-    name: Title
+    name: DisplayName
     roles: ProposedRoles
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
@@ -83,7 +83,7 @@ class CreateServiceAccount(Proposed, tag="create_service_account", frozen=True):
 class DeleteServiceAccount(Proposed, tag="delete_service_account", frozen=True):
     """A service account is deleted, with its tokens."""
 
-    account: Name
+    account: Id
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Delete the service account."""
@@ -93,8 +93,8 @@ class DeleteServiceAccount(Proposed, tag="delete_service_account", frozen=True):
 class RevokeToken(Proposed, tag="revoke_token", frozen=True):
     """A token of a service account is revoked."""
 
-    account: Name
-    token: Name
+    account: Id
+    token: Id
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Revoke the token."""
@@ -104,9 +104,9 @@ class RevokeToken(Proposed, tag="revoke_token", frozen=True):
 class ApproveRequest(Proposed, tag="approve_request", frozen=True):
     """An access request is approved, perhaps for fewer hours or with another role."""
 
-    request: Name
+    request: Id
     hours: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    role: Name | None = None
+    role: Id | None = None
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Approve the request."""
@@ -117,7 +117,7 @@ class ApproveRequest(Proposed, tag="approve_request", frozen=True):
 class DeclineRequest(Proposed, tag="decline_request", frozen=True):
     """An access request is declined."""
 
-    request: Name
+    request: Id
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Decline the request."""
@@ -127,7 +127,7 @@ class DeclineRequest(Proposed, tag="decline_request", frozen=True):
 class RenameOrganization(Proposed, tag="rename_organization", frozen=True):
     """The organization has another name."""
 
-    name: Title
+    name: DisplayName
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Rename the organization."""

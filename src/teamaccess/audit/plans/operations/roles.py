@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from teamaccess.audit.plans.operations.base import Name, OperationContext, Proposed, Text, Title
+from teamaccess.audit.plans.operations.base import DisplayName, Id, OperationContext, Proposed, Text
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
 from teamaccess.directory.roles.find import find_custom_role
@@ -16,9 +16,9 @@ from teamaccess.storage import RoleId
 class SetRole(Proposed, tag="set_role", frozen=True):
     """A custom role has exactly these actions. It is created if it does not exist."""
 
-    role: Name
-    actions: Annotated[list[Name], msgspec.Meta(max_length=500)]
-    name: Title | None = None
+    role: Id
+    actions: Annotated[list[Id], msgspec.Meta(max_length=500)]
+    name: DisplayName | None = None
     description: Text | None = None
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
@@ -39,9 +39,9 @@ class SetRole(Proposed, tag="set_role", frozen=True):
 class CloneRole(Proposed, tag="clone_role", frozen=True):
     """A new custom role has the actions of another role."""
 
-    role: Name
-    clone_of: Name
-    name: Title
+    role: Id
+    clone_of: Id
+    name: DisplayName
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Create the role."""
@@ -52,8 +52,8 @@ class CloneRole(Proposed, tag="clone_role", frozen=True):
 class DeleteRole(Proposed, tag="delete_role", frozen=True):
     """A custom role is deleted. Its holders get the role `reassign`; with `none` they get no other."""
 
-    role: Name
-    reassign: Name | None = None
+    role: Id
+    reassign: Id | None = None
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Delete the role."""

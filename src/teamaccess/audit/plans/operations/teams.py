@@ -1,13 +1,13 @@
 """Operations on teams and on places in them."""
 
 from teamaccess.audit.plans.operations.base import (
-    Address,
+    DisplayName,
     End,
-    Name,
+    Id,
     OperationContext,
     Proposed,
     ProposedRoles,
-    Title,
+    UserReference,
     ends_by_role,
 )
 from teamaccess.changes import OrganizationChange
@@ -19,8 +19,8 @@ from teamaccess.storage import TeamId
 class CreateTeam(Proposed, tag="create_team", frozen=True):
     """A team without members and roles is created."""
 
-    team: Name
-    name: Title | None = None
+    team: Id
+    name: DisplayName | None = None
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Create the team. Its name is its id by default."""
@@ -30,8 +30,8 @@ class CreateTeam(Proposed, tag="create_team", frozen=True):
 class RenameTeam(Proposed, tag="rename_team", frozen=True):
     """A team gets another name."""
 
-    team: Name
-    name: Title
+    team: Id
+    name: DisplayName
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Rename the team."""
@@ -41,7 +41,7 @@ class RenameTeam(Proposed, tag="rename_team", frozen=True):
 class DeleteTeam(Proposed, tag="delete_team", frozen=True):
     """A team is deleted, with everything that its members had through it."""
 
-    team: Name
+    team: Id
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Delete the team."""
@@ -51,7 +51,7 @@ class DeleteTeam(Proposed, tag="delete_team", frozen=True):
 class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
     """A team holds exactly these roles."""
 
-    team: Name
+    team: Id
     roles: ProposedRoles
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
@@ -62,8 +62,8 @@ class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
 class PutInTeam(Proposed, tag="put_in_team", frozen=True):
     """A member joins a team, or their place in it gets another end."""
 
-    team: Name
-    user: Address
+    team: Id
+    user: UserReference
     expires_at: End = None
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
@@ -75,8 +75,8 @@ class PutInTeam(Proposed, tag="put_in_team", frozen=True):
 class TakeFromTeam(Proposed, tag="take_from_team", frozen=True):
     """A member leaves a team."""
 
-    team: Name
-    user: Address
+    team: Id
+    user: UserReference
 
     async def make(self, change: OrganizationChange, context: OperationContext) -> None:
         """Take the member out of the team."""
