@@ -34,11 +34,11 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 
 UTF8_MARK = "\ufeff"
-"""The first character of a file, without which spreadsheets take UTF-8 for another encoding."""
+"""The byte order mark. Without it, spreadsheets take UTF-8 for another encoding."""
 FORMULA = ("=", "+", "-", "@")
 """The first characters of a cell that a spreadsheet takes for a formula."""
 SEPARATORS = re.compile(r"(?<=[;,|\t\r\n\v\f\x85\u2028\u2029\uff1b\uff0c\uff5c])")
-"""The places after each character at which a spreadsheet may be set to begin another cell."""
+"""Matches after each character that a spreadsheet may be set to treat as a separator of cells."""
 
 
 def rows_as_csv(rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -50,7 +50,7 @@ def rows_as_csv(rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def csv_file(rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """Yield the text of a CSV file, which begins with a UTF-8 mark."""
+    """Yield the text of a CSV file, which begins with a byte order mark."""
     yield UTF8_MARK
     yield from rows_as_csv(rows)
 

@@ -8,7 +8,7 @@ import asyncpg
 from asyncpg.exceptions import CannotConnectNowError, TargetServerAttributeNotMatched
 
 DEFAULT_SECONDS = 60.0
-"""How long one connection may take if the address has no `connect_timeout`, as asyncpg's default."""
+"""How long one connection may take if the address has no `connect_timeout`: asyncpg's own default."""
 NEXT_HOST = (OSError, TimeoutError, CannotConnectNowError, TargetServerAttributeNotMatched)
 """Errors after which the next host is tried. A refused password ends the search, as in libpq."""
 

@@ -38,7 +38,7 @@ class Judgement:
     rebuilt: set[str] = field(default_factory=set)
     """Organizations whose rebuild ended with this write. They should be compared."""
     incomplete: list[OrganizationId] = field(default_factory=list)
-    """Organizations with a marker in this write whose position has other updates."""
+    """Organizations with a marker in this write but not the updates of its position."""
 
 
 async def judge_write(session: AsyncSession, engine: Engine, observed: ObservedWrite) -> Judgement:
@@ -71,7 +71,7 @@ async def judge_write(session: AsyncSession, engine: Engine, observed: ObservedW
 async def _without_skipped(
     session: AsyncSession, ledger: dict[PositionKey, Entry]
 ) -> list[EngineRun]:
-    """Take the updates from the entries that an operator skips; return the runs that say so."""
+    """Remove the updates of skipped entries. Return the runs that record the skips."""
     organizations = {organization for organization, _ in ledger}
     found = await runs.unsettled_runs(session, organizations) if organizations else ()
     skips = [run for run in found if run.kind == RunKind.SKIP]
