@@ -11,7 +11,7 @@ from teamaccess.catalog import find_catalog_file
 from teamaccess.directory.users.tokens import Audience, verify_access_token
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Event, LedgerEntry, Reason
-from tests.stories.custom_roles import made
+from tests.stories.custom_roles import create_role
 from tests.support.agreement import assert_agreement, spicedb_contents
 from tests.support.command_line import Run
 from tests.support.database_connections import Connection
@@ -204,7 +204,7 @@ async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
 ) -> None:
     """Holders of the custom role would otherwise count as holders of the catalog's role."""
     id = f"own_{acme.id.partition('-')[2]}"
-    await made(acme, id, "transfers_view")
+    await create_role(acme, id, "transfers_view")
     text = find_catalog_file("fintoc").read_text()
     new = f"  {id}:\n    name: New\n    description: New.\n    granted_by: dashboard\nresources:"
     catalog = tmp_path / "fintoc.yaml"

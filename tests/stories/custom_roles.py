@@ -16,10 +16,10 @@ def all_of(resource: str, level: str) -> Part:
     return {"resource": resource, "level": level}
 
 
-async def make(
+async def post_role(
     organization: Organization, id: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
-    """Create a custom role."""
+    """Send a request that creates a custom role."""
     body: dict[str, Any] = {"id": id, "name": id.title(), **more}
     if actions:
         body["actions"] = actions
@@ -28,30 +28,32 @@ async def make(
     )
 
 
-async def made(organization: Organization, id: str, *actions: Part, **more: Any) -> dict[str, Any]:
-    """Create a custom role and assert that it succeeded. Returns the role."""
-    answer = await make(organization, id, *actions, **more)
+async def create_role(
+    organization: Organization, id: str, *actions: Part, **more: Any
+) -> dict[str, Any]:
+    """Create a custom role, and assert that it succeeds. Returns the role."""
+    answer = await post_role(organization, id, *actions, **more)
     assert answer.status_code == 201, answer.text
     role: dict[str, Any] = answer.json()
     return role
 
 
-async def replace(
+async def put_role(
     organization: Organization, role: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
-    """Have a role be just this through the API; `headers` as httpx takes them."""
+    """Replace a role over the API. `more` are further fields of the body, and `headers`."""
     headers = more.pop("headers", {})
     body = {"name": role.title(), "actions": actions, **more}
     person = by or organization.administrator
     return await person.ask("PUT", f"{organization.path}/roles/{role}", json=body, headers=headers)
 
 
-async def show(organization: Organization, id: str) -> httpx.Response:
+async def get_role(organization: Organization, id: str) -> httpx.Response:
     """Look at a role."""
     return await organization.administrator.ask("GET", f"{organization.path}/roles/{id}")
 
 
-async def delete(
+async def delete_role(
     organization: Organization, id: str, reassign: str | None = None, by: Person | None = None
 ) -> httpx.Response:
     """Delete a role through the API."""

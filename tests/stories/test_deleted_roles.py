@@ -20,7 +20,7 @@ from teamaccess.storage import (
     TeamRole,
     new_request_id,
 )
-from tests.stories.custom_roles import delete, made, make
+from tests.stories.custom_roles import create_role, delete_role, post_role
 from tests.support.agreement import assert_agreement, ledger_entries, operator_session
 from tests.support.organization import Organization as Organization
 from tests.support.people import Person
@@ -95,17 +95,17 @@ async def test_a_role_without_holders_is_deleted_completely(
     acme: Organization,
 ) -> None:
     before = await assert_agreement(acme)
-    await made(acme, ROLE, "payouts_view", "links_edit")
-    assert (await delete(acme, ROLE)).status_code == 204
+    await create_role(acme, ROLE, "payouts_view", "links_edit")
+    assert (await delete_role(acme, ROLE)).status_code == 204
     assert await assert_agreement(acme) == before
-    refused(await delete(acme, ROLE), 404, "role_not_found")
-    assert (await make(acme, ROLE, "links_edit")).status_code == 201
+    refused(await delete_role(acme, ROLE), 404, "role_not_found")
+    assert (await post_role(acme, ROLE, "links_edit")).status_code == 201
 
 
 async def test_a_role_in_use_is_deleted_only_with_a_replacement(
     acme: Organization,
 ) -> None:
-    await made(acme, ROLE, "payouts_view")
+    await create_role(acme, ROLE, "payouts_view")
     bob = await acme.member("bob", roles=[ROLE])
     dan = await acme.member("dan", roles=["support"])
     await acme.member("eve", roles=[ROLE, "support"])
@@ -114,7 +114,7 @@ async def test_a_role_in_use_is_deleted_only_with_a_replacement(
     await request(acme, dan)
     before = await assert_agreement(acme)
 
-    problem = refused(await delete(acme, ROLE), 409, "role_in_use")
+    problem = refused(await delete_role(acme, ROLE), 409, "role_in_use")
 
     assert [problem[kind] for kind in ("members", "teams", "invitations", "access_requests")] == [
         *(2, 1, 1, 1)
@@ -124,7 +124,7 @@ async def test_a_role_in_use_is_deleted_only_with_a_replacement(
 
 
 async def test_holders_of_a_deleted_role_keep_their_other_roles(acme: Organization) -> None:
-    await made(acme, ROLE, "payouts_view", "transfers_view")
+    await create_role(acme, ROLE, "payouts_view", "transfers_view")
     bob = await acme.member("bob", roles=[ROLE])
     dan = await acme.member("dan", roles=["support"])
     await team(acme, dan)
@@ -135,7 +135,7 @@ async def test_holders_of_a_deleted_role_keep_their_other_roles(acme: Organizati
     asked = await request(acme, dan)
     before = len(await acme.ledger())
 
-    gone = await delete(acme, ROLE, "none")
+    gone = await delete_role(acme, ROLE, "none")
 
     assert gone.status_code == 204
     token = gone.headers["Zed-Token"]
@@ -159,18 +159,18 @@ async def test_holders_of_a_deleted_role_keep_their_other_roles(acme: Organizati
 
 
 async def test_a_new_role_with_the_id_of_a_deleted_one_has_no_holders(acme: Organization) -> None:
-    await made(acme, ROLE, "payouts_view")
+    await create_role(acme, ROLE, "payouts_view")
     bob = await acme.member("bob", roles=[ROLE])
     await acme.invite("fay", [ROLE, "support"])
-    await delete(acme, ROLE, "none")
-    await made(acme, ROLE, "transfers_create")
+    await delete_role(acme, ROLE, "none")
+    await create_role(acme, ROLE, "transfers_create")
     assert not await acme.can(bob, "transfers_create")
     fay = (await acme.accept("fay")).json()["user"]
     assert (await acme.roles_by_member())[fay] == ["support"]
 
 
 async def test_holders_get_the_replacement_with_the_same_expiry(acme: Organization) -> None:
-    await made(acme, ROLE, "payouts_view")
+    await create_role(acme, ROLE, "payouts_view")
     people = {name: await acme.member(name, roles=[ROLE]) for name in ("bob", "dan", "eve", "fay")}
     await acme.change_roles(people["dan"], ROLE, "support")
     await acme.change_roles(people["eve"], ROLE, "support")
@@ -186,7 +186,7 @@ async def test_holders_get_the_replacement_with_the_same_expiry(acme: Organizati
     asked = await request(acme, gus)
     before = len(await acme.ledger())
 
-    assert (await delete(acme, ROLE, "support")).status_code == 204
+    assert (await delete_role(acme, ROLE, "support")).status_code == 204
 
     assert len(await acme.ledger()) == before + 1
     assert await ends(acme, people["bob"]) == {"support": now + 2 * HOUR}
@@ -202,15 +202,15 @@ async def test_holders_get_the_replacement_with_the_same_expiry(acme: Organizati
 
 
 async def test_another_custom_role_may_be_the_replacement(acme: Organization) -> None:
-    await made(acme, ROLE, "payouts_view")
-    await made(acme, "purser", "transfers_view")
+    await create_role(acme, ROLE, "payouts_view")
+    await create_role(acme, "purser", "transfers_view")
     bob = await acme.member("bob", roles=[ROLE])
-    assert (await delete(acme, ROLE, "purser")).status_code == 204
+    assert (await delete_role(acme, ROLE, "purser")).status_code == 204
     assert await acme.can(bob, "transfers_view")
-    refused(await delete(acme, "purser", "purser"), 400, "reassigned_to_itself")
-    refused(await delete(acme, "purser", "wizard"), 400, "unknown_role")
-    refused(await delete(acme, "purser", "administrator"), 403, "operator_only_role")
-    refused(await delete(acme, "purser", ""), 400, "invalid_request")
+    refused(await delete_role(acme, "purser", "purser"), 400, "reassigned_to_itself")
+    refused(await delete_role(acme, "purser", "wizard"), 400, "unknown_role")
+    refused(await delete_role(acme, "purser", "administrator"), 403, "operator_only_role")
+    refused(await delete_role(acme, "purser", ""), 400, "invalid_request")
     assert await acme.can(bob, "transfers_view")
     await assert_agreement(acme)
 
@@ -218,32 +218,32 @@ async def test_another_custom_role_may_be_the_replacement(acme: Organization) ->
 async def test_a_member_cannot_delete_a_role_above_them_or_assign_a_replacement_beyond_them(
     initech: Organization,
 ) -> None:
-    await made(initech, "smith", "roles_manage", "sources_view")
-    await made(initech, ROLE, "sources_view")
-    await made(initech, "creator", "sources_view", "billing_manage")
+    await create_role(initech, "smith", "roles_manage", "sources_view")
+    await create_role(initech, ROLE, "sources_view")
+    await create_role(initech, "creator", "sources_view", "billing_manage")
     bob = await initech.member("bob", roles=["smith"])
     dan = await initech.member("dan", roles=[ROLE])
     for instead in (None, "none", ROLE):
         problem = refused(
-            await delete(initech, "creator", instead, by=bob), 403, "role_above_actor"
+            await delete_role(initech, "creator", instead, by=bob), 403, "role_above_actor"
         )
         assert problem["missing"] == ["billing_manage"]
     for instead in ("creator", "write"):
-        refused(await delete(initech, ROLE, instead, by=bob), 403, "role_beyond_giver")
-    refused(await delete(initech, ROLE, "none", by=dan), 403, "missing_permission")
-    assert (await delete(initech, ROLE, "none", by=bob)).status_code == 204
+        refused(await delete_role(initech, ROLE, instead, by=bob), 403, "role_beyond_giver")
+    refused(await delete_role(initech, ROLE, "none", by=dan), 403, "missing_permission")
+    assert (await delete_role(initech, ROLE, "none", by=bob)).status_code == 204
 
 
 async def test_teams_do_not_get_a_replacement_that_teams_may_not_hold(
     initech: Organization,
 ) -> None:
-    await made(initech, ROLE, "sources_view")
+    await create_role(initech, ROLE, "sources_view")
     bob = await initech.member("bob", roles=["read"])
     await team(initech, bob)
     before = await assert_agreement(initech)
-    refused(await delete(initech, ROLE, "admin"), 409, "role_not_for_teams")
+    refused(await delete_role(initech, ROLE, "admin"), 409, "role_not_for_teams")
     assert await assert_agreement(initech) == before
-    assert (await delete(initech, ROLE, "write")).status_code == 204
+    assert (await delete_role(initech, ROLE, "write")).status_code == 204
     assert await initech.can(bob, "sources_create")
 
 
@@ -252,13 +252,13 @@ async def test_a_role_with_thousands_of_holders_is_deleted_completely(
     acme: Organization, instead: str
 ) -> None:
     async with running_worker(acme.deployment):
-        await made(acme, ROLE, "refunds_create", "payouts_view")
+        await create_role(acme, ROLE, "refunds_create", "payouts_view")
         async with operator_session(acme) as session:
             await session.execute(text(SEATS), {"here": acme.id, "holders": HOLDERS})
         await wait_until(lambda: none_pending(acme))
         before = len(await acme.ledger())
 
-        gone = await delete(acme, ROLE, instead)
+        gone = await delete_role(acme, ROLE, instead)
         await wait_until(lambda: none_pending(acme))
 
     assert gone.status_code in (202, 204)
@@ -283,11 +283,11 @@ async def test_concurrent_deletion_and_assignment_never_leave_an_assignment_of_a
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
     for _ in range(5):
-        await made(acme, ROLE, "payouts_view")
+        await create_role(acme, ROLE, "payouts_view")
         given, invited, gone = await asyncio.gather(
             acme.change_roles(bob, "support", ROLE),
             acme.invite("eve", [ROLE]),
-            delete(acme, ROLE, "none"),
+            delete_role(acme, ROLE, "none"),
         )
         assert gone.status_code == 204
         for answer in (given, invited):
@@ -297,7 +297,7 @@ async def test_concurrent_deletion_and_assignment_never_leave_an_assignment_of_a
 
 
 async def test_postgresql_refuses_to_delete_a_role_in_use(acme: Organization) -> None:
-    await made(acme, ROLE, "payouts_view")
+    await create_role(acme, ROLE, "payouts_view")
     await acme.member("bob", roles=[ROLE])
     before = await assert_agreement(acme)
     for statement in (

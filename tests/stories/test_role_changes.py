@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from authzed.api.v1 import RelationshipFilter
 
-from tests.stories.custom_roles import made
+from tests.stories.custom_roles import create_role
 from tests.support.organization import Organization
 from tests.support.responses import refused
 
@@ -143,7 +143,7 @@ async def test_a_role_cannot_expire_in_the_past(acme: Organization, end: str) ->
 
 async def test_a_role_expires_no_later_than_the_catalog_allows(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
-    await made(acme, "night", "links_edit")
+    await create_role(acme, "night", "links_edit")
     path = f"{acme.path}/members/{bob.id}/roles"
     furthest = await acme.deployment.service.now() + timedelta(
         days=acme.deployment.service.catalog.longest_days

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from teamaccess.catalog import Catalog
 from teamaccess.directory.schemas.in_force import InForce, schema_in_force
-from tests.directory.schemas.test_apply import apply, kept
+from tests.directory.schemas.test_apply import apply, recorded_schemas
 from tests.support.deployment import Deployment
 
 MOMENT = timedelta(microseconds=1)
@@ -20,7 +20,7 @@ async def test_a_schema_is_in_force_until_the_next_one(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
     await apply(isolated, catalog_with_cashier)
-    first, second = [row.applied_at for row in await kept(isolated)]
+    first, second = [row.applied_at for row in await recorded_schemas(isolated)]
 
     assert await at(isolated, first - MOMENT) is None
     old = isolated.service.catalog
