@@ -1,4 +1,4 @@
-"""May she? asked over HTTP: about oneself freely, about others as an auditor or operator."""
+"""Checks over HTTP: members may ask about themselves, auditors and operators about others."""
 
 from typing import Any
 
