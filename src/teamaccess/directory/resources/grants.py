@@ -91,7 +91,7 @@ async def grants_on(
 async def replace_grants(
     change: OrganizationChange, key: Key, wanted: GrantEnds, roles: Set[str] | None = None
 ) -> GrantsReplaced:
-    """Have exactly these grants on an object; return them, and the grants before.
+    """Replace all grants on an object. Return the new grants, and those before.
 
     `roles` are the names in `wanted` that must be roles on the object; all others must be actions. With
     None, each may be either. Raises what `authorize_giving` does, UnknownResourceType, UnknownResource,
@@ -131,7 +131,7 @@ async def replace_grants(
 async def add_grant(
     change: OrganizationChange, key: Key, grant: GrantKey, until: datetime | None
 ) -> GrantsReplaced:
-    """Have one grant on an object beside the others, until a time. Raises what `replace_grants` does."""
+    """Add one grant on an object, or give it another end. Raises what `replace_grants` does."""
     return await replace_grants(change, key, {**await present_grants(change, key), grant: until})
 
 
@@ -164,7 +164,7 @@ def _gift(
     rows: Mapping[GrantKey, Grant],
     wanted: GrantEnds,
 ) -> Gift:
-    """Return what the new grants give, and what they take from others than the actor in person."""
+    """Return what the new grants give, and what they take from anybody but the actor in person."""
     in_force = {grant: row.expires_at for grant, row in rows.items() if row.active(change.now)}
     given = [
         grant
@@ -181,7 +181,7 @@ def _gift(
     ends = [
         end for grant, end in wanted.items() if grant not in rows or end != rows[grant].expires_at
     ]
-    # a grant of what the catalog no longer has gives nothing, so every registrar can take it away
+    # a grant that the catalog no longer knows gives nothing, so everybody with the guard can remove it
     grants = GrantsOnObject(
         resource.reference, _actions(kind, given), _actions(kind, taken), kind.actions
     )

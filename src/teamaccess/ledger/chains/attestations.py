@@ -9,27 +9,27 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.chain import ChainKind
-from teamaccess.ledger.chains.explanations import RULES, Told, explains
+from teamaccess.ledger.chains.explanations import RULES, ExplainingEvent, explains
 from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
 
 # Each entry with the events of its own transaction and origin. The oldest entries of a ledger may lack a
-# transaction, because it was not recorded then. A later entry without an event was inserted past the
+# transaction, because it was not recorded then. A later entry without an event was inserted without the
 # application.
 ENTRIES_WITH_EVENTS = text("""
-WITH told AS MATERIALIZED (
+WITH origin AS MATERIALIZED (
   SELECT chain, transaction, actor, channel, request_id,
     array_agg(ARRAY[kind, coalesce(subject, ''), details::text]) AS events
   FROM events WHERE chain = coalesce(:chain, chain) AND transaction IS NOT NULL
   GROUP BY chain, transaction, actor, channel, request_id
 )
-SELECT entry.organization_id, entry.position, entry.actor, entry.updates, told.events
+SELECT entry.organization_id, entry.position, entry.actor, entry.updates, origin.events
 FROM (
   SELECT *, min(position) FILTER (WHERE transaction IS NOT NULL)
       OVER (PARTITION BY organization_id) AS first
   FROM ledger WHERE organization_id = coalesce(:chain, organization_id)) AS entry
-LEFT JOIN told ON told.chain = entry.organization_id AND told.transaction = entry.transaction
-  AND told.actor = entry.actor AND told.channel = entry.channel AND told.request_id = entry.request_id
+LEFT JOIN origin ON origin.chain = entry.organization_id AND origin.transaction = entry.transaction
+  AND origin.actor = entry.actor AND origin.channel = entry.channel AND origin.request_id = entry.request_id
 WHERE entry.position >= first
 """)
 # Positions that count as skipped without the event of an operator who skipped them.
@@ -41,24 +41,24 @@ WHERE status = 'skipped' AND organization_id = coalesce(:chain, organization_id)
 """)
 # Rows that differ from the newest event about them.
 ROWS = text("""
-SELECT now.chain, coalesce(told.position, 0), now.key, told.key IS NULL
-FROM attestable_rows() AS now
-LEFT JOIN attested_rows AS told ON told.key = now.key
-WHERE now.chain = coalesce(:chain, now.chain) AND told.proof IS DISTINCT FROM now.proof
+SELECT present.chain, coalesce(attested.position, 0), present.key, attested.key IS NULL
+FROM attestable_rows() AS present
+LEFT JOIN attested_rows AS attested ON attested.key = present.key
+WHERE present.chain = coalesce(:chain, present.chain) AND attested.proof IS DISTINCT FROM present.proof
 """)
 # Attestations that differ from the events: first those whose event differs or is missing, then those that
 # a later event about the row should have replaced.
 ATTESTATIONS = text("""
-SELECT told.chain, told.position, told.key FROM attested_rows AS told
-LEFT JOIN events AS event ON event.chain = told.chain AND event.position = told.position
-WHERE told.chain = coalesce(:chain, told.chain) AND told.position > 0
-  AND event.details -> 'attests' ->> told.key IS DISTINCT FROM told.proof
+SELECT attested.chain, attested.position, attested.key FROM attested_rows AS attested
+LEFT JOIN events AS event ON event.chain = attested.chain AND event.position = attested.position
+WHERE attested.chain = coalesce(:chain, attested.chain) AND attested.position > 0
+  AND event.details -> 'attests' ->> attested.key IS DISTINCT FROM attested.proof
 UNION ALL
-SELECT event.chain, event.position, said.key FROM events AS event
-CROSS JOIN jsonb_object_keys(event.details -> 'attests') AS said (key)
-JOIN attested_rows AS told ON told.key = said.key
+SELECT event.chain, event.position, attests.key FROM events AS event
+CROSS JOIN jsonb_object_keys(event.details -> 'attests') AS attests (key)
+JOIN attested_rows AS attested ON attested.key = attests.key
 WHERE event.chain = coalesce(:chain, event.chain) AND event.details ? 'attests'
-  AND told.chain = event.chain AND told.position < event.position
+  AND attested.chain = event.chain AND attested.position < event.position
 """)
 # Rows with a time in the future.
 TIMES_AHEAD = text("""
@@ -103,7 +103,7 @@ def _fault_of(
     organization: str, actor: str, updates: Sequence[str], events: Sequence[Sequence[str]] | None
 ) -> Fault | None:
     """Return why the events of its transaction do not explain an entry, None if they do."""
-    told = [Told(organization, actor, *event) for event in events or ()]
-    if not any(event.kind in RULES for event in told):
+    explaining = [ExplainingEvent(organization, actor, *event) for event in events or ()]
+    if not any(event.kind in RULES for event in explaining):
         return Fault.ENTRY_WITHOUT_EVENT
-    return None if explains(told, updates) else Fault.ENTRY_UNEXPLAINED
+    return None if explains(explaining, updates) else Fault.ENTRY_UNEXPLAINED

@@ -29,7 +29,7 @@ class Line(NamedTuple):
     @classmethod
     def of(cls, text: object) -> "Line":
         """Read an update. A value that is not an update has parts that no event describes."""
-        if not isinstance(text, str):  # NULL or another dimension, past the constraint
+        if not isinstance(text, str):  # NULL or a nested array, written without the constraint
             return cls("", "", "", "", None)
         verb, _, rest = text.partition(" ")
         identity, has_end, end = rest.partition(WAS)[0].partition(EXPIRATION_PREFIX)
@@ -54,8 +54,8 @@ class Line(NamedTuple):
         return self.resource.startswith("invitation:") and self.relation == "invitee"
 
 
-class Told:
-    """An event as an explanation of the updates of its organization."""
+class ExplainingEvent:
+    """An event that may explain updates of its organization."""
 
     def __init__(
         self, organization: str, actor: str, kind: str, subject: str, details: str
@@ -114,12 +114,12 @@ class Told:
         return f"team:{self.organization}/{team}#member"
 
 
-Rule = Callable[[Told, Line], bool]
+Rule = Callable[[ExplainingEvent, Line], bool]
 
 
-def explains(told: Sequence[Told], updates: Iterable[object]) -> bool:
+def explains(events: Sequence[ExplainingEvent], updates: Iterable[object]) -> bool:
     """Return whether the events describe each update."""
-    rules = [(rule, event) for event in told if (rule := RULES.get(event.kind)) is not None]
+    rules = [(rule, event) for event in events if (rule := RULES.get(event.kind)) is not None]
     lines = [Line.of(text) for text in updates]
     for line in lines:
         for rule, event in rules:  # a loop, because this runs for every update of every ledger
@@ -127,22 +127,24 @@ def explains(told: Sequence[Told], updates: Iterable[object]) -> bool:
                 break
         else:
             return False
-    return all(_within_count(event, lines) for event in told if event.kind in COUNTED)
+    return all(_within_count(event, lines) for event in events if event.kind in COUNTED)
 
 
-def _within_count(told: Told, lines: Sequence[Line]) -> bool:
-    """Return whether an event that only counts what changed is not about fewer things."""
-    gates = [line.subject for line in lines if line.touches and told.is_gate(line)]
-    roles = {line.subject for line in lines if line.touches and told.role_of(line) is not None}
+def _within_count(event: ExplainingEvent, lines: Sequence[Line]) -> bool:
+    """Return whether the entry changes no more things than the event counts."""
+    gates = [line.subject for line in lines if line.touches and event.is_gate(line)]
+    roles = {line.subject for line in lines if line.touches and event.role_of(line) is not None}
     registered = [line for line in lines if line.touches and line.relation == "organization"]
     removed = [line for line in lines if line.deletes and line.relation == "organization"]
-    if told.kind == "members_imported":
-        return len(gates) <= _count(told, "members") and roles <= set(gates)
-    return len(registered) <= _count(told, "registered") and len(removed) <= _count(told, "removed")
+    if event.kind == "members_imported":
+        return len(gates) <= _count(event, "members") and roles <= set(gates)
+    return len(registered) <= _count(event, "registered") and len(removed) <= _count(
+        event, "removed"
+    )
 
 
-def _count(told: Told, field: str) -> int:
-    found = told.details.get(field)
+def _count(event: ExplainingEvent, field: str) -> int:
+    found = event.details.get(field)
     return found if isinstance(found, int) else 0
 
 
@@ -153,213 +155,213 @@ def _time(text: Any) -> datetime | None:
         return None
 
 
-def _roles_replaced(holder: Callable[[Told], str]) -> Rule:
-    def rule(told: Told, line: Line) -> bool:
-        role = told.role_of(line)
-        if role is None or line.subject != holder(told):
+def _roles_replaced(holder: Callable[[ExplainingEvent], str]) -> Rule:
+    def rule(event: ExplainingEvent, line: Line) -> bool:
+        role = event.role_of(line)
+        if role is None or line.subject != holder(event):
             return False
         if line.touches:
-            return role in told.names("after") and line.until == told.end_of(role)
-        return line.deletes and role in told.names("before") and role not in told.names("after")
+            return role in event.names("after") and line.until == event.end_of(role)
+        return line.deletes and role in event.names("before") and role not in event.names("after")
 
     return rule
 
 
-def _role_ended(holder: Callable[[Told], str]) -> Rule:
-    return lambda told, line: (
+def _role_ended(holder: Callable[[ExplainingEvent], str]) -> Rule:
+    return lambda event, line: (
         line.deletes
-        and line.subject == holder(told)
-        and told.role_of(line) == told.details.get("role")
+        and line.subject == holder(event)
+        and event.role_of(line) == event.details.get("role")
     )
 
 
-def _user(told: Told) -> str:
-    return told.subject
+def _user(event: ExplainingEvent) -> str:
+    return event.subject
 
 
-def _team(told: Told) -> str:
-    return told.members_of(told.id)
+def _team(event: ExplainingEvent) -> str:
+    return event.members_of(event.id)
 
 
-def _membership_ended(told: Told, line: Line) -> bool:
-    return line.deletes and (line.subject == told.subject or line.is_invitation)
+def _membership_ended(event: ExplainingEvent, line: Line) -> bool:
+    return line.deletes and (line.subject == event.subject or line.is_invitation)
 
 
-def _membership_end(told: Told, line: Line) -> bool:
+def _membership_end(event: ExplainingEvent, line: Line) -> bool:
     return (
         line.touches
-        and told.is_gate(line)
-        and line.subject == told.subject
-        and line.until == told.end("after")
+        and event.is_gate(line)
+        and line.subject == event.subject
+        and line.until == event.end("after")
     )
 
 
-def _suspended(told: Told, line: Line) -> bool:
-    return line.deletes and told.is_gate(line) and line.subject == told.subject
+def _suspended(event: ExplainingEvent, line: Line) -> bool:
+    return line.deletes and event.is_gate(line) and line.subject == event.subject
 
 
-def _reactivated(told: Told, line: Line) -> bool:
-    return line.touches and told.is_gate(line) and line.subject == told.subject
+def _reactivated(event: ExplainingEvent, line: Line) -> bool:
+    return line.touches and event.is_gate(line) and line.subject == event.subject
 
 
-def _administrator(told: Told, line: Line) -> bool:
-    """An administrator, and one role of theirs, have no end."""
+def _administrator(event: ExplainingEvent, line: Line) -> bool:
+    """The membership of a new administrator, and their role, have no end."""
     if line.deletes:
         return line.is_invitation
-    given = told.is_gate(line) or told.role_of(line) is not None
-    return line.touches and given and line.subject == told.subject and line.until is None
+    given = event.is_gate(line) or event.role_of(line) is not None
+    return line.touches and given and line.subject == event.subject and line.until is None
 
 
-def _imported(told: Told, line: Line) -> bool:
+def _imported(event: ExplainingEvent, line: Line) -> bool:
     if line.deletes:
         return line.is_invitation
-    given = told.is_gate(line) or told.role_of(line) is not None
+    given = event.is_gate(line) or event.role_of(line) is not None
     return line.touches and given and line.subject.startswith("user:") and line.until is None
 
 
-def _invited(told: Told, line: Line) -> bool:
-    """An expired invitation to the same address ends."""
+def _invited(event: ExplainingEvent, line: Line) -> bool:
+    """The invitation also ends an expired one to the same address."""
     if line.deletes:
         return line.is_invitation
     return (
         line.touches
         and line.is_invitation
-        and line.resource == f"invitation:{told.organization}/{told.id}"
-        and line.until == told.end("expires_at")
+        and line.resource == f"invitation:{event.organization}/{event.id}"
+        and line.until == event.end("expires_at")
     )
 
 
-def _invitation_ended(told: Told, line: Line) -> bool:
-    own = line.resource == f"invitation:{told.organization}/{told.id}"
+def _invitation_ended(event: ExplainingEvent, line: Line) -> bool:
+    own = line.resource == f"invitation:{event.organization}/{event.id}"
     return line.deletes and line.is_invitation and own
 
 
-def _accepted(told: Told, line: Line) -> bool:
+def _accepted(event: ExplainingEvent, line: Line) -> bool:
     if line.deletes:
         return line.is_invitation
-    given = told.is_gate(line) or told.role_of(line) in told.names("roles")
-    user = f"user:{told.details.get('user')}"
+    given = event.is_gate(line) or event.role_of(line) in event.names("roles")
+    user = f"user:{event.details.get('user')}"
     return line.touches and given and line.subject == user and line.until is None
 
 
-def _approved(told: Told, line: Line) -> bool:
-    """Roles that have ended, and that the sweeper has not ended yet, end with the approval."""
-    if line.subject != f"user:{told.details.get('user')}":
+def _approved(event: ExplainingEvent, line: Line) -> bool:
+    """The approval also deletes expired roles that the sweeper has not ended yet."""
+    if line.subject != f"user:{event.details.get('user')}":
         return False
     if line.deletes:
-        return told.role_of(line) is not None and line.until is not None
-    right_role = told.role_of(line) == told.details.get("role")
-    return line.touches and right_role and line.until == told.end("until")
+        return event.role_of(line) is not None and line.until is not None
+    right_role = event.role_of(line) == event.details.get("role")
+    return line.touches and right_role and line.until == event.end("until")
 
 
-def _is_action(told: Told, line: Line, actions: Sequence[Any]) -> bool:
+def _is_action(event: ExplainingEvent, line: Line, actions: Sequence[Any]) -> bool:
     return (
-        line.resource == f"organization:{told.organization}"
-        and line.subject == f"role:{told.organization}/{told.id}#member"
+        line.resource == f"organization:{event.organization}"
+        and line.subject == f"role:{event.organization}/{event.id}#member"
         and line.relation.startswith("granted_")
         and line.relation.removeprefix("granted_") in actions
     )
 
 
-def _role_created(told: Told, line: Line) -> bool:
-    return line.touches and _is_action(told, line, told.names("actions"))
+def _role_created(event: ExplainingEvent, line: Line) -> bool:
+    return line.touches and _is_action(event, line, event.names("actions"))
 
 
-def _role_changed(told: Told, line: Line) -> bool:
+def _role_changed(event: ExplainingEvent, line: Line) -> bool:
     field = "added" if line.touches else "removed"
-    return (line.touches or line.deletes) and _is_action(told, line, told.names(field))
+    return (line.touches or line.deletes) and _is_action(event, line, event.names(field))
 
 
-def _role_deleted(told: Told, line: Line) -> bool:
-    role = told.role_of(line)
+def _role_deleted(event: ExplainingEvent, line: Line) -> bool:
+    role = event.role_of(line)
     if line.touches:
-        return role is not None and role == told.details.get("instead")
-    ended = role == told.id or line.is_invitation
-    return line.deletes and (ended or _is_action(told, line, told.names("actions")))
+        return role is not None and role == event.details.get("instead")
+    ended = role == event.id or line.is_invitation
+    return line.deletes and (ended or _is_action(event, line, event.names("actions")))
 
 
-def _team_deleted(told: Told, line: Line) -> bool:
-    of_team = told.is_team(line, told.id) or line.subject == told.members_of(told.id)
+def _team_deleted(event: ExplainingEvent, line: Line) -> bool:
+    of_team = event.is_team(line, event.id) or line.subject == event.members_of(event.id)
     return line.deletes and of_team
 
 
-def _place_given(told: Told, line: Line) -> bool:
-    place = told.is_team(line, told.details.get("team")) and line.subject == told.subject
-    return line.touches and place and line.until == told.end("expires_at")
+def _place_given(event: ExplainingEvent, line: Line) -> bool:
+    place = event.is_team(line, event.details.get("team")) and line.subject == event.subject
+    return line.touches and place and line.until == event.end("expires_at")
 
 
-def _place_ended(told: Told, line: Line) -> bool:
-    place = told.is_team(line, told.details.get("team"))
-    return line.deletes and place and line.subject == told.subject
+def _place_ended(event: ExplainingEvent, line: Line) -> bool:
+    place = event.is_team(line, event.details.get("team"))
+    return line.deletes and place and line.subject == event.subject
 
 
-def _registered(told: Told, line: Line) -> bool:
+def _registered(event: ExplainingEvent, line: Line) -> bool:
     meant = {
-        "organization": f"organization:{told.organization}",
-        "creator": f"user:{told.details.get('creator')}",
+        "organization": f"organization:{event.organization}",
+        "creator": f"user:{event.details.get('creator')}",
     }
-    own = line.resource == told.subject and line.subject == meant.get(line.relation)
+    own = line.resource == event.subject and line.subject == meant.get(line.relation)
     return line.touches and own and line.until is None
 
 
-def _removed(told: Told, line: Line) -> bool:
-    return line.deletes and line.resource == told.subject
+def _removed(event: ExplainingEvent, line: Line) -> bool:
+    return line.deletes and line.resource == event.subject
 
 
-def _resources_changed(told: Told, line: Line) -> bool:
+def _resources_changed(event: ExplainingEvent, line: Line) -> bool:
     type, _, id = line.resource.partition(":")
-    local = id.startswith(f"{told.organization}/") and type not in ("role", "team", "invitation")
+    local = id.startswith(f"{event.organization}/") and type not in ("role", "team", "invitation")
     registers = line.touches and line.relation in ("organization", "creator")
     return local and (registers or line.deletes)
 
 
-def _grants_changed(told: Told, line: Line) -> bool:
-    if line.resource != told.subject or not line.relation.startswith("granted_"):
+def _grants_changed(event: ExplainingEvent, line: Line) -> bool:
+    if line.resource != event.subject or not line.relation.startswith("granted_"):
         return False
-    held = f"{line.relation.removeprefix('granted_')} {_holder(told, line)}"
+    held = f"{line.relation.removeprefix('granted_')} {_holder(event, line)}"
     if line.deletes:
-        return any(str(each).partition(" until ")[0] == held for each in told.names("before"))
-    for each in told.names("after"):
+        return any(str(each).partition(" until ")[0] == held for each in event.names("before"))
+    for each in event.names("after"):
         grant, has_end, end = str(each).partition(" until ")
         if grant == held and line.until == (_time(end) if has_end else None):
             return line.touches
     return False
 
 
-def _grant_ended(told: Told, line: Line) -> bool:
+def _grant_ended(event: ExplainingEvent, line: Line) -> bool:
     return (
         line.deletes
-        and line.resource == told.subject
-        and line.relation == f"granted_{told.details.get('action')}"
-        and _holder(told, line) == told.details.get("holder")
+        and line.resource == event.subject
+        and line.relation == f"granted_{event.details.get('action')}"
+        and _holder(event, line) == event.details.get("holder")
     )
 
 
-def _holder(told: Told, line: Line) -> str:
+def _holder(event: ExplainingEvent, line: Line) -> str:
     """Return the holder of a grant as the events name it: a team by its id in the organization."""
-    team = line.subject.removeprefix(f"team:{told.organization}/")
+    team = line.subject.removeprefix(f"team:{event.organization}/")
     return line.subject if team == line.subject else f"team:{team.removesuffix('#member')}"
 
 
-def _account_created(told: Told, line: Line) -> bool:
-    if not line.touches or line.subject != told.subject:
+def _account_created(event: ExplainingEvent, line: Line) -> bool:
+    if not line.touches or line.subject != event.subject:
         return False
-    if told.is_gate(line):
+    if event.is_gate(line):
         return line.until is None
-    role = told.role_of(line)
-    return role is not None and role in told.names("roles") and line.until == told.end_of(role)
+    role = event.role_of(line)
+    return role is not None and role in event.names("roles") and line.until == event.end_of(role)
 
 
-def _organization_created(told: Told, line: Line) -> bool:
-    given = told.is_gate(line) or told.role_of(line) is not None
-    return line.touches and given and line.subject == told.actor and line.until is None
+def _organization_created(event: ExplainingEvent, line: Line) -> bool:
+    given = event.is_gate(line) or event.role_of(line) is not None
+    return line.touches and given and line.subject == event.actor and line.until is None
 
 
-def _deleted(_: Told, line: Line) -> bool:
+def _deleted(_: ExplainingEvent, line: Line) -> bool:
     return line.deletes
 
 
-def _mended(_: Told, line: Line) -> bool:
+def _mended(_: ExplainingEvent, line: Line) -> bool:
     return line.verb in ("RESTORE", "PURGE")
 
 
