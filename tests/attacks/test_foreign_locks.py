@@ -65,7 +65,7 @@ async def all_connections(queue: ChangeQueue, caller: Attribution) -> AsyncItera
 async def test_a_caller_without_a_free_connection_takes_no_turn_in_an_organization(
     acme: Organization,
 ) -> None:
-    """Their change waited for a connection of theirs, and kept the organization's turn meanwhile."""
+    """Before the fix, a change held its organization's turn while it waited for a connection."""
     eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     queue = acme.deployment.service.ledger._turns
     async with all_connections(queue, Attribution(f"user:{eve.id}", Channel.API, "tests")):
@@ -105,7 +105,7 @@ async def test_a_change_holds_nothing_while_it_waits(organizations: list[str]) -
 
 
 async def test_acceptances_in_one_organization_do_not_delay_those_in_another() -> None:
-    """All anonymous callers of a process were one caller, with one share of the connections."""
+    """Before the fix, all anonymous callers were one caller, with one share of the connections."""
     queue = ChangeQueue()
     anonymous = Attribution("anonymous", Channel.API, "tests")
     async with (
@@ -167,7 +167,7 @@ async def test_the_same_request_to_two_processes_counts_once(
 async def test_a_user_row_locked_by_another_tenant_does_not_delay_a_removal_for_long(
     acme: Organization,
 ) -> None:
-    """A row that tenants share is locked in the last moment, and waited for a quarter of a second."""
+    """A row that tenants share is locked last, and a change waits a quarter of a second for it."""
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     async with acme.deployment.service.sessions.begin() as session:
         await session.execute(select(User).where(User.id == bob.id).with_for_update())

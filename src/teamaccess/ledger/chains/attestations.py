@@ -29,7 +29,8 @@ FROM (
       OVER (PARTITION BY organization_id) AS first
   FROM ledger WHERE organization_id = coalesce(:chain, organization_id)) AS entry
 LEFT JOIN origin ON origin.chain = entry.organization_id AND origin.transaction = entry.transaction
-  AND origin.actor = entry.actor AND origin.channel = entry.channel AND origin.request_id = entry.request_id
+  AND origin.actor = entry.actor AND origin.channel = entry.channel
+  AND origin.request_id = entry.request_id
 WHERE entry.position >= first
 """)
 # Positions that count as skipped without the event of an operator who skipped them.
