@@ -12,12 +12,12 @@ def each(claim: str, *values: Any) -> list[dict[str, Any]]:
     return [{claim: value} for value in values]
 
 
-def said(claims: dict[str, Any]) -> str:
+def claims_text(claims: dict[str, Any]) -> str:
     """The claims as text, times by their distance from now."""
-    return ",".join(f"{claim}={_told(value)}" for claim, value in claims.items())
+    return ",".join(f"{claim}={_value_text(value)}" for claim, value in claims.items())
 
 
-def _told(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, float) and abs(value - NOW) < NEAR:
         return f"now{value - NOW:+.0f}"
     return repr(value)

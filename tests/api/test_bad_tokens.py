@@ -1,4 +1,4 @@
-"""Access tokens that are not ours, not for us, or over: 401 for every one, whatever is wrong with it."""
+"""Access tokens with a wrong signature, a wrong claim or a malformed header are all refused with 401."""
 
 import base64
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from teamaccess.directory.users.keys import Keys
 from teamaccess.directory.users.tokens import Audience
-from tests.api.claims import NOW, each, said
+from tests.api.claims import NOW, claims_text, each
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.responses import refused
@@ -64,7 +64,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=said)
+@pytest.mark.parametrize("wrong", WRONG, ids=claims_text)
 async def test_our_own_token_with_a_wrong_claim_is_refused(
     acme: Organization, wrong: dict[str, Any]
 ) -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from teamaccess.directory.users.issuer import ALGORITHMS
 from teamaccess.storage import User, UserId
-from tests.api.claims import NOW, each, said
+from tests.api.claims import NOW, claims_text, each
 from tests.oidc.login import API, Login
 from tests.oidc.provider import Provider, sign_in
 from tests.support.deployment import Deployment
@@ -134,7 +134,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=said)
+@pytest.mark.parametrize("wrong", WRONG, ids=claims_text)
 async def test_a_token_with_a_wrong_claim_is_refused(eve: Login, wrong: dict[str, Any]) -> None:
     answer = await eve.me(signed(eve, eve.claims(**wrong)))
     refused(answer, 401, "invalid_token")
@@ -142,7 +142,7 @@ async def test_a_token_with_a_wrong_claim_is_refused(eve: Login, wrong: dict[str
 
 
 @pytest.mark.parametrize(
-    "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 1}], ids=said
+    "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 1}], ids=claims_text
 )
 async def test_clocks_may_differ_by_a_minute_but_only_two_seconds_for_the_time_of_issue(
     eve: Login, right: dict[str, Any]
