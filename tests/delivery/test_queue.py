@@ -21,13 +21,13 @@ WHERE organization_id = :organization AND position IN :positions
 
 @pytest.fixture
 async def connection(fintoc: Deployment) -> AsyncIterator[AsyncConnection]:
-    """A transaction of which nothing is kept."""
+    """A connection whose transaction is rolled back."""
     async with fintoc.service.ledger.sessions.kw["bind"].connect() as connection:
         yield connection
         await connection.rollback()
 
 
-async def _left(
+async def _leave_to_workers(
     connection: AsyncConnection, organization: str, *positions: int, **more: object
 ) -> None:
     """Leave positions of an organization to the workers, by default due since a second ago."""
@@ -35,14 +35,14 @@ async def _left(
     await connection.execute(OPEN, {"organization": organization, **about, **more})
 
 
-async def _taken(
+async def _claim(
     connection: AsyncConnection, mine: list[OrganizationId], most: int, after: str = ""
 ) -> list[OrganizationId]:
     taken = await claim_due(connection, most, LEASE, after)
     return [organization for organization, _ in taken if organization in mine]
 
 
-async def _teams(deployment: Deployment, count: int) -> list[OrganizationId]:
+async def _organizations(deployment: Deployment, count: int) -> list[OrganizationId]:
     """Organizations with two positions each, in the order of their ids."""
     organizations = [await deployment.create_organization("queue") for _ in range(count)]
     for organization in organizations:
@@ -53,47 +53,47 @@ async def _teams(deployment: Deployment, count: int) -> list[OrganizationId]:
 async def test_each_organization_is_served_once_in_the_order_of_ids(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
-    mine = await _teams(fintoc, 5)
+    mine = await _organizations(fintoc, 5)
     for organization in mine:
-        await _left(connection, organization, 1, 2)
-    first = await _taken(connection, mine, 2, after=mine[0][:-1])
+        await _leave_to_workers(connection, organization, 1, 2)
+    first = await _claim(connection, mine, 2, after=mine[0][:-1])
     assert first == mine[:2]
-    assert await _taken(connection, mine, 100, after=mine[2]) == mine[3:]
-    assert await _taken(connection, mine, 100) == [mine[2]]
-    assert await _taken(connection, mine, 100) == []
+    assert await _claim(connection, mine, 100, after=mine[2]) == mine[3:]
+    assert await _claim(connection, mine, 100) == [mine[2]]
+    assert await _claim(connection, mine, 100) == []
 
 
 async def test_a_refused_entry_keeps_back_those_behind_it(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
-    mine = await _teams(fintoc, 2)
-    await _left(connection, mine[0], 1, status="refused")
-    await _left(connection, mine[0], 2)
-    await _left(connection, mine[1], 1, status="skipped")
-    await _left(connection, mine[1], 2)
-    assert await _taken(connection, mine, 100) == [mine[1]]
+    mine = await _organizations(fintoc, 2)
+    await _leave_to_workers(connection, mine[0], 1, status="refused")
+    await _leave_to_workers(connection, mine[0], 2)
+    await _leave_to_workers(connection, mine[1], 1, status="skipped")
+    await _leave_to_workers(connection, mine[1], 2)
+    assert await _claim(connection, mine, 100) == [mine[1]]
 
 
 async def test_a_resting_position_and_those_behind_it_are_skipped(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
-    mine = await _teams(fintoc, 2)
-    await _left(connection, mine[0], 1, due=timedelta(seconds=60))
-    await _left(connection, mine[0], 2)
-    await _left(connection, mine[1], 2)
-    assert await _taken(connection, mine, 100) == [mine[1]]
+    mine = await _organizations(fintoc, 2)
+    await _leave_to_workers(connection, mine[0], 1, due=timedelta(seconds=60))
+    await _leave_to_workers(connection, mine[0], 2)
+    await _leave_to_workers(connection, mine[1], 2)
+    assert await _claim(connection, mine, 100) == [mine[1]]
 
 
 async def test_a_position_that_another_worker_delivers_is_left_to_it(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
-    mine = await _teams(fintoc, 2)
+    mine = await _organizations(fintoc, 2)
     engine = fintoc.service.ledger.sessions.kw["bind"]
     lock = text("SELECT FROM ledger_applications WHERE organization_id = :organization FOR UPDATE")
     async with engine.connect() as other:
         await other.execute(lock, {"organization": mine[0]})
-        await _left(connection, mine[1], 2)
-        assert await _taken(connection, mine, 100) == [mine[1]]
+        await _leave_to_workers(connection, mine[1], 2)
+        assert await _claim(connection, mine, 100) == [mine[1]]
         await other.rollback()
 
 

@@ -71,7 +71,7 @@ class Intruder:
             f" AND e.position = {position}"
         )
 
-    async def write_anew(self, organization: Organization, table: str, start: int) -> None:
+    async def rehash_from(self, organization: Organization, table: str, start: int) -> None:
         """Compute the hashes from an entry on again, and the head's, as PostgreSQL does it."""
         name, last = NAMES[table], await self.last(organization, table)
         for position in range(start, last + 1):

@@ -60,7 +60,7 @@ async def test_a_rewritten_entry_differs_from_the_kept_head(
 ) -> None:
     kept, last = await intruder.kept(history), await intruder.last(history, table)
     await intruder.do(f"UPDATE {table} SET actor = 'user:nobody' WHERE {of(history, table, 3)}")
-    await intruder.write_anew(history, table, 3)
+    await intruder.rehash_from(history, table, 3)
     assert await intruder.found(history) == []
     assert await intruder.found(history, kept) == [f"{table} {last} kept_head_differs"]
 

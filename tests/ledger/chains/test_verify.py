@@ -238,7 +238,7 @@ async def test_a_time_that_goes_back_is_detected_although_every_hash_matches(
         "UPDATE ledger SET decided_at = decided_at - '1 day'::interval"
         f" WHERE {of(history, 'ledger', 3)}"
     )
-    await intruder.write_anew(history, "ledger", 3)
+    await intruder.rehash_from(history, "ledger", 3)
     assert await intruder.found(history) == ["ledger 3 time_goes_back"]
 
 
