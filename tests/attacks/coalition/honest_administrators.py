@@ -97,7 +97,7 @@ def _restore(
 
 
 def _create_team_of_victim(scenario: Scenario, seeded: SeededChoices, step: int) -> Attempt:
-    """Create a team in the victim's organization, with an Idempotency-Key that the coalition also uses."""
+    """Create a team of the victim, with an Idempotency-Key that the coalition also uses."""
     by = scenario.named("vic")
     body = {"id": f"victim_{step}", "name": f"A team {step}"}
     attempt = _attempt(f"POST {ONE}/teams", scenario.victim, by, body)
