@@ -20,7 +20,7 @@ from tests.support.people import Person
 from tests.support.responses import refused
 
 
-async def smith(organization: Organization, *actions: str, name: str = "bob") -> Person:
+async def role_manager(organization: Organization, *actions: str, name: str = "bob") -> Person:
     """A member who may manage roles and holds these actions, in an organization of Finicom's catalog."""
     await create_role(organization, f"smith_{name}", "roles_manage", "members_view", *actions)
     return await organization.member(name, roles=[f"smith_{name}"])
@@ -217,7 +217,7 @@ async def test_a_role_above_the_caller_cannot_be_changed_in_any_way(
 async def test_changing_a_role_that_the_caller_holds_can_only_reduce_it(
     initech: Organization,
 ) -> None:
-    bob = await smith(initech, "sources_create", "sources_view")
+    bob = await role_manager(initech, "sources_create", "sources_view")
     mine = ["roles_manage", "members_view"]
     assert (await replace_role(initech, "smith_bob", *mine, by=bob)).is_success
     refused(
