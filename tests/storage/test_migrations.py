@@ -114,7 +114,7 @@ async def test_details_of_another_tenant_are_removed_from_old_findings(
     acme = ["TOUCH organization:acme#member@user:eve", "DELETE team:acme/pay#member@user:eve"]
     reported = [acme[0], "TOUCH organization:ghost#member@user:eve", acme[1]]
     async with _connected(url) as connection:
-        await connection.exec_driver_sql(FOUND % {"updates": json.dumps(reported)})
+        await connection.exec_driver_sql(INSERT_FINDINGS % {"updates": json.dumps(reported)})
     await asyncio.to_thread(upgrade, url)
     async with _connected(url) as connection:
         details = list(await connection.scalars(select(Finding.details).order_by(Finding.id)))

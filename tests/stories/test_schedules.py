@@ -49,8 +49,6 @@ FINICOM_SCENARIOS = [
 FINTOC_SCENARIOS = [
     prepare for prepare in POSSIBLE_ANSWERS if prepare is not create_organization_twice_with_one_key
 ]
-"""The scenarios in which Finicom's own rules matter."""
-FINTOC_SCENARIOS = [prepare for prepare in TOGETHER if prepare is not found_twice_with_one_key]
 
 
 def _name(prepare: Prepare) -> str:

@@ -109,7 +109,7 @@ async def assert_agreement(organization: Organization) -> set[str]:
         assert not await find_disagreements(
             session, organization.deployment.service.catalog, organization.id
         )
-    return {str(each) for each in in_spicedb}
+    return {str(each) for each in held}
 
 
 def unexpired(relationships: Iterable[Relationship], now: datetime) -> set[Relationship]:

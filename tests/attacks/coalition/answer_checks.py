@@ -50,8 +50,8 @@ class AnswerChecks:
                 and attempt.code != "not_found"
             ):
                 raise Violation(f"{attempt.route} was answered {attempt.status} to an ended token")
-            self._outsiders(attempt, inside)
-            self._leaks(attempt, inside)
+            self._check_outsider(attempt, inside)
+            self._check_leaks(attempt, inside)
             self._secrets_again(attempt)
         await self._victims_events(attempts)
 

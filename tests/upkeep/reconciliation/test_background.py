@@ -118,14 +118,14 @@ async def test_an_organization_whose_comparison_alone_fails_does_not_keep_others
 async def test_a_request_during_a_comparison_is_not_answered_by_it(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looking = create_inspector(acme.deployment)
+    inspector = create_inspector(acme.deployment)
     await request_comparison(acme)
     assert await _is_comparison_requested(acme)
-    await reconciling.reconcile_organization(acme.id)
+    await inspector.reconcile_organization(acme.id)
     assert not await _is_comparison_requested(acme)
     with monkeypatch.context() as patch:
         before(patch, acme.deployment, "answers", lambda: request_comparison(acme))
-        await reconciling.reconcile_organization(acme.id)
+        await inspector.reconcile_organization(acme.id)
     assert await _is_comparison_requested(acme)
 
 
