@@ -232,3 +232,18 @@ async def test_a_heading_with_other_columns_is_quoted(
     assert refused.stderr.splitlines()[1] == (
         f"line 1: the columns must be email, name, role, in any order. Found: {found}."
     )
+
+
+async def test_an_organization_in_the_place_of_the_file_is_answered_with_the_option(
+    run: Run,
+) -> None:
+    refused = await run("import", "members", "acme", "members.csv")
+    assert refused.exit_code == 2
+    assert "--organization" in refused.stderr
+    assert "does not exist" not in refused.stderr
+
+
+async def test_a_file_that_is_missing_is_named(run: Run, acme: Organization) -> None:
+    refused = await run("import", "members", "nowhere.csv", "--organization", acme.id)
+    assert refused.exit_code == 2
+    assert "nowhere.csv" in refused.stderr

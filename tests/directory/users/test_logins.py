@@ -51,6 +51,30 @@ async def test_concurrent_sign_ins_with_and_without_an_address_must_be_repeated(
     assert found.id == made.id != eve.id
 
 
+async def test_of_two_operators_who_link_one_login_at_once_the_second_tries_again(
+    acme: Organization,
+) -> None:
+    people = await acme.add_members({"eve": ["support"], "bob": ["support"]})
+    ledger, subject = acme.deployment.service.ledger, f"sub-{acme.id}"
+
+    async def link(change: Change, name: str) -> None:
+        await logins.link_login(
+            change, people[name].id, "https://login.example", subject, "a new login"
+        )
+
+    async def slower() -> None:
+        async with ledger.change(WHO) as change:
+            await link(change, "bob")
+
+    async with ledger.change(WHO) as change:
+        await link(change, "eve")
+        waiting = asyncio.create_task(slower())
+        await asyncio.sleep(0.5)
+        await ledger.commit(change)
+    with pytest.raises(SignInAgain):
+        await waiting
+
+
 async def test_only_a_taken_address_is_reported_as_one(acme: Organization) -> None:
     people = await acme.add_members({"eve": [], "bob": []})
     eve, bob = people["eve"], people["bob"]

@@ -30,8 +30,6 @@ def members(
         typer.Argument(
             help=f"CSV in UTF-8 with the columns {','.join(COLUMNS)}, in any order. A role is an id or a "
             "name.",
-            exists=True,
-            dir_okay=False,
         ),
     ],
     organization: Annotated[str, typer.Option(help="The organization that they join.")],
@@ -42,6 +40,9 @@ def members(
     Existing members stay unchanged, so you can run an interrupted import again. Roles that only
     operators give are refused. Grant those one by one.
     """
+
+    if not file.is_file():  # checked here, so that a missing option is named before a missing file
+        raise typer.BadParameter(f"There is no file '{file}'.", param_hint="FILE")
 
     async def bring_in(service: Service) -> list[ImportedBatch]:
         id = OrganizationId(organization)

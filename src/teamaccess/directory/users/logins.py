@@ -143,7 +143,8 @@ async def link_login(
     """Give the login to the user, as an operator. Return the user.
 
     It replaces another login of the user and ends all their earlier sessions. A user who has the login
-    without any access loses it. Raises InvalidLogin, UnknownUser, LinkedAlready and LoginInUse.
+    without any access loses it. Raises InvalidLogin, UnknownUser, LinkedAlready,
+    LoginInUse, and SignInAgain if another request has just used the login.
     """
     if any(
         not (0 < len(each) <= LONGEST_SUBJECT and each.isprintable()) for each in (issuer, subject)
@@ -173,7 +174,8 @@ async def link_login(
     user.linked_at = func.clock_timestamp()  # SECURITY: this ends all earlier sessions
     if follows:
         user.external_id = _unless_taken("external_id", subject)
-    await change.session.flush()
+    with _sign_in_again_if_raced():
+        await change.session.flush()
     await change.session.refresh(user)
     await _record_link(change, user, issuer, replaced=replaced, reason=reason)
     return user
