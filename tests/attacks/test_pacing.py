@@ -19,7 +19,7 @@ from tests.support.spicedb_proxy import wait_until
 CATALOG = b"GET /v1/catalog HTTP/1.1\r\n" + HOST + b"\r\n"
 VALID = b"Bearer valid"
 BURST = 5
-"""Of ten requests a second half of them at once."""
+"""How many of ten requests a second may come at once: half of them."""
 
 
 class Server:
@@ -106,7 +106,7 @@ async def test_a_new_invented_token_each_time_does_not_help(server: Server) -> N
 
 
 async def test_many_addresses_are_paced_together(server: Server) -> None:
-    """So many as two of them may send are served without delay."""
+    """Together they may send as much as two addresses without a delay."""
     waits = [await server.ask(address=f"10.0.0.{number}") for number in range(2 * BURST + 2)]
     assert waits == pytest.approx([0.0] * 2 * BURST + [0.05, 0.1])
 
@@ -212,14 +212,14 @@ async def test_a_flood_of_strangers_does_not_hold_up_a_known_caller(
 async def test_slow_requests_of_an_address_come_at_longer_intervals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A busy machine answers fewer, and they would take all of a process's time."""
+    """At the usual intervals they would take all of the process's time on a busy machine."""
     monkeypatch.setattr(pacing, "SHARE", 40.0)
     server = Server(monkeypatch)
     server.seconds = 0.01  # a share of 0.4 s, where requests come every 0.1 s
     waits = [await server.ask() for _ in range(4)]
     assert waits == pytest.approx([0.0, 0.0, 0.4, 0.8])
     assert await server.ask(address="10.0.0.2") == 0.0
-    server.seconds = 60.0  # which waits for something else
+    server.seconds = 60.0  # most of it waiting, so it counts as LONGEST_SECONDS
     await server.ask()
     server.seconds = 0.0
     assert await server.ask() == pytest.approx(1.2 + 40 * pacing.LONGEST_SECONDS)

@@ -1,4 +1,4 @@
-"""The pages on catalogs are true: the test reads their files and runs their commands and their Python."""
+"""The pages on catalogs are true: the test writes their files, and runs their commands and Python."""
 
 import doctest
 import os
@@ -15,7 +15,7 @@ PAGES = [DOCS / "how-to" / "write-a-catalog.md", DOCS / "reference" / "catalog.m
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def test_the_generated_pages_match_the_catalogs(
+def test_the_examples_of_the_pages_on_catalogs_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -27,14 +27,14 @@ def test_the_generated_pages_match_the_catalogs(
         if language == "yaml":
             (tmp_path / file).write_text(block, encoding="utf-8")
         elif language == "console":
-            assert retold(block) == block
+            assert with_current_output(block) == block
         else:
             assert language == "pycon"
-            failures = runs(block, session)
+            failures = count_failures(block, session)
             assert not failures
 
 
-def retold(console: str) -> str:
+def with_current_output(console: str) -> str:
     """The block with the current output of its commands."""
     commands = [line for line in console.splitlines() if line.startswith("$ ")]
     return "".join(f"{command}\n{output(command[2:])}" for command in commands)
@@ -46,7 +46,7 @@ def output(command: str) -> str:
     return run.stdout
 
 
-def runs(block: str, session: dict[str, object]) -> int:
+def count_failures(block: str, session: dict[str, object]) -> int:
     """Run the block as a doctest and return how many examples failed."""
     test = doctest.DocTestParser().get_doctest(block, session, "catalog", None, 0)
     runner = doctest.DocTestRunner()

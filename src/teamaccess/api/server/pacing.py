@@ -32,8 +32,8 @@ PACED_BY_ADDRESS_ONLY = frozenset({"/healthz"})
 
 
 SHARE = 4.0
-"""One address's unknown requests take a quarter of the process's time at most. One that takes longer than
-a quarter of its interval counts as more than one: the same request takes longer on a busy machine."""
+"""One address's unknown requests take a quarter of the process's time at most. A request that takes
+longer than a quarter of its interval counts as several: a busy machine needs longer for the same request."""
 LONGEST_SECONDS = 0.02
 """A request counts as no longer than this: it may wait for something else."""
 
