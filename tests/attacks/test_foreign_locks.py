@@ -18,7 +18,7 @@ from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import before, through_proxy, wait_until
+from tests.support.spicedb_proxy import before_first_call, through_proxy, wait_until
 
 KEY = {"Idempotency-Key": "one"}
 
@@ -135,7 +135,7 @@ async def test_an_idempotency_key_in_use_elsewhere_holds_no_lock(
 
     acme.deployment.service.admission._admitted[globex.id, eve.id] = True
     acme.deployment.service.admission._admitted[acme.id, eve.id] = True
-    before(monkeypatch, acme.deployment, "answers", slow)
+    before_first_call(monkeypatch, acme.deployment, "answers", slow)
     holding = asyncio.create_task(invite(globex, eve, headers=KEY))
     await reached.wait()
     second = asyncio.create_task(invite(acme, eve, headers=KEY))
