@@ -30,7 +30,7 @@ CLIENT_GONE = "teamaccess.client_gone"
 PACED_BY_ADDRESS_ONLY = frozenset({"/healthz"})
 """A monitor's requests wait only for other requests from its own address."""
 SHARE = 4.0
-"""One address's unknown requests take a quarter of the process's time at most. A request that takes longer
+"""One address's unknown requests take a quarter of the process's time at most. A request that takes more
 than a quarter of its interval counts as several. On a busy machine the same request takes longer."""
 LONGEST_SECONDS = 0.02
 """A request counts as no longer than this: it may wait for something else."""
