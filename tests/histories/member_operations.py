@@ -159,7 +159,7 @@ async def grant_administrator_role(
             )
             simulation.record_receipts(await ledger.commit(change))
     except OrganizationBusy:
-        return simulation.proxy_failure()
+        return simulation.assert_proxy_fails()
     if invitee.person is None:
         token = await simulation.deployment.token(membership.user_id)
         invitee.person = Person(simulation.deployment, membership.user_id, invitee.address, token)
@@ -171,7 +171,7 @@ async def sweep(simulation: Simulation, organization: Organization) -> str:
     try:
         ended = await end_due(simulation.deployment.service.ledger, organization.id)
     except OrganizationBusy:
-        return simulation.proxy_failure()
+        return simulation.assert_proxy_fails()
     if ended and simulation.proxy.writes is Writes.FAIL:
         simulation.behind.add(organization.id)
     for person in simulation.people(organization):

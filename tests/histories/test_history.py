@@ -100,6 +100,6 @@ async def _run_histories(deployment: Deployment, home: Path) -> None:
             loop = asyncio.get_running_loop()
 
             async def gather(self) -> Simulation:
-                return await create_simulation(second, proxy, elsewhere=deployment)
+                return await create_simulation(second, proxy, other_process=deployment)
 
         await asyncio.to_thread(run_state_machine_as_test, ConnectedHistory, settings=SETTINGS)

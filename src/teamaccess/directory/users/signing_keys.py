@@ -1,4 +1,4 @@
-"""The public keys with which an OpenID issuer signs, as it gives them out."""
+"""The public keys of an OpenID issuer, as it publishes them."""
 
 import asyncio
 import json
@@ -52,7 +52,7 @@ class LoginUnavailable(Unavailable):
 
 
 class NotTheIssuer(Exception):
-    """What was answered is not what this issuer says of itself."""
+    """The answer is not that of this issuer, or not one that an issuer may give."""
 
 
 class SigningKeys:
@@ -81,8 +81,9 @@ class SigningKeys:
 
         With a `kid` these are the keys of that name, otherwise all of them. Raises LoginUnavailable.
         """
-        busy = self._lock.locked() and self._fitting(kid, algorithm)  # what is known does for now
-        if self._is_due(kid, algorithm) and not busy:
+        # While another request asks for the keys, those that are known suffice.
+        suffices = self._lock.locked() and self._fitting(kid, algorithm)
+        if self._is_due(kid, algorithm) and not suffices:
             async with self._lock:
                 if self._is_due(kid, algorithm):  # another request may have asked meanwhile
                     await self._ask()
@@ -158,7 +159,7 @@ def _keys_of(issuer: str) -> list[Jwk]:
         raise NotTheIssuer(misspelt(str(named), issuer))
     keys = _fetch(str(about.get("jwks_uri"))).get("keys")
     if not isinstance(keys, list):
-        raise NotTheIssuer("the issuer gives out no keys")
+        raise NotTheIssuer("the issuer publishes no keys")
     return [key for key in keys if isinstance(key, dict)]
 
 
@@ -169,18 +170,18 @@ def _fetch(url: str) -> dict[str, Any]:
     with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
         answer = json.loads(response.read(LARGEST_ANSWER))
     if not isinstance(answer, dict):
-        raise NotTheIssuer(f"{url} answers something else")
+        raise NotTheIssuer(f"{url} does not answer with a JSON object")
     return answer
 
 
 class _StayHere(HTTPRedirectHandler):
-    """Follows nobody elsewhere: what is asked for is where the issuer says it is."""
+    """Follows no redirect: the issuer must name the final address itself."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
-# SECURITY: plain http is for an issuer on this machine, and a proxy is elsewhere
+# SECURITY: plain http is for an issuer on this machine, so it never goes through a proxy
 _OPENER = build_opener(
     _StayHere, ProxyHandler({name: at for name, at in getproxies().items() if name == "https"})
 )
