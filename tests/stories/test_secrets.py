@@ -13,7 +13,7 @@ from tests.support.people import Person
 NAME = "Bob of the Long Memory"
 
 
-async def everything_kept(organization: Organization) -> dict[str, str]:
+async def all_rows(organization: Organization) -> dict[str, str]:
     """Every row of every table that the application can read, as text."""
     kept = {}
     async with organization.deployment.service.reads() as session:
@@ -24,7 +24,7 @@ async def everything_kept(organization: Organization) -> dict[str, str]:
     return kept
 
 
-async def everything_told(organization: Organization, by: Person) -> str:
+async def all_answers(organization: Organization, by: Person) -> str:
     """Every list and every item that the API shows an administrator."""
     reported = []
     for path in ("", "/members", "/invitations", "/permissions", "/changes/1", f"/members/{by.id}"):
@@ -45,19 +45,19 @@ async def test_the_secret_of_an_invitation_is_only_in_its_mail(
     again = await acme.administrator.ask("POST", path, json=body, headers=key)
 
     assert secret not in invited.text + again.text + str(invited.headers)
-    kept = await everything_kept(acme)
+    kept = await all_rows(acme)
     assert kept["idempotency_keys"]
     assert all(secret not in rows for rows in kept.values())
     assert hash_of(secret).hex() in kept["invitations"]
-    assert secret not in await everything_told(acme, acme.administrator)
+    assert secret not in await all_answers(acme, acme.administrator)
 
     accepted = await acme.accept("bob", headers={"Idempotency-Key": f"accept {acme.id}"})
     await acme.accept("bob")
     token = accepted.json()["access_token"]
-    kept = await everything_kept(acme)
+    kept = await all_rows(acme)
     for each in (secret, token, token.rpartition(".")[2]):
         assert all(each not in rows for rows in kept.values())
-        assert each not in await everything_told(acme, acme.administrator)
+        assert each not in await all_answers(acme, acme.administrator)
     logged = capfd.readouterr()
     assert secret not in logged.out + logged.err
     assert token not in logged.out + logged.err
@@ -66,7 +66,7 @@ async def test_the_secret_of_an_invitation_is_only_in_its_mail(
 async def test_events_and_the_ledger_hold_ids_and_neither_addresses_nor_free_text(
     acme: Organization,
 ) -> None:
-    before = {table: set(rows.split("\n")) for table, rows in (await everything_kept(acme)).items()}
+    before = {table: set(rows.split("\n")) for table, rows in (await all_rows(acme)).items()}
     await acme.add_members({"max": ["support"]})
     await acme.invite("bob", ["support"])
     accepted = await acme.deployment.http.post(
@@ -89,7 +89,7 @@ async def test_events_and_the_ledger_hold_ids_and_neither_addresses_nor_free_tex
     await bob.ask("POST", "/v1/organizations/eve@example.org/leave")
     await acme.remove(bob)
 
-    kept = await everything_kept(acme)
+    kept = await all_rows(acme)
 
     assert reason in kept["reasons"]
     for table in ("events", "ledger", "ledger_applications", "activity"):

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from teamaccess.common.configuration.secret import hash_of
 from teamaccess.storage import ApiToken, IdempotencyKey, TokenId, User
-from tests.stories.test_secrets import everything_kept
+from tests.stories.test_secrets import all_rows
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import PROBLEM, refused
@@ -233,7 +233,7 @@ async def test_the_secret_of_a_token_is_shown_once_and_stored_nowhere(acme: Orga
     listed = await acme.administrator.ask("GET", where)
     assert listed.json()["items"] == [reported]
     assert reported["created_by"] == f"user:{acme.administrator.id}"
-    kept = await everything_kept(acme)
+    kept = await all_rows(acme)
     assert kept["idempotency_keys"]
     assert all(secret not in rows for rows in kept.values())
     assert hash_of(secret).hex() in kept["api_tokens"]
@@ -249,9 +249,7 @@ async def test_the_secret_of_a_token_is_shown_once_and_stored_nowhere(acme: Orga
             select(IdempotencyKey.body).where(IdempotencyKey.key.like(f"%{job.id}"))
         )
         assert all("secret" not in (each or {}) for each in answers)
-    assert all(
-        rotated.json()["secret"] not in rows for rows in (await everything_kept(acme)).values()
-    )
+    assert all(rotated.json()["secret"] not in rows for rows in (await all_rows(acme)).values())
 
 
 async def test_a_token_is_valid_until_it_expires_or_is_revoked(acme: Organization) -> None:

@@ -123,13 +123,14 @@ def plan_catalog(
 ) -> None:
     """Show who would gain and lose which action under another catalog. Nothing is written.
 
-    The catalog is compared with the one that was applied last. Only organizations with affected people
-    are shown, and pending invitations and access requests that name a role or an action which goes. With
-    --json, the last line names the two catalogs and those.
+    The catalog is compared with the one that was applied last. Organizations with affected people are
+    shown, and pending invitations and access requests that name a removed role or action. With --json,
+    each organization is a line. The last line names the two catalogs and has these invitations and
+    requests.
 
-    Exits with 0 if nobody is affected, with 1 if somebody or something pending is, or the catalog has no
-    place for something,
-    and with 2 if an organization could not be planned or the id of a role is taken.
+    Exits with 0 if nobody is affected; with 1 if somebody or something pending is, or if the catalog has
+    no place for an existing relationship; and with 2 if an organization could not be planned or the id of
+    a role is taken.
     """
 
     async def work(service: Service) -> tuple[CatalogImpact, dict[str, object]]:
