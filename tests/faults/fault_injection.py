@@ -18,7 +18,7 @@ from tests.support.spicedb_proxy import Writes
 
 Fault = Callable[[Cluster, Random], Awaitable[None]]
 PASSING_SECONDS = 3.0
-"""How long a point waits for a change before the weather changes."""
+"""How long a crash point waits for a change before another fault is chosen."""
 CALM_SECONDS = 4.0
 """The longest pause between two faults of one front."""
 CODES = [
