@@ -1,4 +1,4 @@
-"""The API against its own description, asked over HTTP with whatever that makes one think of."""
+"""The API against its own OpenAPI description, with requests that are generated from it."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -25,7 +25,7 @@ from tests.support.http_server import HttpServer
 UNDESCRIBED = {"/metrics", "/invitations/accept"}
 """Routes that do not answer in JSON."""
 DESCRIBED = sorted((route for route in routes() if route.path not in UNDESCRIBED), key=str)
-ENDING = Route("DELETE", "/v1/organizations/{organization}")
+DELETION = Route("DELETE", "/v1/organizations/{organization}")
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -35,12 +35,12 @@ CHECKS = [
     negative_data_rejection,
 ]
 EXAMPLES = 30
-"""For each route, which makes well under a minute for all."""
+"""Examples for each route. All routes together take well under a minute."""
 
 
 @pytest.fixture(scope="module")
 def schema(http_server: HttpServer) -> Any:
-    """The description, as the server gives it out."""
+    """The description that the server publishes."""
     return schemathesis.openapi.from_url(f"{http_server.url}/schema/openapi.json")
 
 
@@ -87,7 +87,7 @@ def test_every_request_gets_a_described_answer_and_never_an_internal_error(
         suppress_health_check=list(HealthCheck),
     )
     def ask(case: Case[Any], here: bool, by: str) -> None:
-        if here and route != ENDING:
+        if here and route != DELETION:
             case.path_parameters = {name: names[name] for name in case.path_parameters or {}}
         case.call_and_validate(headers=sign(http_server.deployment, targets, by), checks=CHECKS)
 
@@ -95,7 +95,7 @@ def test_every_request_gets_a_described_answer_and_never_an_internal_error(
 
 
 def sign(deployment: Deployment, targets: RequestTargets, by: str) -> dict[str, str]:
-    """A fresh token each time, for one of the requests signs out."""
+    """The headers of a caller. Each has a fresh token, because one of the requests signs out."""
     audiences = {
         "administrator": (Audience.USER, targets.organization.administrator.id),
         "operator": (Audience.OPERATOR, "tests"),

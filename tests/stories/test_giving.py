@@ -12,7 +12,7 @@ from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
 
-DEEDS = ["suspend", "reactivate", "remove", "clerk", "nothing"]
+OPERATIONS = ["suspend", "reactivate", "remove", "clerk", "nothing"]
 PEOPLE = {
     "lea": ["lead"],
     "leo": ["lead"],
@@ -51,7 +51,7 @@ async def test_a_lead_gives_what_a_lead_holds(
         assert (await branch.accept(f"new-{role}")).status_code == 200
 
 
-async def test_no_path_lets_a_lead_give_more_than_she_holds(
+async def test_no_path_lets_a_lead_give_more_than_they_hold(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
@@ -84,7 +84,7 @@ async def test_not_even_the_owner_gives_an_operators_role(
     refused(answer, 403, "operator_only_role")
 
 
-@pytest.mark.parametrize("operation", DEEDS)
+@pytest.mark.parametrize("operation", OPERATIONS)
 async def test_members_cannot_act_on_members_above_them(
     branch: Organization, people: dict[str, Person], operation: str
 ) -> None:
@@ -103,7 +103,7 @@ async def test_members_cannot_act_on_members_above_them(
         assert await branch.ledger() == before
 
 
-@pytest.mark.parametrize("operation", DEEDS)
+@pytest.mark.parametrize("operation", OPERATIONS)
 async def test_members_may_act_on_equals_and_on_members_below_them(
     branch: Organization, people: dict[str, Person], operation: str
 ) -> None:
