@@ -53,7 +53,7 @@ async def test_a_stranger_does_not_enter_the_change_queue(
 
 
 @asynccontextmanager
-async def all_connections(queue: ChangeQueue, caller: Attribution) -> AsyncIterator[None]:
+async def hold_all_connections(queue: ChangeQueue, caller: Attribution) -> AsyncIterator[None]:
     """Hold the caller's share of the connections, with changes to organizations of their own."""
     async with AsyncExitStack() as held:
         for number in range(SHARE):
@@ -68,7 +68,7 @@ async def test_a_caller_without_a_free_connection_takes_no_turn_in_an_organizati
     """Before the fix, a change held its organization's turn while it waited for a connection."""
     eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     queue = acme.deployment.service.ledger._turns
-    async with all_connections(queue, Attribution(f"user:{eve.id}", Channel.API, "tests")):
+    async with hold_all_connections(queue, Attribution(f"user:{eve.id}", Channel.API, "tests")):
         hers = [asyncio.create_task(invite(acme, eve, f"guest{number}")) for number in range(3)]
 
         async def waits() -> bool:
@@ -93,7 +93,7 @@ async def test_a_change_holds_nothing_while_it_waits(organizations: list[str]) -
         async with queue.taken(theirs, eve):
             pass
 
-    async with all_connections(queue, eve):
+    async with hold_all_connections(queue, eve):
         hers = asyncio.create_task(change())
         await asyncio.sleep(0)
         for organization in theirs:
@@ -109,7 +109,7 @@ async def test_acceptances_in_one_organization_do_not_delay_those_in_another() -
     queue = ChangeQueue()
     anonymous = Attribution("anonymous", Channel.API, "tests")
     async with (
-        all_connections(queue, anonymous),
+        hold_all_connections(queue, anonymous),
         asyncio.timeout(1),
         queue.taken([OrganizationId("victim")], anonymous),
     ):
@@ -157,7 +157,7 @@ async def test_the_same_request_to_two_processes_counts_once(
         *(
             invite(organization, organization.administrator, headers=KEY)
             for organization in (acme, elsewhere)
-            for _ in "12"
+            for _ in range(2)
         )
     )
     assert {answer.status_code for answer in answers} == {201}

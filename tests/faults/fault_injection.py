@@ -20,7 +20,7 @@ Fault = Callable[[Cluster, Random], Awaitable[None]]
 PASSING_SECONDS = 3.0
 """How long a crash point waits for a change before another fault is chosen."""
 CALM_SECONDS = 4.0
-"""The longest pause between two faults of one front."""
+"""The longest pause between two faults of one group."""
 CODES = [
     StatusCode.UNAVAILABLE,
     StatusCode.DEADLINE_EXCEEDED,
@@ -34,8 +34,8 @@ WHERE usename = '{APPLICATION}' AND random() < $1
 """
 
 
-async def _lasting(chance: Random, shortest: float, longest: float) -> None:
-    """How long a fault lasts decides what it breaks."""
+async def _last(chance: Random, shortest: float, longest: float) -> None:
+    """Wait for a random time, because the length of a fault decides what it breaks."""
     await asyncio.sleep(chance.uniform(shortest, longest))
 
 
@@ -44,25 +44,27 @@ async def _lasting(chance: Random, shortest: float, longest: float) -> None:
 
 async def spicedb_killed(cluster: Cluster, chance: Random) -> None:
     await cluster.kill_spicedb()
-    await _lasting(chance, 0, 2)
+    await _last(chance, 0, 2)
     await cluster.start_spicedb()
 
 
 async def spicedb_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
-    await _struck(cluster, chance, CrashPoint.BEFORE_WRITE, cluster.spicedb.pid, signal.SIGKILL)
+    await _kill_at_point(
+        cluster, chance, CrashPoint.BEFORE_WRITE, cluster.spicedb.pid, signal.SIGKILL
+    )
     await cluster.kill_spicedb()
     await cluster.start_spicedb()
 
 
 async def spicedb_frozen(cluster: Cluster, chance: Random) -> None:
     cluster.freeze_spicedb()
-    await _lasting(chance, 0.5, 4)
+    await _last(chance, 0.5, 4)
     cluster.thaw_spicedb()
 
 
 async def postgres_restarted(cluster: Cluster, chance: Random) -> None:
     await cluster.stop_postgres(chance.choice([signal.SIGINT, signal.SIGQUIT]))
-    await _lasting(chance, 0, 1)
+    await _last(chance, 0, 1)
     await cluster.start_postgres()
 
 
@@ -73,7 +75,7 @@ async def postgres_killed(cluster: Cluster, chance: Random) -> None:
 
 async def postgres_crashed_at_a_point(cluster: Cluster, chance: Random) -> None:
     point = chance.choice(list(CrashPoint))
-    await _struck(cluster, chance, point, cluster.postgres.pid, signal.SIGQUIT)
+    await _kill_at_point(cluster, chance, point, cluster.postgres.pid, signal.SIGQUIT)
     await cluster.stop_postgres(signal.SIGQUIT)
     await cluster.start_postgres()
 
@@ -90,13 +92,13 @@ async def backends_terminated(cluster: Cluster, chance: Random) -> None:
 
 
 async def program_killed(cluster: Cluster, chance: Random) -> None:
-    program = _some(cluster, chance)
+    program = _random_program(cluster, chance)
     await program.kill()
     await program.start()
 
 
 async def program_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
-    program = _some(cluster, chance)
+    program = _random_program(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGKILL)
     with suppress(TimeoutError):
         await program.dead(PASSING_SECONDS)
@@ -105,72 +107,72 @@ async def program_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
 
 
 async def program_frozen_at_a_point(cluster: Cluster, chance: Random) -> None:
-    program = _some(cluster, chance)
+    program = _random_program(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGSTOP)
     with suppress(TimeoutError):
         await program.stands_still(PASSING_SECONDS)
-        await _lasting(chance, 0.5, 6)
+        await _last(chance, 0.5, 6)
     program.crash_points.disarm()
     program.thaw()
 
 
 async def spicedb_late(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     chance.choice([wire.requests, wire.answers]).seconds = chance.choice([0.2, 0.8, 2.5])
-    await _lasting(chance, 1, 4)
+    await _last(chance, 1, 4)
     await wire.repair()
 
 
 async def spicedb_cut_after_applying(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     wire.answers.hold()
-    await _lasting(chance, 0.1, 0.6)
+    await _last(chance, 0.1, 0.6)
     await wire.disconnect()
     await wire.repair()
 
 
 async def spicedb_refusing_connections(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     await wire.refuse()
-    await _lasting(chance, 0.2, 2)
+    await _last(chance, 0.2, 2)
     await wire.repair()
 
 
 async def spicedb_in_a_black_hole(cluster: Cluster, chance: Random) -> None:
     """Data that was held arrives late or never."""
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     wire.requests.hold()
     wire.answers.hold()
-    await _lasting(chance, 0.5, 5)
+    await _last(chance, 0.5, 5)
     if chance.random() < 0.5:
         await wire.disconnect()
     await wire.repair()
 
 
 async def spicedb_answering_errors(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     cluster.error_proxy.code = chance.choice(CODES)
     cluster.error_proxy.writes = chance.choice([Writes.FAIL, Writes.LOSE_ANSWERS])
     await wire.connect_to(cluster.error_proxy_address)
-    await _lasting(chance, 0.5, 3)
+    await _last(chance, 0.5, 3)
     await wire.connect_to(cluster.spicedb_address)
 
 
 async def commit_without_an_answer(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).database
+    wire = _random_program(cluster, chance).database
     wire.hold_answers_after(b"COMMIT")
-    await _lasting(chance, 0.2, 1)
+    await _last(chance, 0.2, 1)
     await wire.disconnect()
     await wire.repair()
 
 
 async def postgres_connections_torn(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).database
+    wire = _random_program(cluster, chance).database
     if chance.random() < 0.5:
         await wire.disconnect()
         return
     await wire.refuse()
-    await _lasting(chance, 0.1, 1)
+    await _last(chance, 0.1, 1)
     await wire.repair()
 
 
@@ -198,24 +200,24 @@ PROGRAMS: Mapping[Fault, int] = {
 
 
 class FaultInjector:
-    """Two fronts, the servers' and the programs'; each brings one fault after another."""
+    """Injects one fault after another, of the servers and at the same time of the programs."""
 
     def __init__(self, cluster: Cluster, chance: Random) -> None:
         self.faults: Counter[str] = Counter()
-        self._deployment, self._chance = cluster, chance
+        self._cluster, self._chance = cluster, chance
         self._calm = asyncio.Event()
 
     async def run(self) -> None:
         """Inject faults until stopped. Faults that have begun then still end."""
-        async with asyncio.TaskGroup() as fronts:
+        async with asyncio.TaskGroup() as groups:
             for kinds in (SERVERS, PROGRAMS):
-                fronts.create_task(self._front(kinds))
+                groups.create_task(self._inject(kinds))
 
-    async def _front(self, kinds: Mapping[Fault, int]) -> None:
+    async def _inject(self, kinds: Mapping[Fault, int]) -> None:
         while not self._calm.is_set():
             [fault] = self._chance.choices(list(kinds), list(kinds.values()))
             self.faults[fault.__name__] += 1
-            await fault(self._deployment, self._chance)
+            await fault(self._cluster, self._chance)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._chance.uniform(0.5, CALM_SECONDS)):
                     await self._calm.wait()
@@ -225,16 +227,16 @@ class FaultInjector:
         self._calm.set()
 
 
-def _some(cluster: Cluster, chance: Random) -> Program:
+def _random_program(cluster: Cluster, chance: Random) -> Program:
     return chance.choice(list(cluster.programs.values()))
 
 
-async def _struck(
-    cluster: Cluster, chance: Random, point: CrashPoint, pid: int, blow: signal.Signals
+async def _kill_at_point(
+    cluster: Cluster, chance: Random, point: CrashPoint, pid: int, kill_signal: signal.Signals
 ) -> None:
     """Let a server end when a change passes a point, if one does."""
-    program = _some(cluster, chance)
-    program.crash_points.arm(point, blow, pid)
+    program = _random_program(cluster, chance)
+    program.crash_points.arm(point, kill_signal, pid)
     with suppress(TimeoutError):
         await program.passed(point, PASSING_SECONDS)
     program.crash_points.disarm()
