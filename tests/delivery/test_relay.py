@@ -27,7 +27,7 @@ LISTENING = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN
 
 @pytest.fixture
 async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
-    """Between a relay and PostgreSQL."""
+    """A proxy between a relay and PostgreSQL."""
     [server] = parse_qs(urlsplit(fintoc.settings.database_url).query)["host"]
     wire = Proxy(tmp_path / SOCKET, Path(server) / SOCKET)
     await wire.accept()
@@ -36,37 +36,36 @@ async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def marks(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
-    """The relay's queries, as bytes on the wire."""
-    others, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
-    marks = create_pool(f"{others}?host={tmp_path}", transactions=False)
-    yield marks
-    await marks.dispose()
+async def pool(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
+    """The relay's own connections to PostgreSQL, through the proxy."""
+    url, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
+    pool = create_pool(f"{url}?host={tmp_path}", transactions=False)
+    yield pool
+    await pool.dispose()
 
 
 async def test_an_announced_shutdown_is_an_ordinary_outage(
-    acme: Organization, fintoc: Deployment, wire: Proxy, marks: AsyncEngine
+    acme: Organization, fintoc: Deployment, wire: Proxy, pool: AsyncEngine
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy), relaying(second, marks) as relay:
+    async with linked(fintoc) as (second, proxy), relaying(second, pool) as relay:
         await wait_until(lambda: _listening(acme))
         wire.send_as_server(SHUTTING_DOWN)
-        await asyncio.sleep(
-            2 * POLL_SECONDS
-        )  # it has queried, on a connection that is about to close
+        # meanwhile it queries on a connection that is about to close
+        await asyncio.sleep(2 * POLL_SECONDS)
         await wire.disconnect()
         proxy.writes = Writes.FAIL
         late = await through_proxy(second, acme).suspend(bob)
         assert late.status_code == 202
         proxy.writes = Writes.ARRIVE
-        await wait_until(lambda: _cannot(acme, bob.id))
+        await wait_until(lambda: _has_lost_the_action(acme, bob.id))
         assert not relay.done()
 
 
 @asynccontextmanager
-async def relaying(deployment: Deployment, marks: AsyncEngine) -> AsyncIterator[asyncio.Task[None]]:
+async def relaying(deployment: Deployment, pool: AsyncEngine) -> AsyncIterator[asyncio.Task[None]]:
     """A separate relay beside the API."""
-    relay = asyncio.create_task(Relay(deployment.service.applier, marks).run())
+    relay = asyncio.create_task(Relay(deployment.service.applier, pool).run())
     try:
         yield relay
     finally:
@@ -79,5 +78,5 @@ async def _listening(organization: Organization) -> bool:
         return bool(await session.scalar(LISTENING))
 
 
-async def _cannot(organization: Organization, user: str) -> bool:
+async def _has_lost_the_action(organization: Organization, user: str) -> bool:
     return not await organization.deployment.check(organization.id, user, "webhooks_send_test")

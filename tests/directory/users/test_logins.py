@@ -1,4 +1,4 @@
-"""First sign-ins with another login, side by side."""
+"""Concurrent first sign-ins with one login."""
 
 import asyncio
 from datetime import timedelta
@@ -21,23 +21,25 @@ async def test_concurrent_sign_ins_with_and_without_an_address_must_be_repeated(
     """One token of a login may vouch for the address and another one not."""
     eve = (await acme.add_members({"eve": ["support"]}))["eve"]
     now = await acme.deployment.service.now()
-    bare = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, None, None)
-    whole = Login(bare.issuer, bare.subject, now, now + HOUR, eve.email, None)
+    without_address = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, None, None)
+    with_address = Login(
+        without_address.issuer, without_address.subject, now, now + HOUR, eve.email, None
+    )
     ledger = acme.deployment.service.ledger
 
-    async def slower() -> None:
+    async def sign_in_with_address() -> None:
         async with ledger.change(WHO) as change:
-            await first_sign_in(change, whole)
+            await first_sign_in(change, with_address)
             await ledger.commit(change)
 
     async with ledger.change(WHO) as change:
-        made = await first_sign_in(change, bare)
-        waiting = asyncio.create_task(slower())
+        made = await first_sign_in(change, without_address)
+        waiting = asyncio.create_task(sign_in_with_address())
         await asyncio.sleep(0.5)
         await ledger.commit(change)
     with pytest.raises(SignInAgain):
         await waiting
     async with acme.deployment.service.reads() as session:
-        found = await known(session, whole)
+        found = await known(session, with_address)
     assert found is not None
     assert found.id == made.id != eve.id
