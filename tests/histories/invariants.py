@@ -39,7 +39,7 @@ AND least(team_roles.expires_at, team_memberships.expires_at, 'infinity') > cloc
 
 
 async def assert_sides_agree(simulation: Simulation, organization: Organization) -> None:
-    """The rows and the replayed ledger agree, and SpiceDB has all of it or a beginning."""
+    """Assert that the rows and the replayed ledger agree, and that SpiceDB has all or the first entries."""
     now = await simulation.deployment.service.now()
     ledger, everything = await ledger_entries(organization), await spicedb_contents(organization)
     there = marked_positions(everything)
@@ -50,10 +50,10 @@ async def assert_sides_agree(simulation: Simulation, organization: Organization)
     }
     if organization.id not in simulation.behind:
         assert len(arrived) == len(ledger)
-    assert _living(await relationships_of_rows(organization), now) == _living(
+    assert _unexpired(await relationships_of_rows(organization), now) == _unexpired(
         replay_entries(ledger), now
     )
-    assert _living(without_markers(everything), now) == _living(replay_entries(arrived), now)
+    assert _unexpired(without_markers(everything), now) == _unexpired(replay_entries(arrived), now)
 
 
 async def assert_administrator_remains(simulation: Simulation, organization: Organization) -> None:
@@ -64,7 +64,7 @@ async def assert_administrator_remains(simulation: Simulation, organization: Org
 async def assert_permissions_match_roles(
     simulation: Simulation, organization: Organization, person: Person
 ) -> None:
-    """Active members have exactly the permissions of their current roles. Others have none."""
+    """Assert that active members have exactly the permissions of their current roles, and others none."""
     catalog = simulation.deployment.service.catalog
     asked = {MEMBERSHIP, *(action.permission for action in catalog.actions.values())}
     permitted = await simulation.deployment.service.engine.permitted(
@@ -80,12 +80,12 @@ async def assert_permissions_match_roles(
     assert permitted == expected
 
 
-def _living(relationships: Iterable[Relationship], now: datetime) -> set[Relationship]:
+def _unexpired(relationships: Iterable[Relationship], now: datetime) -> set[Relationship]:
     return {each for each in relationships if not each.expired(now)}
 
 
 async def assert_invariants(simulation: Simulation, step: int) -> None:
-    """Everything, for every organization; the permissions of one person a step, in turn."""
+    """Assert the invariants of every organization, and the permissions of one person, in turn."""
     for organization in simulation.organizations:
         await assert_sides_agree(simulation, organization)
         await assert_administrator_remains(simulation, organization)
