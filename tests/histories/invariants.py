@@ -39,7 +39,7 @@ AND least(team_roles.expires_at, team_memberships.expires_at, 'infinity') > cloc
 
 
 async def assert_sides_agree(simulation: Simulation, organization: Organization) -> None:
-    """Assert that the rows and the replayed ledger agree, and that SpiceDB has all or the first entries."""
+    """Assert that rows and ledger agree, and that SpiceDB has every entry, or the first ones."""
     now = await simulation.deployment.service.now()
     ledger, everything = await ledger_entries(organization), await spicedb_contents(organization)
     there = marked_positions(everything)

@@ -28,7 +28,7 @@ class OpenOffer:
     """`invitation` or `access_request`."""
     id: str
     names: str
-    """The role or the action that goes."""
+    """The role or the action that the other catalog lacks."""
 
     def __str__(self) -> str:
         does = "offers" if self.kind == "invitation" else "asks for"
@@ -44,7 +44,7 @@ async def find_open_offers(
     present: Catalog,
     planned: Catalog,
 ) -> list[OpenOffer]:
-    """Return what is pending in these organizations and names a role or an action that goes."""
+    """Return what is pending in these organizations and names what the planned catalog lacks."""
     roles = present.roles.keys() - planned.roles.keys()
     actions = present.actions.keys() - planned.actions.keys()
     if not roles and not actions:

@@ -53,11 +53,11 @@ async def show_service_accounts(
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "manage_service_accounts")
     now = await service.now()
-    machines = MemberFilter(kind=UserKind.SERVICE_ACCOUNT)
+    accounts = MemberFilter(kind=UserKind.SERVICE_ACCOUNT)
     found = decode(cursor)
     after = (found[0], UserId(found[1])) if found else None
     async with service.reads() as session:
-        rows = await list_members(session, id, machines, now, after, limit + 1)
+        rows = await list_members(session, id, accounts, now, after, limit + 1)
     return page(rows, limit, lambda row: (row.joined_at, row.user_id), ServiceAccountView.listed)
 
 
