@@ -300,7 +300,7 @@ class RequestTargets:
     names: dict[str, str]
 
     @classmethod
-    async def set(cls, organization: Organization) -> "RequestTargets":
+    async def create(cls, organization: Organization) -> "RequestTargets":
         """Create a member in a team, a suspended one, and one of everything else."""
         catalog = organization.deployment.service.catalog.name
         role, (type, verb) = ROLES[catalog], OBJECTS[catalog]

@@ -164,7 +164,7 @@ NAMED_BY_THE_CALLER = (
 @pytest.fixture(scope="module")
 async def targets(fintoc: Deployment) -> RequestTargets:
     """One for all: nothing here may change it."""
-    return await RequestTargets.set(await fintoc.create_organization("acme"))
+    return await RequestTargets.create(await fintoc.create_organization("acme"))
 
 
 @pytest.mark.parametrize("route", WITH_NAMES, ids=str)

@@ -64,7 +64,7 @@ async def caller(targets: RequestTargets, route: Route) -> Person | None:
 async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
     fintoc: Deployment, route: Route
 ) -> None:
-    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    targets = await RequestTargets.create(await fintoc.create_organization("acme"))
     by = await caller(targets, route)
     optional = OPTIONAL | OPTIONAL_TOO.get(route.path.rpartition("/")[2], set())
     before = await snapshot(targets.organization)
@@ -88,7 +88,7 @@ async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
 async def test_a_body_without_the_json_content_type_is_refused(
     fintoc: Deployment, route: Route
 ) -> None:
-    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    targets = await RequestTargets.create(await fintoc.create_organization("acme"))
     by = await caller(targets, route)
     before = await snapshot(targets.organization)
     for other in OTHERS:
@@ -104,7 +104,7 @@ async def test_a_body_without_the_json_content_type_is_refused(
 async def test_a_body_of_a_megabyte_is_refused_by_every_route(
     fintoc: Deployment, route: Route
 ) -> None:
-    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    targets = await RequestTargets.create(await fintoc.create_organization("acme"))
     by = await caller(targets, route)
     before = await snapshot(targets.organization)
 

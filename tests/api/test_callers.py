@@ -32,19 +32,19 @@ def test_every_route_of_the_application_is_in_this_table() -> None:
 def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
     """The status of the answer and the code of the problem; no code where it is allowed."""
     ask = ASKS[route]
-    fine, unknown, sign_in = (
+    allowed, unknown, sign_in = (
         (ask.success, ""),
         (404, "unknown_organization"),
         (401, "sign_in_required"),
     )
     if route == ACCEPT:
-        return fine if caller == "nobody" else (403, "accepts_for_somebody_else")
+        return allowed if caller == "nobody" else (403, "accepts_for_somebody_else")
     if ask.needs == ANYBODY or (caller == "operator" and ask.operators):
-        return fine
+        return allowed
     if caller in ("nobody", "operator"):
         return sign_in if caller == "nobody" else (403, "users_only")
     if ask.needs == SIGNED_IN or (ask.needs == FOUNDER and catalog.founder_role):
-        return fine
+        return allowed
     if ask.needs == FOUNDER:
         return 403, "only_operators_found"
     if caller in ("outsider", "suspended administrator"):
@@ -52,7 +52,7 @@ def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
     if ask.needs == ASKER:
         return 404, ask.hidden
     if ask.needs == MEMBER or catalog.guards[ask.needs] in catalog.roles[caller].actions:
-        return fine
+        return allowed
     return (404, ask.hidden) if ask.hidden else (403, "missing_permission")
 
 
@@ -62,20 +62,20 @@ def callers(catalog: Catalog) -> list[str]:
 
 
 class Scene(NamedTuple):
-    """A stage, and one person of each kind, members of its organization where they are any."""
+    """Targets of requests in an organization, and one caller of each kind."""
 
     targets: RequestTargets
     people: dict[str, Person | None]
 
 
-async def scene(deployment: Deployment, outsider: Person) -> Scene:
-    """Make another one."""
-    targets = await RequestTargets.set(await deployment.create_organization("acme"))
-    return Scene(targets, await cast(targets, outsider))
+async def create_scene(deployment: Deployment, outsider: Person) -> Scene:
+    """Create a new organization with targets, and callers of each kind."""
+    targets = await RequestTargets.create(await deployment.create_organization("acme"))
+    return Scene(targets, await create_callers(targets, outsider))
 
 
-async def cast(targets: RequestTargets, outsider: Person) -> dict[str, Person | None]:
-    """Return one person of each kind."""
+async def create_callers(targets: RequestTargets, outsider: Person) -> dict[str, Person | None]:
+    """Return one caller of each kind. Those with a role and the suspended administrator are members."""
     catalog = targets.organization.deployment.service.catalog
     roles = {f"a-{role}".replace("_", "-"): [role] for role in catalog.roles}
     people = await targets.organization.add_members(
@@ -92,32 +92,32 @@ async def cast(targets: RequestTargets, outsider: Person) -> dict[str, Person | 
 
 
 @pytest.fixture(scope="module")
-async def standing(fintoc: Deployment, finicom: Deployment) -> dict[str, Scene]:
+async def unchanged(fintoc: Deployment, finicom: Deployment) -> dict[str, Scene]:
     """In each deployment, targets that nobody changes.
 
     The outsider is an administrator elsewhere.
     """
     return {
-        deployment.service.catalog.name: await scene(
+        deployment.service.catalog.name: await create_scene(
             deployment, (await deployment.create_organization("other")).administrator
         )
         for deployment in (fintoc, finicom)
     }
 
 
-async def check(deployment: Deployment, route: Route, standing: Scene) -> None:
+async def check(deployment: Deployment, route: Route, unchanged: Scene) -> None:
     """Let every kind of caller send the valid request.
 
     Requests that change something get new targets.
     """
     catalog = deployment.service.catalog
-    outsider = standing.people["outsider"]
+    outsider = unchanged.people["outsider"]
     assert outsider is not None
-    outsider.token = await deployment.token(outsider.id)  # for one route signs them out
+    outsider.token = await deployment.token(outsider.id)  # because one route signs them out
     for caller in callers(catalog):
         status, code = expected(route, caller, catalog)
         changing = code == "" and route.method != "GET"
-        targets, people = await scene(deployment, outsider) if changing else standing
+        targets, people = await create_scene(deployment, outsider) if changing else unchanged
         before = await targets.organization.ledger()
         answer = await targets.ask(route, people[caller])
         if code:
@@ -131,16 +131,16 @@ async def check(deployment: Deployment, route: Route, standing: Scene) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 async def test_fintoc_answers_each_kind_of_caller_as_its_catalog_says(
-    fintoc: Deployment, standing: dict[str, Scene], route: Route
+    fintoc: Deployment, unchanged: dict[str, Scene], route: Route
 ) -> None:
-    await check(fintoc, route, standing["fintoc"])
+    await check(fintoc, route, unchanged["fintoc"])
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 async def test_finicom_answers_each_kind_of_caller_as_its_catalog_says(
-    finicom: Deployment, standing: dict[str, Scene], route: Route
+    finicom: Deployment, unchanged: dict[str, Scene], route: Route
 ) -> None:
-    await check(finicom, route, standing["finicom"])
+    await check(finicom, route, unchanged["finicom"])
 
 
 CHANGES = [
@@ -156,7 +156,7 @@ CHANGES = [
 async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_enough(
     fintoc: Deployment, route: Route
 ) -> None:
-    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    targets = await RequestTargets.create(await fintoc.create_organization("acme"))
     organization = targets.organization
     ada = (await organization.add_members({"ada": ["administrator"]}))["ada"]
     before = len(await organization.ledger())
@@ -164,16 +164,16 @@ async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_
     answer = await targets.ask(route, ada)
 
     assert answer.is_success
-    made = len(await organization.ledger()) - before
-    assert made == (0 if ASKS[route].silent else 1)
-    assert answer.headers["Teamaccess-Change"] == f"{organization.id}:{before + made}"
+    written = len(await organization.ledger()) - before
+    assert written == (0 if ASKS[route].silent else 1)
+    assert answer.headers["Teamaccess-Change"] == f"{organization.id}:{before + written}"
     token = answer.headers["Zed-Token"]
     gone = route.path.endswith("leave") or route == Route(
         "DELETE", "/v1/organizations/{organization}"
     )
     assert await organization.can(ada, "users_access", at=token) is not gone
     if not gone:
-        reported = await ada.ask("GET", f"{organization.path}/changes/{before + made}")
+        reported = await ada.ask("GET", f"{organization.path}/changes/{before + written}")
         assert reported.json()["status"] == "applied"
         assert reported.json()["zed_token"]
 

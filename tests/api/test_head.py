@@ -17,7 +17,7 @@ UNLISTED = ["/schema", "/schema/openapi.yaml", "/metrics"]
 @pytest.fixture(scope="module")
 async def targets(fintoc: Deployment) -> RequestTargets:
     """An organization with something behind every path. No test here changes it."""
-    return await RequestTargets.set(await fintoc.create_organization("acme"))
+    return await RequestTargets.create(await fintoc.create_organization("acme"))
 
 
 @pytest.mark.parametrize("route", READ, ids=str)

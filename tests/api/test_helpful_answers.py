@@ -41,7 +41,7 @@ async def test_decisions_and_rotations_need_no_body(acme: Organization) -> None:
 
 @pytest.mark.parametrize("route", WITH_BODY, ids=str)
 async def test_a_missing_body_is_named(fintoc: Deployment, route: Route) -> None:
-    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    targets = await RequestTargets.create(await fintoc.create_organization("acme"))
     by = targets.organization.administrator
     if ASKS[route].operators:
         by = await fintoc.operator_person()

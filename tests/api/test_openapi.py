@@ -46,7 +46,7 @@ def schema(http_server: HttpServer) -> Any:
 
 @pytest.fixture(scope="module")
 async def targets(fintoc: Deployment) -> RequestTargets:
-    return await RequestTargets.set(await fintoc.create_organization("acme"))
+    return await RequestTargets.create(await fintoc.create_organization("acme"))
 
 
 def test_the_openapi_document_has_every_json_route(schema: Any) -> None:

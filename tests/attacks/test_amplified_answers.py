@@ -148,7 +148,7 @@ def replaced(good: Any, bad: Any) -> Iterator[Any]:
 async def test_an_answer_to_a_hostile_body_is_not_longer_than_the_body(
     fintoc: Deployment, route: Route
 ) -> None:
-    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    targets = await RequestTargets.create(await fintoc.create_organization("acme"))
     by = targets.organization.administrator
     if ASKS[route].operators:
         by = await fintoc.operator_person()

@@ -55,14 +55,14 @@ def cost(deployment: Deployment, proxy: SpiceDBProxy) -> Iterator[dict[str, Any]
 async def test_an_unknown_organization_gives_the_same_answer_at_the_same_cost(
     acme: Organization, globex: Organization
 ) -> None:
-    await _cost_the_same(await RequestTargets.set(acme), globex)
+    await _cost_the_same(await RequestTargets.create(acme), globex)
 
 
 async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one(
     acme: Organization, globex: Organization, application_connection: Connection
 ) -> None:
     """Each request of a stranger used to send the refused entry once more, and logged that."""
-    targets = await RequestTargets.set(acme)
+    targets = await RequestTargets.create(acme)
     await application_connection.execute(
         "INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)"
         " VALUES ($1, ARRAY[$2], 'user:eve', 'api', 'forged', 'none')",
@@ -95,7 +95,7 @@ async def test_an_outage_of_spicedb_does_not_reveal_whether_an_organization_exis
 ) -> None:
     async with linked(acme.deployment) as (second, proxy):
         targets, stranger = (
-            await RequestTargets.set(acme),
+            await RequestTargets.create(acme),
             through_proxy(second, globex).administrator,
         )
         await proxy.stop()
@@ -107,7 +107,7 @@ async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
 ) -> None:
     """A change is pending. Only members learn of it."""
     async with linked(acme.deployment, enforcement_seconds=0.2) as (second, proxy):
-        targets = await RequestTargets.set(acme)
+        targets = await RequestTargets.create(acme)
         ana, stranger = (
             through_proxy(second, organization).administrator for organization in (acme, globex)
         )
@@ -125,7 +125,7 @@ async def test_an_empty_spicedb_does_not_reveal_an_organization_to_strangers(
 
     Only members learn of it. A SpiceDB of another kind cannot even read the tokens of the old one.
     """
-    targets = await RequestTargets.set(acme)
+    targets = await RequestTargets.create(acme)
     if kind == "of the same kind":
         spicedb = spicedb_for("empty")
         endpoint, key, code = spicedb.endpoint, spicedb.key, "other_history"

@@ -319,7 +319,7 @@ async def test_a_malformed_quality_value_is_ignored(acme: Organization, quality:
 
 
 async def test_accepted_hostile_text_breaks_no_route(acme: Organization) -> None:
-    targets = await RequestTargets.set(acme)
+    targets = await RequestTargets.create(acme)
     paths = [targets.url(route) for route in ASKS if route.method == "GET"]
     for path in [*paths, "/schema", "/schema/openapi.json", "/schema/openapi.yaml"]:
         reported = []

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from teamaccess.directory.users.logins import SignInAgain, first_sign_in, known
+from teamaccess.directory.users.logins import SignInAgain, find_login_user, first_sign_in
 from teamaccess.directory.users.tokens import Login
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel
@@ -40,6 +40,6 @@ async def test_concurrent_sign_ins_with_and_without_an_address_must_be_repeated(
     with pytest.raises(SignInAgain):
         await waiting
     async with acme.deployment.service.reads() as session:
-        found = await known(session, with_address)
+        found = await find_login_user(session, with_address)
     assert found is not None
     assert found.id == made.id != eve.id
