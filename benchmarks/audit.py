@@ -78,7 +78,7 @@ async def _who_can(
         rows.append(
             {
                 "members": f"{members:,}",
-                "µs for each additional member": f"{each:,.0f}" if before else "",
+                "µs for each added member": f"{each:,.0f}" if before else "",
                 "median ms": took,
                 "bare median ms": bare_figures.median_ms,
                 "ratio": slower.median,

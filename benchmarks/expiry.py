@@ -176,10 +176,10 @@ class _Watch:
 
     async def _token(self) -> str:
         async with self._service.ledger.change(BENCHMARK_OPERATOR, self._organization) as change:
-            [standing] = change.standing
-        if standing.zed_token is None:
+            [ledger_position] = change.ledger_positions
+        if ledger_position.zed_token is None:
             raise ValueError("nothing has been decided yet")
-        return standing.zed_token
+        return ledger_position.zed_token
 
     async def _ask(
         self, user: UserId, name: str, consistency: Consistency, last: dict[str, float]

@@ -13,7 +13,8 @@ from benchmarks.support.report import Row, Table
 from benchmarks.support.second_spicedb import second_spicedb
 from teamaccess.catalog import compile_schema, load_catalog
 from teamaccess.engine import Engine
-from teamaccess.local.spicedb.server import FRESHNESS_FLAGS, STATEMENT_CACHE
+from teamaccess.local.spicedb.server import FRESHNESS_FLAGS
+from teamaccess.upkeep.datastore import STATEMENT_CACHE
 
 SMALL, GROWN = 100, 100_000
 """Members of the checked organization before and after it grows."""

@@ -14,12 +14,8 @@ from benchmarks.support.environment import Environment
 from teamaccess.local.postgres.server import SPICEDB
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb.build import ensure_spicedb
-from teamaccess.local.spicedb.server import (
-    FRESHNESS_FLAGS,
-    STATEMENT_CACHE,
-    USERSETS_INDEX,
-    LocalSpiceDB,
-)
+from teamaccess.local.spicedb.server import FRESHNESS_FLAGS, USERSETS_INDEX, LocalSpiceDB
+from teamaccess.upkeep.datastore import STATEMENT_CACHE
 
 if TYPE_CHECKING:
     from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceAsyncStub

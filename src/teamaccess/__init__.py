@@ -1,6 +1,8 @@
 """Team access for B2B products: organizations, members, roles and invitations.
 
-Rows in PostgreSQL record who belongs where, and each row defines which relationships it stands for.
-SpiceDB holds these relationships and answers "may this user do it?". This package imports nothing by
-itself. The server needs the extra `teamaccess[server]`, the local stack `teamaccess[embedded]`.
+Rows in PostgreSQL say who belongs where. Each row defines the relationships that it stands for. SpiceDB
+holds the relationships and answers checks.
+
+This module imports nothing. The plain package depends only on SpiceDB's client, so that any service can
+install it. The server needs `teamaccess[server]`, and the local stack `teamaccess[embedded]`.
 """

@@ -75,14 +75,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         notes = create_pool(url, connections=2, transactions=False, **quick)
         for pool in (writes, reads, status_pool, notes):
             stack.push_async_callback(pool.dispose)
-        engine = await stack.enter_async_context(
-            Engine(
-                settings.spicedb_endpoint,
-                settings.spicedb_preshared_key.get_secret_value(),
-                settings.spicedb_tls_ca,
-                tls=settings.spicedb_tls,
-            )
-        )
+        engine = await stack.enter_async_context(_engine(settings))
         applier = Applier(engine, status_pool)
         stack.push_async_callback(applier.close)
         write_sessions = session_maker(writes, catalog)
@@ -126,6 +119,15 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             mailer=mailer(settings),
             issuer=_issuer(settings),
         )
+
+
+def _engine(settings: Settings) -> Engine:
+    return Engine(
+        settings.spicedb_endpoint,
+        settings.spicedb_preshared_key.get_secret_value(),
+        settings.spicedb_tls_ca,
+        tls=settings.spicedb_tls,
+    )
 
 
 def _limits(settings: Settings) -> RefusalLimits:

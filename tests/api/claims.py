@@ -1,4 +1,4 @@
-"""Claims that a token is tried with, under names that are the same in every run."""
+"""Variants of claims for parametrized tests, with test ids that are the same in every run."""
 
 import time
 from typing import Any
@@ -7,17 +7,17 @@ NOW = time.time()
 NEAR = 86_400
 
 
-def each(claim: str, *values: Any) -> list[dict[str, Any]]:
+def variants(claim: str, *values: Any) -> list[dict[str, Any]]:
     """One claim, with one of the values at a time."""
     return [{claim: value} for value in values]
 
 
-def claims_text(claims: dict[str, Any]) -> str:
+def label(claims: dict[str, Any]) -> str:
     """The claims as text, times by their distance from now."""
-    return ",".join(f"{claim}={_value_text(value)}" for claim, value in claims.items())
+    return ",".join(f"{claim}={_label(value)}" for claim, value in claims.items())
 
 
-def _value_text(value: Any) -> str:
+def _label(value: Any) -> str:
     if isinstance(value, float) and abs(value - NOW) < NEAR:
         return f"now{value - NOW:+.0f}"
     return repr(value)

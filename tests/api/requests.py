@@ -29,7 +29,7 @@ FOUNDER = "founder"
 
 @dataclass(frozen=True)
 class Route:
-    """A route as the application has it."""
+    """A method and a path, as the application registers them."""
 
     method: str
     path: str
@@ -39,8 +39,8 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Ask:
-    """How a route is asked properly: a guard of the catalog or one of the words above, and a body."""
+class ValidRequest:
+    """A valid request to a route. `needs` is a guard of the catalog or one of the words above."""
 
     needs: str
     success: int = 200
@@ -51,20 +51,20 @@ class Ask:
     """The target: an active or a suspended member, an invitation, a role, a resource."""
     list: bool = False
     operators: bool = False
-    """Whether an operator may, too."""
+    """Whether an operator may send it too."""
     hidden: str = ""
     """The code of the 404 for members without the permission, if it is not `missing_permission`."""
     silent: bool = False
-    """Whether it changes nothing that SpiceDB knows of."""
+    """Whether it changes no relationship."""
 
 
 ROLES = {"fintoc": "support", "finicom": "read"}
-"""A role that is invited with and changed to."""
+"""A role for invitations and role changes."""
 
 WANTED = {"fintoc": "product", "finicom": "write"}
-"""A role that is asked for."""
+"""A role for access requests."""
 ACTION = {"fintoc": "refunds_create", "finicom": "sources_create"}
-"""An action that is asked for."""
+"""An action for access requests."""
 
 OBJECTS = {"fintoc": ("webhook", "edit"), "finicom": ("source", "manage")}
 """A type of resources, and an action on one."""
@@ -72,7 +72,7 @@ VIEWED = {"fintoc": "links", "finicom": "sources"}
 """A resource with something to view."""
 
 PROPOSED = {"change": "set_roles", "user": "{active}", "roles": ["{role}"]}
-"""A change that is planned, and made as it was."""
+"""A change that is first planned and then made."""
 ONE = "/v1/organizations/{organization}"
 REQUESTS = f"{ONE}/access-requests"
 REQUEST = f"{REQUESTS}/{{access_request}}"
@@ -80,96 +80,102 @@ RESOURCE = f"{ONE}/resources/{{type}}/{{resource}}"
 MACHINES = f"{ONE}/service-accounts"
 MACHINE = f"{MACHINES}/{{account}}"
 MANAGES = "manage_service_accounts"
-ASKS = {
-    Route("GET", "/"): Ask(ANYBODY),
-    Route("GET", "/healthz"): Ask(ANYBODY),
-    Route("GET", "/readyz"): Ask(ANYBODY),
-    Route("GET", "/metrics"): Ask(ANYBODY),
-    Route("GET", "/invitations/accept"): Ask(ANYBODY),
-    Route("GET", "/v1/catalog"): Ask(ANYBODY),
-    Route("POST", "/v1/invitations/accept"): Ask(ANYBODY, body={"token": "{token}", "name": "G"}),
-    Route("GET", "/v1/me"): Ask(SIGNED_IN),
-    Route("POST", "/v1/me/sign-out"): Ask(SIGNED_IN, 204),
-    Route("POST", "/v1/organizations"): Ask(
+VALID_REQUESTS = {
+    Route("GET", "/"): ValidRequest(ANYBODY),
+    Route("GET", "/healthz"): ValidRequest(ANYBODY),
+    Route("GET", "/readyz"): ValidRequest(ANYBODY),
+    Route("GET", "/metrics"): ValidRequest(ANYBODY),
+    Route("GET", "/invitations/accept"): ValidRequest(ANYBODY),
+    Route("GET", "/v1/catalog"): ValidRequest(ANYBODY),
+    Route("POST", "/v1/invitations/accept"): ValidRequest(
+        ANYBODY, body={"token": "{token}", "name": "G"}
+    ),
+    Route("GET", "/v1/me"): ValidRequest(SIGNED_IN),
+    Route("POST", "/v1/me/sign-out"): ValidRequest(SIGNED_IN, 204),
+    Route("POST", "/v1/organizations"): ValidRequest(
         FOUNDER, 201, body={"id": "{new}", "name": "New"}, operators=True
     ),
-    Route("GET", "/v1/organizations"): Ask(SIGNED_IN, list=True, operators=True),
-    Route("GET", ONE): Ask("view_organization"),
-    Route("PATCH", ONE): Ask("change_settings", body={"name": "Another name"}, silent=True),
-    Route("DELETE", ONE): Ask("delete_organization", 204),
-    Route("GET", f"{ONE}/permissions"): Ask(MEMBER),
-    Route("GET", f"{ONE}/members"): Ask("view_members", list=True),
-    Route("GET", f"{ONE}/members/{{user}}"): Ask("view_members", target="active"),
-    Route("PUT", f"{ONE}/members/{{user}}/roles"): Ask(
+    Route("GET", "/v1/organizations"): ValidRequest(SIGNED_IN, list=True, operators=True),
+    Route("GET", ONE): ValidRequest("view_organization"),
+    Route("PATCH", ONE): ValidRequest(
+        "change_settings", body={"name": "Another name"}, silent=True
+    ),
+    Route("DELETE", ONE): ValidRequest("delete_organization", 204),
+    Route("GET", f"{ONE}/permissions"): ValidRequest(MEMBER),
+    Route("GET", f"{ONE}/members"): ValidRequest("view_members", list=True),
+    Route("GET", f"{ONE}/members/{{user}}"): ValidRequest("view_members", target="active"),
+    Route("PUT", f"{ONE}/members/{{user}}/roles"): ValidRequest(
         "change_roles",
         body={"roles": [{"role": "{role}", "expires_at": None}], "reason": "a new job"},
         target="active",
         silent=True,
     ),
-    Route("PATCH", f"{ONE}/members/{{user}}"): Ask(
+    Route("PATCH", f"{ONE}/members/{{user}}"): ValidRequest(
         "change_roles", body={"expires_at": None, "reason": "as agreed"}, silent=True
     ),
-    Route("POST", f"{ONE}/members/{{user}}/suspend"): Ask(
+    Route("POST", f"{ONE}/members/{{user}}/suspend"): ValidRequest(
         "suspend", 204, body={"reason": "a lost laptop"}, target="active"
     ),
-    Route("POST", f"{ONE}/members/{{user}}/reactivate"): Ask(
+    Route("POST", f"{ONE}/members/{{user}}/reactivate"): ValidRequest(
         "reactivate", 204, body={"reason": "it was found"}, target="suspended"
     ),
-    Route("DELETE", f"{ONE}/members/{{user}}"): Ask(
+    Route("DELETE", f"{ONE}/members/{{user}}"): ValidRequest(
         "remove", 204, body={"reason": "they have left"}, target="active"
     ),
-    Route("POST", f"{ONE}/leave"): Ask(MEMBER, 204),
-    Route("POST", f"{ONE}/invitations"): Ask(
+    Route("POST", f"{ONE}/leave"): ValidRequest(MEMBER, 204),
+    Route("POST", f"{ONE}/invitations"): ValidRequest(
         "invite",
         201,
         body={"email": "{email}", "roles": ["{role}"], "expires_in_hours": 24},
     ),
-    Route("GET", f"{ONE}/invitations"): Ask("view_invitations", list=True),
-    Route("DELETE", f"{ONE}/invitations/{{invitation}}"): Ask(
+    Route("GET", f"{ONE}/invitations"): ValidRequest("view_invitations", list=True),
+    Route("DELETE", f"{ONE}/invitations/{{invitation}}"): ValidRequest(
         "cancel_invitation", 204, target="invitation"
     ),
-    Route("POST", f"{ONE}/invitations/{{invitation}}/resend"): Ask("invite", target="invitation"),
-    Route("POST", REQUESTS): Ask(
+    Route("POST", f"{ONE}/invitations/{{invitation}}/resend"): ValidRequest(
+        "invite", target="invitation"
+    ),
+    Route("POST", REQUESTS): ValidRequest(
         MEMBER,
         201,
         body={"action": "{action}", "reason": "a case", "duration_hours": 8},
         silent=True,
     ),
-    Route("GET", REQUESTS): Ask(MEMBER, list=True),
-    Route("GET", REQUEST): Ask("change_roles", hidden="unknown_access_request"),
-    Route("POST", f"{REQUEST}/approve"): Ask(
+    Route("GET", REQUESTS): ValidRequest(MEMBER, list=True),
+    Route("GET", REQUEST): ValidRequest("change_roles", hidden="unknown_access_request"),
+    Route("POST", f"{REQUEST}/approve"): ValidRequest(
         "change_roles", body={"role": "{wanted}", "reason": "fine", "duration_hours": 4}
     ),
-    Route("POST", f"{REQUEST}/decline"): Ask(
+    Route("POST", f"{REQUEST}/decline"): ValidRequest(
         "change_roles", body={"reason": "not now"}, silent=True
     ),
-    Route("POST", f"{REQUEST}/withdraw"): Ask(ASKER, hidden="unknown_access_request"),
-    Route("POST", f"{ONE}/teams"): Ask(
+    Route("POST", f"{REQUEST}/withdraw"): ValidRequest(ASKER, hidden="unknown_access_request"),
+    Route("POST", f"{ONE}/teams"): ValidRequest(
         "manage_teams", 201, body={"id": "{new_team}", "name": "New team"}, silent=True
     ),
-    Route("GET", f"{ONE}/teams"): Ask("view_members", list=True),
-    Route("GET", f"{ONE}/teams/{{team}}"): Ask("view_members"),
-    Route("PATCH", f"{ONE}/teams/{{team}}"): Ask(
+    Route("GET", f"{ONE}/teams"): ValidRequest("view_members", list=True),
+    Route("GET", f"{ONE}/teams/{{team}}"): ValidRequest("view_members"),
+    Route("PATCH", f"{ONE}/teams/{{team}}"): ValidRequest(
         "manage_teams", body={"name": "Another name"}, silent=True
     ),
-    Route("DELETE", f"{ONE}/teams/{{team}}"): Ask("manage_teams", 204),
-    Route("PUT", f"{ONE}/teams/{{team}}/roles"): Ask(
+    Route("DELETE", f"{ONE}/teams/{{team}}"): ValidRequest("manage_teams", 204),
+    Route("PUT", f"{ONE}/teams/{{team}}/roles"): ValidRequest(
         "manage_teams",
         body={"roles": [{"role": "{role}", "expires_at": None}], "reason": "as agreed"},
         silent=True,
     ),
-    Route("GET", f"{ONE}/teams/{{team}}/members"): Ask("view_members", list=True),
-    Route("PUT", f"{ONE}/teams/{{team}}/members/{{user}}"): Ask(
+    Route("GET", f"{ONE}/teams/{{team}}/members"): ValidRequest("view_members", list=True),
+    Route("PUT", f"{ONE}/teams/{{team}}/members/{{user}}"): ValidRequest(
         "manage_teams", body={"expires_at": None}, target="suspended"
     ),
-    Route("DELETE", f"{ONE}/teams/{{team}}/members/{{user}}"): Ask(
+    Route("DELETE", f"{ONE}/teams/{{team}}/members/{{user}}"): ValidRequest(
         "manage_teams", 204, target="active"
     ),
-    Route("PUT", RESOURCE): Ask("register_resources", target="unregistered"),
-    Route("GET", RESOURCE): Ask("view_members", target="registered"),
-    Route("DELETE", RESOURCE): Ask("register_resources", 204, target="registered"),
-    Route("GET", f"{ONE}/resources/{{type}}"): Ask("view_members", list=True),
-    Route("POST", f"{ONE}/resources:batch"): Ask(
+    Route("PUT", RESOURCE): ValidRequest("register_resources", target="unregistered"),
+    Route("GET", RESOURCE): ValidRequest("view_members", target="registered"),
+    Route("DELETE", RESOURCE): ValidRequest("register_resources", 204, target="registered"),
+    Route("GET", f"{ONE}/resources/{{type}}"): ValidRequest("view_members", list=True),
+    Route("POST", f"{ONE}/resources:batch"): ValidRequest(
         "register_resources",
         body={
             "items": [
@@ -178,7 +184,7 @@ ASKS = {
             ]
         },
     ),
-    Route("POST", f"{ONE}/grants:batch"): Ask(
+    Route("POST", f"{ONE}/grants:batch"): ValidRequest(
         "register_resources",
         body={
             "items": [
@@ -192,17 +198,17 @@ ASKS = {
             ]
         },
     ),
-    Route("POST", f"{ONE}/team-members:batch"): Ask(
+    Route("POST", f"{ONE}/team-members:batch"): ValidRequest(
         "manage_teams",
         body={"items": [{"operation": "put", "team": "{team}", "user": "{suspended}"}]},
     ),
-    Route("GET", f"{RESOURCE}/grants"): Ask("view_members", target="registered"),
-    Route("PUT", f"{RESOURCE}/grants"): Ask(
+    Route("GET", f"{RESOURCE}/grants"): ValidRequest("view_members", target="registered"),
+    Route("PUT", f"{RESOURCE}/grants"): ValidRequest(
         "register_resources",
         body={"grants": [{"action": "{verb}", "user": "{active}", "expires_at": None}]},
         target="registered",
     ),
-    Route("POST", "/v1/check"): Ask(
+    Route("POST", "/v1/check"): ValidRequest(
         "view_audit",
         body={
             "checks": [
@@ -216,8 +222,8 @@ ASKS = {
         },
         operators=True,
     ),
-    Route("GET", f"{ONE}/roles"): Ask("view_members", list=True),
-    Route("POST", f"{ONE}/roles"): Ask(
+    Route("GET", f"{ONE}/roles"): ValidRequest("view_members", list=True),
+    Route("POST", f"{ONE}/roles"): ValidRequest(
         "manage_roles",
         201,
         body={
@@ -227,51 +233,53 @@ ASKS = {
             "actions": ["{action}", {"resource": "{viewed}", "level": "view"}],
         },
     ),
-    Route("GET", f"{ONE}/roles/{{role}}"): Ask("view_members", target="own_role"),
-    Route("PUT", f"{ONE}/roles/{{role}}"): Ask(
+    Route("GET", f"{ONE}/roles/{{role}}"): ValidRequest("view_members", target="own_role"),
+    Route("PUT", f"{ONE}/roles/{{role}}"): ValidRequest(
         "manage_roles",
         body={"name": "Purser", "actions": ["{action}"]},
         target="own_role",
         silent=True,
     ),
-    Route("DELETE", f"{ONE}/roles/{{role}}"): Ask("manage_roles", 204, target="own_role"),
-    Route("GET", f"{ONE}/changes/{{position}}"): Ask(MEMBER),
-    Route("GET", f"{ONE}/audit/who-can"): Ask(
+    Route("DELETE", f"{ONE}/roles/{{role}}"): ValidRequest("manage_roles", 204, target="own_role"),
+    Route("GET", f"{ONE}/changes/{{position}}"): ValidRequest(MEMBER),
+    Route("GET", f"{ONE}/audit/who-can"): ValidRequest(
         "view_audit", query={"action": "{action}"}, operators=True
     ),
-    Route("GET", f"{ONE}/audit/what-can"): Ask(
+    Route("GET", f"{ONE}/audit/what-can"): ValidRequest(
         "view_audit", query={"user": "{active}"}, operators=True
     ),
-    Route("GET", f"{ONE}/audit/why"): Ask(
+    Route("GET", f"{ONE}/audit/why"): ValidRequest(
         "view_audit", query={"user": "{active}", "action": "{action}"}, operators=True
     ),
-    Route("GET", f"{ONE}/audit/matrix"): Ask("view_audit", operators=True),
-    Route("POST", f"{ONE}/audit/plan"): Ask(
+    Route("GET", f"{ONE}/audit/matrix"): ValidRequest("view_audit", operators=True),
+    Route("POST", f"{ONE}/audit/plan"): ValidRequest(
         "view_audit", body={"changes": [PROPOSED]}, operators=True
     ),
-    Route("POST", f"{ONE}/changes"): Ask(
+    Route("POST", f"{ONE}/changes"): ValidRequest(
         "change_roles",
         body={"changes": [PROPOSED], "reason": "a new job"},
         headers={"If-Match": '"{state}"'},
         silent=True,
     ),
-    Route("GET", MACHINES): Ask(MANAGES, list=True),
-    Route("POST", MACHINES): Ask(MANAGES, 201, body={"name": "Nightly job", "roles": ["{role}"]}),
-    Route("GET", MACHINE): Ask(MANAGES),
-    Route("DELETE", MACHINE): Ask(MANAGES, 204),
-    Route("GET", f"{MACHINE}/tokens"): Ask(MANAGES, list=True),
-    Route("POST", f"{MACHINE}/tokens"): Ask(
+    Route("GET", MACHINES): ValidRequest(MANAGES, list=True),
+    Route("POST", MACHINES): ValidRequest(
+        MANAGES, 201, body={"name": "Nightly job", "roles": ["{role}"]}
+    ),
+    Route("GET", MACHINE): ValidRequest(MANAGES),
+    Route("DELETE", MACHINE): ValidRequest(MANAGES, 204),
+    Route("GET", f"{MACHINE}/tokens"): ValidRequest(MANAGES, list=True),
+    Route("POST", f"{MACHINE}/tokens"): ValidRequest(
         MANAGES, 201, body={"name": "on the server", "expires_in_days": 30}, silent=True
     ),
-    Route("DELETE", f"{MACHINE}/tokens/{{api_token}}"): Ask(MANAGES, 204, silent=True),
-    Route("POST", f"{MACHINE}/tokens/{{api_token}}/rotate"): Ask(
+    Route("DELETE", f"{MACHINE}/tokens/{{api_token}}"): ValidRequest(MANAGES, 204, silent=True),
+    Route("POST", f"{MACHINE}/tokens/{{api_token}}/rotate"): ValidRequest(
         MANAGES, 201, body={"overlap_hours": 1, "expires_in_days": 30}, silent=True
     ),
 }
 
 
 def described_application() -> Litestar:
-    """The application without anything behind it."""
+    """The application without a database and a SpiceDB."""
     return create_app(
         Settings(
             database_url="postgresql://nowhere/none",
@@ -283,7 +291,7 @@ def described_application() -> Litestar:
 
 
 def routes() -> Iterator[Route]:
-    """Every route of the application but the documentation's own."""
+    """Every route of the application except those of the OpenAPI document."""
     for route in described_application().routes:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and not route.path.startswith("/schema"):
@@ -349,21 +357,23 @@ class RequestTargets:
         )
 
     def url(self, route: Route, **instead: str) -> str:
-        """The route's address on this stage, perhaps with other names in it."""
-        target = ASKS[route].target if ASKS[route].target in self.names else "active"
+        """The route's address for these targets, with the names in `instead` replaced."""
+        target = (
+            VALID_REQUESTS[route].target if VALID_REQUESTS[route].target in self.names else "active"
+        )
         meant = {
             "user": self.names[target],
             "role": self.names["own_role"],
             "resource": self.names[target],
         }
-        query = _filled(dict(ASKS[route].query), self.names)
+        query = _filled(dict(VALID_REQUESTS[route].query), self.names)
         return route.path.format(**{**self.names, **meant, **instead}) + (
             f"?{urlencode(query)}" if query else ""
         )
 
     def body(self, route: Route) -> Any:
-        """The route's body on this stage."""
-        return _filled(ASKS[route].body, self.names)
+        """The route's body for these targets."""
+        return _filled(VALID_REQUESTS[route].body, self.names)
 
     async def state(self) -> str:
         """The state that a plan made now would name."""
@@ -374,8 +384,10 @@ class RequestTargets:
 
     async def ask(self, route: Route, by: Person | None, **more: Any) -> httpx.Response:
         """Send the valid request as a caller, or anonymously."""
-        sent: dict[str, Any] = {"json": self.body(route)} if ASKS[route].body else {}
-        filled = _filled(dict(ASKS[route].headers), {**self.names, "state": await self.state()})
+        sent: dict[str, Any] = {"json": self.body(route)} if VALID_REQUESTS[route].body else {}
+        filled = _filled(
+            dict(VALID_REQUESTS[route].headers), {**self.names, "state": await self.state()}
+        )
         sent["headers"] = {**filled, **more.pop("headers", {})}
         url = more.pop("url", self.url(route))
         if by is None:

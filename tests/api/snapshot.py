@@ -1,4 +1,4 @@
-"""Everything that bad input must leave as it is."""
+"""Everything that bad input must leave unchanged."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from sqlalchemy import text
 from teamaccess.storage import Base
 from tests.support.organization import Organization
 
-PASSING = {"events", "event_heads", "activity", "ledger_notes"}
+MAY_CHANGE = {"events", "event_heads", "activity", "ledger_notes"}
 """Tables in which a refusal may leave a trace."""
 
 
@@ -27,7 +27,7 @@ async def snapshot(organization: Organization) -> Snapshot:
     """Take one now."""
     tables = {}
     async with organization.deployment.service.reads() as session:
-        for table in Base.metadata.tables.keys() - PASSING:
+        for table in Base.metadata.tables.keys() - MAY_CHANGE:
             digest = "count(*) || ' ' || md5(string_agg(t::text, '' ORDER BY t::text))"
             found = await session.execute(text(f'SELECT {digest} FROM "{table}" t'))
             tables[table] = str(found.scalar_one())

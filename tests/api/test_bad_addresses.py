@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from teamaccess.storage import is_local_id
-from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.api.requests import VALID_REQUESTS, RequestTargets, Route, routes
 from tests.api.snapshot import snapshot
 from tests.api.test_openapi import UNDESCRIBED
 from tests.support.deployment import Deployment
@@ -15,7 +15,7 @@ from tests.support.responses import PROBLEM, refused
 
 ROUTES = sorted(routes(), key=str)
 WITH_NAMES = [route for route in ROUTES if "{" in route.path]
-LISTS = [route for route in ROUTES if ASKS[route].list]
+LISTS = [route for route in ROUTES if VALID_REQUESTS[route].list]
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "TRACE", "CONNECT", "BREW", "get"]
 
 NAMES = [
@@ -221,7 +221,7 @@ async def test_an_unknown_query_parameter_is_refused(targets: RequestTargets, ro
     )
     problem = refused(answer, 400, "unknown_parameter")
     assert problem["parameter"] == "rôle"
-    takes = TAKES[route.path] if ASKS[route].list else TAKES_BESIDES.get(route, ["none"])
+    takes = TAKES[route.path] if VALID_REQUESTS[route].list else TAKES_BESIDES.get(route, ["none"])
     assert sorted(problem["parameters"]) == sorted(takes)
     assert await snapshot(targets.organization) == before
 

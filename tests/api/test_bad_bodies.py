@@ -5,15 +5,16 @@ import json
 import pytest
 
 from tests.api.junk import OPTIONAL, bad_bodies
-from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.api.requests import VALID_REQUESTS, RequestTargets, Route, routes
 from tests.api.snapshot import snapshot
 from tests.support.deployment import Deployment
 from tests.support.people import Person
 from tests.support.responses import PROBLEM
 
-BODIES = sorted((route for route in routes() if ASKS[route].body is not None), key=str)
+BODIES = sorted((route for route in routes() if VALID_REQUESTS[route].body is not None), key=str)
 BODILESS = sorted(
-    (route for route in routes() if ASKS[route].body is None and route.method != "GET"), key=str
+    (route for route in routes() if VALID_REQUESTS[route].body is None and route.method != "GET"),
+    key=str,
 )
 JSON = {"Content-Type": "application/json"}
 CODES = {
@@ -55,7 +56,7 @@ async def caller(targets: RequestTargets, route: Route) -> Person | None:
     """A caller with the permission."""
     if route.path == "/v1/invitations/accept":
         return None
-    if ASKS[route].operators:
+    if VALID_REQUESTS[route].operators:
         return await targets.organization.deployment.operator_person()
     return targets.organization.administrator
 
@@ -81,7 +82,7 @@ async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
         tried += 1
     assert tried > 35
     assert await snapshot(targets.organization) == before
-    assert (await targets.ask(route, by)).status_code == ASKS[route].success
+    assert (await targets.ask(route, by)).status_code == VALID_REQUESTS[route].success
 
 
 @pytest.mark.parametrize("route", BODIES, ids=str)
@@ -96,8 +97,8 @@ async def test_a_body_without_the_json_content_type_is_refused(
         assert answer.status_code == 415, f"{other}: {answer.text}"
         assert answer.json()["code"] == "unsupported_media_type"
     assert await snapshot(targets.organization) == before
-    said = {"Content-Type": "Application/JSON; charset=utf-8"}
-    assert (await targets.ask(route, by, headers=said)).is_success
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert (await targets.ask(route, by, headers=headers)).is_success
 
 
 @pytest.mark.parametrize("route", [*BODIES, *BODILESS], ids=str)

@@ -10,7 +10,7 @@ import pytest
 
 from teamaccess.directory.users.keys import Keys
 from teamaccess.directory.users.tokens import Audience
-from tests.api.claims import NOW, claims_text, each
+from tests.api.claims import NOW, label, variants
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.responses import refused
@@ -43,10 +43,11 @@ def signed(
     )
 
 
-def by_hand(header: dict[str, Any], said: Any, key: bytes) -> str:
+def by_hand(header: dict[str, Any], payload: Any, key: bytes) -> str:
     """A token that no library would make."""
     parts = [
-        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, said)
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in (header, payload)
     ]
     algorithm = jwt.get_algorithm_by_name("HS256")
     signature = base64.urlsafe_b64encode(algorithm.sign(b".".join(parts), key)).rstrip(b"=")
@@ -54,17 +55,17 @@ def by_hand(header: dict[str, Any], said: Any, key: bytes) -> str:
 
 
 WRONG = [
-    *each("aud", "other", "", None, ..., 1, ["other"], ["teamaccess", "other"], {}),
-    *each("sub", None, ..., 1, "", "nobody", "a\x00b", "a\nb", "x" * 101, [], "a b"),
-    *each("iat", None, ..., "soon", True, [], -1, 0, 1e18, -1e18, 1e300, 1e9),
-    *each("iat", float("nan"), float("inf"), NOW + 36_000, 10**400),
-    *each("exp", None, ..., "soon", NOW - 60, 0, -1, [], -1e300),
-    *each("jti", None, ...),
-    *each("nbf", NOW + 36_000, "later", []),
+    *variants("aud", "other", "", None, ..., 1, ["other"], ["teamaccess", "other"], {}),
+    *variants("sub", None, ..., 1, "", "nobody", "a\x00b", "a\nb", "x" * 101, [], "a b"),
+    *variants("iat", None, ..., "soon", True, [], -1, 0, 1e18, -1e18, 1e300, 1e9),
+    *variants("iat", float("nan"), float("inf"), NOW + 36_000, 10**400),
+    *variants("exp", None, ..., "soon", NOW - 60, 0, -1, [], -1e300),
+    *variants("jti", None, ...),
+    *variants("nbf", NOW + 36_000, "later", []),
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=claims_text)
+@pytest.mark.parametrize("wrong", WRONG, ids=label)
 async def test_our_own_token_with_a_wrong_claim_is_refused(
     acme: Organization, wrong: dict[str, Any]
 ) -> None:
@@ -84,16 +85,19 @@ ALGORITHMS = ["none", "None", "", None, 1, "RS256", "hs256", "HS384"]
 
 async def test_a_token_with_another_signature_is_refused(acme: Organization) -> None:
     keys = acme.deployment.service.keys
-    said, good = claims(acme), signed(acme)
+    payload, good = claims(acme), signed(acme)
     head, body, signature = good.split(".")
     forged = [
         signed(acme, key=OTHERS.tokens),
         signed(acme, key=OTHERS.tokens, kid=OTHERS.token_key_id),
         *(signed(acme, kid=kid) for kid in (None, OTHERS.token_key_id, 1, "../../key", "x" * 9000)),
-        jwt.encode(said, "", algorithm="none"),
-        jwt.encode(said, keys.tokens * 2, algorithm="HS512", headers={"kid": keys.token_key_id}),
-        *(by_hand({"alg": alg, "kid": keys.token_key_id}, said, keys.tokens) for alg in ALGORITHMS),
-        by_hand({"alg": "HS256", "kid": keys.token_key_id, "crit": ["x"]}, said, keys.tokens),
+        jwt.encode(payload, "", algorithm="none"),
+        jwt.encode(payload, keys.tokens * 2, algorithm="HS512", headers={"kid": keys.token_key_id}),
+        *(
+            by_hand({"alg": alg, "kid": keys.token_key_id}, payload, keys.tokens)
+            for alg in ALGORITHMS
+        ),
+        by_hand({"alg": "HS256", "kid": keys.token_key_id, "crit": ["x"]}, payload, keys.tokens),
         by_hand({"alg": "HS256", "kid": keys.token_key_id}, [], keys.tokens),
         by_hand({"alg": "HS256", "kid": keys.token_key_id}, "x", keys.tokens),
         *(

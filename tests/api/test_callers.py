@@ -8,10 +8,10 @@ from teamaccess.catalog import Catalog
 from tests.api.requests import (
     ANYBODY,
     ASKER,
-    ASKS,
     FOUNDER,
     MEMBER,
     SIGNED_IN,
+    VALID_REQUESTS,
     RequestTargets,
     Route,
     routes,
@@ -26,12 +26,12 @@ Expected = tuple[int, str]
 
 
 def test_every_route_of_the_application_is_in_this_table() -> None:
-    assert set(ROUTES) == set(ASKS)
+    assert set(ROUTES) == set(VALID_REQUESTS)
 
 
 def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
     """The status of the answer and the code of the problem; no code where it is allowed."""
-    ask = ASKS[route]
+    ask = VALID_REQUESTS[route]
     allowed, unknown, sign_in = (
         (ask.success, ""),
         (404, "unknown_organization"),
@@ -61,21 +61,23 @@ def callers(catalog: Catalog) -> list[str]:
     return ["nobody", "outsider", "operator", "suspended administrator", *catalog.roles]
 
 
-class Scene(NamedTuple):
-    """Targets of requests in an organization, and one caller of each kind."""
+class CallerSetup(NamedTuple):
+    """The targets of requests, and one person of each kind, in the targets' organization if a member."""
 
     targets: RequestTargets
     people: dict[str, Person | None]
 
 
-async def create_scene(deployment: Deployment, outsider: Person) -> Scene:
-    """Create a new organization with targets, and callers of each kind."""
+async def create_setup(deployment: Deployment, outsider: Person) -> CallerSetup:
+    """Create a new organization with targets and people."""
     targets = await RequestTargets.create(await deployment.create_organization("acme"))
-    return Scene(targets, await create_callers(targets, outsider))
+    return CallerSetup(targets, await one_person_of_each_kind(targets, outsider))
 
 
-async def create_callers(targets: RequestTargets, outsider: Person) -> dict[str, Person | None]:
-    """Return one caller of each kind. Those with a role and the suspended administrator are members."""
+async def one_person_of_each_kind(
+    targets: RequestTargets, outsider: Person
+) -> dict[str, Person | None]:
+    """Return one person of each kind."""
     catalog = targets.organization.deployment.service.catalog
     roles = {f"a-{role}".replace("_", "-"): [role] for role in catalog.roles}
     people = await targets.organization.add_members(
@@ -92,38 +94,32 @@ async def create_callers(targets: RequestTargets, outsider: Person) -> dict[str,
 
 
 @pytest.fixture(scope="module")
-async def unchanged(fintoc: Deployment, finicom: Deployment) -> dict[str, Scene]:
-    """In each deployment, targets that nobody changes.
-
-    The outsider is an administrator elsewhere.
-    """
+async def shared_setup(fintoc: Deployment, finicom: Deployment) -> dict[str, CallerSetup]:
+    """Targets that no request changes, by catalog. The outsider is an administrator elsewhere."""
     return {
-        deployment.service.catalog.name: await create_scene(
+        deployment.service.catalog.name: await create_setup(
             deployment, (await deployment.create_organization("other")).administrator
         )
         for deployment in (fintoc, finicom)
     }
 
 
-async def check(deployment: Deployment, route: Route, unchanged: Scene) -> None:
-    """Let every kind of caller send the valid request.
-
-    Requests that change something get new targets.
-    """
+async def check(deployment: Deployment, route: Route, shared_setup: CallerSetup) -> None:
+    """Send the valid request as every kind of caller, with new targets if it changes something."""
     catalog = deployment.service.catalog
-    outsider = unchanged.people["outsider"]
+    outsider = shared_setup.people["outsider"]
     assert outsider is not None
     outsider.token = await deployment.token(outsider.id)  # because one route signs them out
     for caller in callers(catalog):
         status, code = expected(route, caller, catalog)
         changing = code == "" and route.method != "GET"
-        targets, people = await create_scene(deployment, outsider) if changing else unchanged
+        targets, people = await create_setup(deployment, outsider) if changing else shared_setup
         before = await targets.organization.ledger()
         answer = await targets.ask(route, people[caller])
         if code:
             problem = refused(answer, status, code)
             if code == "missing_permission":
-                assert problem["permission"] == catalog.guards[ASKS[route].needs], caller
+                assert problem["permission"] == catalog.guards[VALID_REQUESTS[route].needs], caller
             assert await targets.organization.ledger() == before
         else:
             assert answer.status_code == status, f"{route} by {caller}: {answer.text}"
@@ -131,16 +127,16 @@ async def check(deployment: Deployment, route: Route, unchanged: Scene) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 async def test_fintoc_answers_each_kind_of_caller_as_its_catalog_says(
-    fintoc: Deployment, unchanged: dict[str, Scene], route: Route
+    fintoc: Deployment, shared_setup: dict[str, CallerSetup], route: Route
 ) -> None:
-    await check(fintoc, route, unchanged["fintoc"])
+    await check(fintoc, route, shared_setup["fintoc"])
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 async def test_finicom_answers_each_kind_of_caller_as_its_catalog_says(
-    finicom: Deployment, unchanged: dict[str, Scene], route: Route
+    finicom: Deployment, shared_setup: dict[str, CallerSetup], route: Route
 ) -> None:
-    await check(finicom, route, unchanged["finicom"])
+    await check(finicom, route, shared_setup["finicom"])
 
 
 CHANGES = [
@@ -148,7 +144,7 @@ CHANGES = [
     for route in ROUTES
     if "{organization}" in route.path
     and route.method != "GET"
-    and ASKS[route].needs not in (ASKER, "view_audit")
+    and VALID_REQUESTS[route].needs not in (ASKER, "view_audit")
 ]
 
 
@@ -164,16 +160,16 @@ async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_
     answer = await targets.ask(route, ada)
 
     assert answer.is_success
-    written = len(await organization.ledger()) - before
-    assert written == (0 if ASKS[route].silent else 1)
-    assert answer.headers["Teamaccess-Change"] == f"{organization.id}:{before + written}"
+    made = len(await organization.ledger()) - before
+    assert made == (0 if VALID_REQUESTS[route].silent else 1)
+    assert answer.headers["Teamaccess-Change"] == f"{organization.id}:{before + made}"
     token = answer.headers["Zed-Token"]
     gone = route.path.endswith("leave") or route == Route(
         "DELETE", "/v1/organizations/{organization}"
     )
     assert await organization.can(ada, "users_access", at=token) is not gone
     if not gone:
-        reported = await ada.ask("GET", f"{organization.path}/changes/{before + written}")
+        reported = await ada.ask("GET", f"{organization.path}/changes/{before + made}")
         assert reported.json()["status"] == "applied"
         assert reported.json()["zed_token"]
 

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.api.requests import VALID_REQUESTS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer
 from tests.support.organization import Organization
@@ -28,7 +28,7 @@ async def test_head_is_answered_as_get_without_a_body(
     got = await targets.ask(route, caller)
     asked = await caller.ask("HEAD", targets.url(route))
 
-    assert asked.status_code == got.status_code == ASKS[route].success
+    assert asked.status_code == got.status_code == VALID_REQUESTS[route].success
     assert asked.content == b""
     assert asked.headers["Content-Type"] == got.headers["Content-Type"]
     assert asked.headers.get("ETag") == got.headers.get("ETag")

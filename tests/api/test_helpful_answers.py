@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.api.requests import VALID_REQUESTS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.responses import refused
 from tests.support.teams import Team
 
-WITH_BODY = sorted((route for route in routes() if ASKS[route].body is not None), key=str)
+WITH_BODY = sorted((route for route in routes() if VALID_REQUESTS[route].body is not None), key=str)
 
 
 async def test_roles_may_be_written_as_their_ids_wherever_roles_are_set(acme: Organization) -> None:
@@ -43,7 +43,7 @@ async def test_decisions_and_rotations_need_no_body(acme: Organization) -> None:
 async def test_a_missing_body_is_named(fintoc: Deployment, route: Route) -> None:
     targets = await RequestTargets.create(await fintoc.create_organization("acme"))
     by = targets.organization.administrator
-    if ASKS[route].operators:
+    if VALID_REQUESTS[route].operators:
         by = await fintoc.operator_person()
     answer = await targets.ask(route, by, json=None, content=b"")
     assert answer.status_code < 500

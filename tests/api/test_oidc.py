@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import jwt
@@ -13,41 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from teamaccess.directory.users.issuer import ALGORITHMS
 from teamaccess.storage import User, UserId
-from tests.api.claims import NOW, claims_text, each
+from tests.api.claims import NOW, label, variants
 from tests.oidc.login import API, Login
 from tests.oidc.provider import Provider, sign_in
 from tests.support.deployment import Deployment
-from tests.support.fixtures import hosted
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-
-
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    """Where people have their login."""
-    started = Provider.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture(scope="module")
-async def deployment(fintoc: Deployment, provider: Provider) -> AsyncIterator[Deployment]:
-    """A process that accepts the provider's tokens, on fintoc's database."""
-    login = {"oidc_issuer": provider.issuer, "oidc_audience": API}
-    async for opened in hosted(fintoc.settings.model_copy(update=login), fintoc.owner_url):
-        yield opened
-
-
-@pytest.fixture
-async def organization(deployment: Deployment) -> Organization:
-    return await deployment.create_organization("acme")
-
-
-@pytest.fixture
-def eve(provider: Provider, deployment: Deployment, organization: Organization) -> Login:
-    """Eve, who is unknown here."""
-    return Login(provider, deployment, f"eve~{organization.id}.example")
 
 
 async def test_a_user_of_an_identity_provider_is_a_user_here(
@@ -88,12 +59,12 @@ async def test_the_first_sign_in_finds_the_user_with_the_address(
     refused(await other.me(same), 409, "address_has_another_login")
 
 
-@pytest.mark.parametrize("said", [False, None, ..., "true", 1])
+@pytest.mark.parametrize("verified", [False, None, ..., "true", 1])
 async def test_an_unverified_address_finds_no_user(
-    organization: Organization, eve: Login, said: Any
+    organization: Organization, eve: Login, verified: Any
 ) -> None:
     known = (await organization.add_members({"eve": ["support"]}))["eve"]
-    claims = eve.claims(sub=f"sub-{organization.id}", email_verified=said)
+    claims = eve.claims(sub=f"sub-{organization.id}", email_verified=verified)
     me = (await eve.me(eve.provider.sign(claims))).json()
     assert me["id"] != known.id
     assert me["email"] is None
@@ -126,15 +97,15 @@ async def test_a_signature_with_a_key_of_the_provider_is_valid(eve: Login, algor
 
 
 WRONG = [
-    *each("aud", "https://other.example", "teamaccess", None, ..., 1, [], ["x"], {}),
-    *each("sub", None, ..., 1, "", [], "a\x00b", "a\nb", "x" * 256),
-    *each("exp", None, ..., "soon", NOW - 61, 0, [], -1),
-    *each("nbf", NOW + 3600, "later", []),
-    *each("iat", None, ..., "soon", NOW + 3600, [], 1e300),
+    *variants("aud", "https://other.example", "teamaccess", None, ..., 1, [], ["x"], {}),
+    *variants("sub", None, ..., 1, "", [], "a\x00b", "a\nb", "x" * 256),
+    *variants("exp", None, ..., "soon", NOW - 61, 0, [], -1),
+    *variants("nbf", NOW + 3600, "later", []),
+    *variants("iat", None, ..., "soon", NOW + 3600, [], 1e300),
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=claims_text)
+@pytest.mark.parametrize("wrong", WRONG, ids=label)
 async def test_a_token_with_a_wrong_claim_is_refused(eve: Login, wrong: dict[str, Any]) -> None:
     answer = await eve.me(signed(eve, eve.claims(**wrong)))
     refused(answer, 401, "invalid_token")
@@ -142,7 +113,7 @@ async def test_a_token_with_a_wrong_claim_is_refused(eve: Login, wrong: dict[str
 
 
 @pytest.mark.parametrize(
-    "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 1}], ids=claims_text
+    "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 1}], ids=label
 )
 async def test_clocks_may_differ_by_a_minute_but_only_two_seconds_for_the_time_of_issue(
     eve: Login, right: dict[str, Any]
@@ -237,10 +208,10 @@ async def test_a_backend_acts_for_a_user_named_by_the_providers_subject(
 
 
 async def test_keys_that_the_provider_replaces_are_replaced_here(
-    deployment: Deployment, eve: Login
+    with_provider: Deployment, eve: Login
 ) -> None:
-    assert deployment.service.issuer is not None
-    keys = deployment.service.issuer.keys
+    assert with_provider.service.issuer is not None
+    keys = with_provider.service.issuer.keys
     old = await sign_in(eve.provider.issuer, eve.name, API)
     assert (await eve.me(old)).status_code == 200
     keys.pause = 3600.0
@@ -255,10 +226,10 @@ async def test_keys_that_the_provider_replaces_are_replaced_here(
 
 
 async def test_known_keys_stay_valid_while_the_provider_is_away(
-    deployment: Deployment, eve: Login
+    with_provider: Deployment, eve: Login
 ) -> None:
-    assert deployment.service.issuer is not None
-    deployment.service.issuer.keys.pause = 0.0
+    assert with_provider.service.issuer is not None
+    with_provider.service.issuer.keys.pause = 0.0
     token = eve.provider.sign(eve.claims())
     assert (await eve.me(token)).status_code == 200
     eve.provider.stop()
@@ -273,10 +244,10 @@ async def test_known_keys_stay_valid_while_the_provider_is_away(
 
 
 async def test_a_linked_user_is_found_only_by_issuer_and_subject(
-    deployment: Deployment, eve: Login
+    with_provider: Deployment, eve: Login
 ) -> None:
     me = (await eve.me()).json()
-    async with deployment.service.reads() as session:
+    async with with_provider.service.reads() as session:
         row = await session.get_one(User, me["id"])
     assert (row.issuer, row.subject) == (eve.provider.issuer, eve.name)
     claims = eve.claims(email="somebody.else@example.org")

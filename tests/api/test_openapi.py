@@ -1,4 +1,4 @@
-"""The API against its own OpenAPI description, with requests that are generated from it."""
+"""The API matches its OpenAPI document. Requests over HTTP are generated from the document."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -18,14 +18,14 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
-from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.api.requests import VALID_REQUESTS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer
 
 UNDESCRIBED = {"/metrics", "/invitations/accept"}
 """Routes that do not answer in JSON."""
 DESCRIBED = sorted((route for route in routes() if route.path not in UNDESCRIBED), key=str)
-DELETION = Route("DELETE", "/v1/organizations/{organization}")
+DELETES_ORGANIZATION = Route("DELETE", "/v1/organizations/{organization}")
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -35,12 +35,12 @@ CHECKS = [
     negative_data_rejection,
 ]
 EXAMPLES = 30
-"""Examples for each route. All routes together take well under a minute."""
+"""How many requests each route gets. All routes together take well under a minute."""
 
 
 @pytest.fixture(scope="module")
 def schema(http_server: HttpServer) -> Any:
-    """The description that the server publishes."""
+    """The OpenAPI document, as the server sends it."""
     return schemathesis.openapi.from_url(f"{http_server.url}/schema/openapi.json")
 
 
@@ -62,7 +62,7 @@ def test_refusals_are_described_as_problem_details(schema: Any) -> None:
     for route in DESCRIBED:
         responses = schema.raw_schema["paths"][route.path][route.method.lower()]["responses"]
         assert list(responses["default"]["content"]) == ["application/problem+json"]
-        assert str(ASKS[route].success) in responses
+        assert str(VALID_REQUESTS[route].success) in responses
         assert "400" not in responses
 
 
@@ -87,7 +87,7 @@ def test_every_request_gets_a_described_answer_and_never_an_internal_error(
         suppress_health_check=list(HealthCheck),
     )
     def ask(case: Case[Any], here: bool, by: str) -> None:
-        if here and route != DELETION:
+        if here and route != DELETES_ORGANIZATION:
             case.path_parameters = {name: names[name] for name in case.path_parameters or {}}
         case.call_and_validate(headers=sign(http_server.deployment, targets, by), checks=CHECKS)
 
@@ -95,7 +95,7 @@ def test_every_request_gets_a_described_answer_and_never_an_internal_error(
 
 
 def sign(deployment: Deployment, targets: RequestTargets, by: str) -> dict[str, str]:
-    """The headers of a caller. Each has a fresh token, because one of the requests signs out."""
+    """Return headers with a fresh token, because one of the requests signs out."""
     audiences = {
         "administrator": (Audience.USER, targets.organization.administrator.id),
         "operator": (Audience.OPERATOR, "tests"),

@@ -9,8 +9,9 @@ import pytest
 from tests.support.deployment import Deployment
 from tests.support.fixtures import hosted
 from tests.support.issuer_server import API, RSA, IssuerServer, public
+from tests.support.organization import Organization
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import wait_until
+from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
 
 
 @pytest.fixture
@@ -76,6 +77,20 @@ async def test_the_offset_of_the_clock_is_shown(
     operator = await fintoc.operator_person()
     shown = (await operator.ask("GET", "/readyz")).json()["clock_offset_seconds"]
     assert abs(shown - offset) < 5
+
+
+async def test_a_process_that_starts_before_the_tables_are_migrated_says_so(
+    acme: Organization,
+) -> None:
+    """The process of a new version may start first. Its database has no tables of ours at all here."""
+    address = acme.deployment.settings.database_url.replace("/teamaccess_fintoc?", "/postgres?")
+    async with another_process(acme.deployment, database_url=address) as early:
+        ready = await early.http.get("/readyz")
+        assert ready.status_code == 503
+        assert "run `teamaccess migrate`" in ready.json()["database"]
+        asked = await through_proxy(early, acme).administrator.ask("GET", f"{acme.path}/members")
+        problem = refused(asked, 503, "not_migrated")
+        assert "Nothing was changed" in problem["detail"]
 
 
 async def _wait_for_the_issuer(deployment: Deployment) -> None:

@@ -53,7 +53,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
 
 
 async def invite(where: str, address: str, by: Person, role: str = "read") -> httpx.Response:
-    """Ask for an invitation of an address."""
+    """Invite an address."""
     body = {"email": address, "roles": [role]}
     return await by.ask("POST", f"/v1/organizations/{where}/invitations", json=body)
 

@@ -12,7 +12,7 @@ from teamaccess.catalog import InvalidCatalog, find_catalog_file, read_catalog
 from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
 from teamaccess.common.errors import Invalid
 from teamaccess.common.sentences.excerpts import LONGEST_QUOTE, MOST_LISTED, suggest_names
-from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.api.requests import VALID_REQUESTS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.responses import refused
@@ -25,7 +25,7 @@ LARGEST_ANSWER = 64 * 1024
 LONGEST_SECONDS = 10.0
 """How long a refusal may take on a busy machine. Before the fix, the work took minutes."""
 PLANS = Route("POST", "/v1/organizations/{organization}/audit/plan")
-WRITES = sorted((route for route in routes() if ASKS[route].body is not None), key=str)
+WRITES = sorted((route for route in routes() if VALID_REQUESTS[route].body is not None), key=str)
 
 
 def lines(template: str, head: str = "", tail: str = "", size: int = TEXT) -> str:
@@ -150,7 +150,7 @@ async def test_an_answer_to_a_hostile_body_is_not_longer_than_the_body(
 ) -> None:
     targets = await RequestTargets.create(await fintoc.create_organization("acme"))
     by = targets.organization.administrator
-    if ASKS[route].operators:
+    if VALID_REQUESTS[route].operators:
         by = await fintoc.operator_person()
     headers = {"Content-Type": "application/json"}
     for body in hostile(targets.body(route)):

@@ -105,4 +105,4 @@ async def test_the_coalition_finds_each_missing_rule(
     run = await Run.begin(deployment, SEED, sabotage.routes, sabotage.honest)
     with pytest.raises(Violation, match=sabotage.found):
         await run.take(range(STEPS))
-    print(f"{rule}: found after {run.tally.steps} steps")  # noqa: T201 - how soon it is found
+    print(f"{rule}: found after {run.counts.steps} steps")  # noqa: T201 - how soon it is found

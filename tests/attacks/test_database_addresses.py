@@ -96,11 +96,11 @@ def test_a_host_from_the_environment_is_connected_over_tls_too(
     assert reported.get("dsn") == dsn
 
 
-@pytest.mark.parametrize("said", ["sslmode=", "ssl=true", "sslrootcert=%2Fdev%2Fnull"])
+@pytest.mark.parametrize("query", ["sslmode=", "ssl=true", "sslrootcert=%2Fdev%2Fnull"])
 def test_tls_stays_on_unless_it_is_disabled_explicitly(
-    monkeypatch: pytest.MonkeyPatch, said: str
+    monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    address = f"postgresql://t:pw@db.internal/t?{said}"
+    address = f"postgresql://t:pw@db.internal/t?{query}"
     reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
     assert str(reported["dsn"]).startswith("postgresql://?sslmode=require")
 
@@ -188,10 +188,10 @@ ADDRESSES = ["DATABASE_URL", "OWNER_DATABASE_URL"]
 COMMANDS = [["operator", "auditors"], ["ledger", "verify"], ["worker"], ["migrate"]]
 
 
-def assert_password_is_hidden(said: str) -> None:
-    """Assert that no part of the password is in the output."""
+def assert_no_part_of_the_password(output: str) -> None:
+    """Nothing of the password is printed."""
     for part in ("hunter2", "ter2", "hun@"):
-        assert part not in said, said
+        assert part not in output, output
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
@@ -227,8 +227,8 @@ def test_an_address_broken_by_its_password_is_refused_without_quoting_it(
     with pytest.raises(InvalidSettings, match="percent-encoded") as refused:
         settings_with(monkeypatch, **wanted)
     assert f"TEAMACCESS_{name}" in str(refused.value)
-    assert_password_is_hidden(str(refused.value))
-    assert_password_is_hidden(repr(refused.value.facts))
+    assert_no_part_of_the_password(str(refused.value))
+    assert_no_part_of_the_password(repr(refused.value.facts))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_malformed_database_address_is_refused(
 ) -> None:
     with pytest.raises(InvalidSettings, match="TEAMACCESS_DATABASE_URL") as refused:
         settings_with(monkeypatch, DATABASE_URL=address)
-    assert_password_is_hidden(str(refused.value))
+    assert_no_part_of_the_password(str(refused.value))
 
 
 @pytest.mark.parametrize(
@@ -288,7 +288,7 @@ async def test_a_command_without_its_database_does_not_print_the_password(
         monkeypatch.setenv("TEAMACCESS_CATALOG", "none such")  # else it would wait for the database
     done = await run(*command, *(["--json"] if as_json else []))
     assert done.exit_code == 2
-    assert_password_is_hidden(done.output)
+    assert_no_part_of_the_password(done.output)
 
 
 async def test_a_server_without_its_database_does_not_print_the_password(
@@ -304,7 +304,7 @@ async def test_a_server_without_its_database_does_not_print_the_password(
             headers = {"Authorization": f"Bearer {token}"}
             answers.append(await deployment.http.get(path, headers=headers))
     assert {each.status_code for each in answers} == {503}
-    said = "".join(capfd.readouterr())
-    assert "database_error" in said
-    for each in (said, *(answer.text for answer in answers)):
-        assert_password_is_hidden(each)
+    output = "".join(capfd.readouterr())
+    assert "database_error" in output
+    for each in (output, *(answer.text for answer in answers)):
+        assert_no_part_of_the_password(each)

@@ -36,7 +36,7 @@ async def refusals(deployment: Deployment, chain: str, *actors: str) -> int:
 
 
 async def flood(person: Person, paths: Sequence[str]) -> None:
-    """Ask for all of them, twenty at a time."""
+    """Send all of the requests, twenty at a time."""
     for start in range(0, len(paths), 20):
         await asyncio.gather(*(person.ask("GET", each) for each in paths[start : start + 20]))
 

@@ -1,6 +1,4 @@
-"""No caller holds another tenant's lock, and no request waits for something else while it holds
-one.
-"""
+"""No caller holds another tenant's lock, and no request waits while it holds a lock."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -65,7 +63,7 @@ async def hold_all_connections(queue: ChangeQueue, caller: Attribution) -> Async
 async def test_a_caller_without_a_free_connection_takes_no_turn_in_an_organization(
     acme: Organization,
 ) -> None:
-    """Before the fix, a change held its organization's turn while it waited for a connection."""
+    """A change that waits for a connection of its caller must not keep the organization's turn."""
     eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     queue = acme.deployment.service.ledger._turns
     async with hold_all_connections(queue, Attribution(f"user:{eve.id}", Channel.API, "tests")):
@@ -105,7 +103,7 @@ async def test_a_change_holds_nothing_while_it_waits(organizations: list[str]) -
 
 
 async def test_acceptances_in_one_organization_do_not_delay_those_in_another() -> None:
-    """Before the fix, all anonymous callers were one caller, with one share of the connections."""
+    """The anonymous callers of a process must not share one caller's share of the connections."""
     queue = ChangeQueue()
     anonymous = Attribution("anonymous", Channel.API, "tests")
     async with (
@@ -167,7 +165,7 @@ async def test_the_same_request_to_two_processes_counts_once(
 async def test_a_user_row_locked_by_another_tenant_does_not_delay_a_removal_for_long(
     acme: Organization,
 ) -> None:
-    """A row that tenants share is locked last, and a change waits a quarter of a second for it."""
+    """A change locks rows that tenants share at its end, and waits for each a quarter of a second."""
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     async with acme.deployment.service.sessions.begin() as session:
         await session.execute(select(User).where(User.id == bob.id).with_for_update())

@@ -59,8 +59,8 @@ async def test_the_event_of_a_login_names_its_issuer(
 ) -> None:
     id = acme.administrator.id
     link = f"UPDATE users SET issuer = 'https://evil.example', subject = '{id}' WHERE id = '{id}'"
-    told = event("-", "login_linked", f"user:{id}", issuer="https://login.example")
-    await refused(application_connection, link, told)
+    recorded = event("-", "login_linked", f"user:{id}", issuer="https://login.example")
+    await refused(application_connection, link, recorded)
 
 
 async def test_a_changed_address_is_found(acme: Organization, intruder: Intruder) -> None:
@@ -85,14 +85,14 @@ async def test_an_event_that_describes_another_token_explains_none(
     account, other = await account_with_token(acme), await account_with_token(acme)
     end = await application_connection.fetchval(f"SELECT {IN_9_DAYS}")
     plant = TOKEN.format(acme.id, account).replace("now() + interval '9 days'", f"'{end}'")
-    told = event(
+    recorded = event(
         acme.id,
         "token_created",
         f"user:{other if wrong == 'account' else account}",
         f"user:{other if wrong == 'actor' else account}",
         **{"token": "planted", "expires_at": end.isoformat()} | details,
     )
-    await refused(application_connection, plant, told)
+    await refused(application_connection, plant, recorded)
 
 
 async def test_the_token_of_a_deleted_service_account_does_not_return(
@@ -151,8 +151,8 @@ async def test_an_auditor_does_not_stay_longer_than_the_event_says(
         "INSERT INTO auditors (user_id, granted_at, granted_by, reason_hash)"
         f" VALUES ('{id}', now(), 'user:mallory', '')"
     )
-    told = event("-", "auditor_granted", f"user:{id}", until="2026-12-31T00:00:00+00:00")
-    await refused(application_connection, appoint, told)
+    recorded = event("-", "auditor_granted", f"user:{id}", until="2026-12-31T00:00:00+00:00")
+    await refused(application_connection, appoint, recorded)
 
 
 async def test_a_finding_is_not_resolved_by_an_event_about_another(
@@ -165,7 +165,7 @@ async def test_a_finding_is_not_resolved_by_an_event_about_another(
     resolve = (
         f"UPDATE findings SET resolved_at = now(), resolved_by = 'operator:ines' WHERE id = {id}"
     )
-    told = event(
+    recorded = event(
         acme.id,
         "finding_resolved",
         f"finding:{id}",
@@ -173,7 +173,7 @@ async def test_a_finding_is_not_resolved_by_an_event_about_another(
         found="drift",
         organization=acme.id,
     )
-    await refused(application_connection, resolve, told)
+    await refused(application_connection, resolve, recorded)
 
 
 async def test_a_schema_is_not_recorded_in_secret(application_connection: Connection) -> None:
@@ -326,4 +326,4 @@ async def test_a_position_is_not_skipped_without_an_event(
         " RETURNING position",
         acme.id,
     )
-    assert f"ledger {newest} skipped_without_event" in await intruder.all_found(acme)
+    assert f"ledger {newest} skipped_without_event" in await intruder.all_findings(acme)

@@ -16,7 +16,7 @@ from sqlalchemy import event
 
 from teamaccess.engine import Engine
 from teamaccess.local.spicedb.server import LocalSpiceDB
-from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.api.requests import VALID_REQUESTS, RequestTargets, Route, routes
 from tests.support.database_connections import Connection
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
@@ -167,4 +167,4 @@ async def _ask(targets: RequestTargets, route: Route, by: Person, organization: 
 
 
 def test_every_route_of_an_organization_is_tried() -> None:
-    assert set(ABOUT_ONE) <= set(ASKS)
+    assert set(ABOUT_ONE) <= set(VALID_REQUESTS)

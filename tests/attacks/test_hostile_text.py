@@ -23,7 +23,7 @@ from teamaccess.common.errors import Conflict
 from teamaccess.common.text import escape_controls
 from teamaccess.storage import User
 from teamaccess.views.tables import print_table, rows_as_csv
-from tests.api.requests import ASKS, RequestTargets
+from tests.api.requests import VALID_REQUESTS, RequestTargets
 from tests.support.command_line import Run
 from tests.support.organization import Organization
 
@@ -103,9 +103,9 @@ def test_a_command_prints_no_control_characters(
 
 
 @given(st.text())
-def test_escaping_control_characters_loses_nothing(said: str) -> None:
-    shown = escape_controls(json.dumps(said, ensure_ascii=False))
-    assert json.loads(shown) == said
+def test_escaping_control_characters_loses_nothing(hostile: str) -> None:
+    shown = escape_controls(json.dumps(hostile, ensure_ascii=False))
+    assert json.loads(shown) == hostile
 
 
 @pytest.fixture(params=["console", "json"])
@@ -135,7 +135,7 @@ def test_a_log_entry_is_one_line_without_control_characters(log: io.StringIO) ->
 
 
 @pytest.mark.parametrize(
-    "said",
+    "hostile",
     [
         "x\n  permission evil = nil\n",
         "x\r  permission evil = nil",
@@ -147,23 +147,25 @@ def test_a_log_entry_is_one_line_without_control_characters(log: io.StringIO) ->
         "x\0",
     ],
 )
-def test_a_description_cannot_end_its_comment_in_the_schema(said: str) -> None:
+def test_a_description_cannot_end_its_comment_in_the_schema(hostile: str) -> None:
     with pytest.raises(InvalidCatalog):
-        read_catalog(with_description(said), "finicom")
+        read_catalog(with_description(hostile), "finicom")
 
 
-@pytest.mark.parametrize("said", ["x */ permission evil = nil /*", "// x", "x // permission evil"])
-def test_text_that_looks_like_schema_stays_a_comment(said: str) -> None:
-    schema = compile_schema(read_catalog(with_description(said), "finicom"))
+@pytest.mark.parametrize(
+    "hostile", ["x */ permission evil = nil /*", "// x", "x // permission evil"]
+)
+def test_text_that_looks_like_schema_stays_a_comment(hostile: str) -> None:
+    schema = compile_schema(read_catalog(with_description(hostile), "finicom"))
     plain = compile_schema(load_catalog("finicom"))
     assert without_comments(schema) == without_comments(plain)
 
 
-def with_description(said: str) -> str:
+def with_description(hostile: str) -> str:
     """Finicom's catalog, with something else as its first description."""
     catalog = (Path(__file__).parents[2] / "schema/catalogs/finicom.yaml").read_text()
     before, key, rest = catalog.partition("description:")
-    return f"{before}{key} {json.dumps(said)}\n{rest.partition(chr(10))[2]}"
+    return f"{before}{key} {json.dumps(hostile)}\n{rest.partition(chr(10))[2]}"
 
 
 def without_comments(schema: str) -> list[str]:
@@ -229,24 +231,24 @@ async def test_every_export_begins_with_a_utf8_mark_and_quotes_formulas(
 # --- the API ---
 
 
-@pytest.mark.parametrize("said", HOSTILE)
+@pytest.mark.parametrize("hostile", HOSTILE)
 async def test_a_body_with_hostile_text_is_stored_as_text_or_refused(
-    acme: Organization, said: str
+    acme: Organization, hostile: str
 ) -> None:
     ana = acme.administrator
     bodies: list[tuple[str, str, dict[str, Any]]] = [
-        ("PATCH", "", {"name": said}),
-        ("POST", "/teams", {"id": "t1", "name": said}),
-        ("POST", "/teams", {"id": said, "name": "x"}),
-        ("POST", "/roles", {"id": "r1", "name": said, "actions": ["refunds_create"]}),
-        ("POST", "/roles", {"id": said, "name": "x", "actions": [said]}),
-        ("POST", "/service-accounts", {"name": said, "roles": []}),
-        ("POST", "/service-accounts", {"name": "x", "roles": [said]}),
-        ("POST", "/invitations", {"email": f"{said}@x.example", "roles": ["support"]}),
-        ("POST", "/invitations", {"email": f"x@{said}", "roles": [said]}),
-        ("POST", "/access-requests", {"action": said, "reason": said, "duration_hours": 1}),
-        ("POST", "/access-requests", {"role": "support", "reason": said, "duration_hours": 1}),
-        ("PUT", f"/members/{ana.id}/roles", {"roles": [{"role": said}], "reason": said}),
+        ("PATCH", "", {"name": hostile}),
+        ("POST", "/teams", {"id": "t1", "name": hostile}),
+        ("POST", "/teams", {"id": hostile, "name": "x"}),
+        ("POST", "/roles", {"id": "r1", "name": hostile, "actions": ["refunds_create"]}),
+        ("POST", "/roles", {"id": hostile, "name": "x", "actions": [hostile]}),
+        ("POST", "/service-accounts", {"name": hostile, "roles": []}),
+        ("POST", "/service-accounts", {"name": "x", "roles": [hostile]}),
+        ("POST", "/invitations", {"email": f"{hostile}@x.example", "roles": ["support"]}),
+        ("POST", "/invitations", {"email": f"x@{hostile}", "roles": [hostile]}),
+        ("POST", "/access-requests", {"action": hostile, "reason": hostile, "duration_hours": 1}),
+        ("POST", "/access-requests", {"role": "support", "reason": hostile, "duration_hours": 1}),
+        ("PUT", f"/members/{ana.id}/roles", {"roles": [{"role": hostile}], "reason": hostile}),
     ]
     for method, path, body in bodies:
         content = json.dumps(body).encode()
@@ -256,14 +258,14 @@ async def test_a_body_with_hostile_text_is_stored_as_text_or_refused(
         assert "x-evil" not in answer.headers
         assert answer.headers["content-type"].startswith("application/")
     shown = (await ana.ask("GET", acme.path)).json()["name"]
-    assert shown in (said, acme.id.split("-")[0].title(), said.strip()) or shown
+    assert shown in (hostile, acme.id.split("-")[0].title(), hostile.strip()) or shown
 
 
-@pytest.mark.parametrize("said", [each for each in HOSTILE if each != "\ud800"])
+@pytest.mark.parametrize("hostile", [each for each in HOSTILE if each != "\ud800"])
 async def test_a_path_or_query_with_hostile_text_is_read_as_text_or_refused(
-    acme: Organization, said: str
+    acme: Organization, hostile: str
 ) -> None:
-    ana, spelled = acme.administrator, quote(said, safe="")
+    ana, spelled = acme.administrator, quote(hostile, safe="")
     for method, path in (
         ("GET", f"/v1/organizations/{spelled}"),
         ("GET", f"{acme.path}/members/{spelled}"),
@@ -320,7 +322,7 @@ async def test_a_malformed_quality_value_is_ignored(acme: Organization, quality:
 
 async def test_accepted_hostile_text_breaks_no_route(acme: Organization) -> None:
     targets = await RequestTargets.create(acme)
-    paths = [targets.url(route) for route in ASKS if route.method == "GET"]
+    paths = [targets.url(route) for route in VALID_REQUESTS if route.method == "GET"]
     for path in [*paths, "/schema", "/schema/openapi.json", "/schema/openapi.yaml"]:
         reported = []
         for accept in ("*/*", "text/csv;q=inf, text/html;q=nan", ";q=1e400", "/;=,;", ""):

@@ -20,17 +20,17 @@ from tests.support.spicedb_proxy import wait_until
 
 
 @pytest.fixture
-def fresh(fintoc: Deployment) -> Iterator[HttpServer]:
-    """A server whose turns are all free."""
+def idle_server(fintoc: Deployment) -> Iterator[HttpServer]:
+    """A server in which no request holds a turn."""
     with serve_http(fintoc) as served:
         yield served
 
 
 @pytest.mark.parametrize("kind", ["matrix", "plan"])
 async def test_a_large_question_ends_when_its_client_goes_away(
-    fresh: HttpServer, acme: Organization, kind: str
+    idle_server: HttpServer, acme: Organization, kind: str
 ) -> None:
-    ana, sources = acme.administrator, fresh.service.audit.sources
+    ana, sources = acme.administrator, idle_server.service.audit.sources
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     proposal = {"changes": [{"change": "suspend", "user": bob.id}]}
     body = json.dumps(proposal).encode() if kind == "plan" else b""
@@ -54,7 +54,7 @@ async def test_a_large_question_ends_when_its_client_goes_away(
     # another caller holds the organization's turn, so the question waits
     turns._organizations._take(acme.id, "somebody else")
     try:
-        async with connected(fresh) as connection:
+        async with connected(idle_server) as connection:
             await connection.send(request)
             await wait_until(held)
         async with asyncio.timeout(10):  # a turn is waited for up to a minute
@@ -67,7 +67,7 @@ async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """24 questions at once used to sign in and be judged at once, each before it waited for its turn."""
-    crew = await acme.add_members({f"admin{n}": ["administrator"] for n in range(4)})
+    admins = await acme.add_members({f"admin{n}": ["administrator"] for n in range(4)})
     judged, most = 0, 0
     going_on = asyncio.Event()
     monkeypatch.setattr(throttling.FairRequests, "_is_alone", lambda *_: False)
@@ -81,11 +81,11 @@ async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask
         return acme.id
 
     monkeypatch.setattr(audit_routes, "authorize_audit", authorize_audit)
-    for person in crew.values():  # the process knows whose people they are
+    for person in admins.values():  # so that the process knows their tenant
         await person.ask("GET", acme.path)
     asked = [
         asyncio.create_task(person.ask("GET", f"{acme.path}/audit/matrix"))
-        for person in crew.values()
+        for person in admins.values()
     ]
 
     async def one_is_judged() -> bool:

@@ -39,7 +39,7 @@ class SmallProcess:
     log: Path
 
     async def get(self, path: str) -> httpx.Response | None:
-        """Ask on a new connection; None where there is none to be had."""
+        """Send a request on a new connection. Return None if there is no answer."""
         try:
             async with httpx.AsyncClient(timeout=5) as client:
                 return await client.get(f"http://127.0.0.1:{self.port}{path}")
@@ -147,7 +147,7 @@ async def test_many_simultaneous_connections_do_not_exhaust_file_descriptors(
 
 
 async def test_endless_headers_use_no_memory(small: SmallProcess) -> None:
-    """Twenty connections send 5 MB each of one header, which used to be kept until it ended."""
+    """Twenty connections each send 5 MB of one header. The server must not keep it until it ends."""
     await wait_until(small.is_ready)
     before = small.memory
 

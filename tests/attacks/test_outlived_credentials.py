@@ -220,7 +220,7 @@ async def test_a_question_that_waited_is_refused_after_its_caller_was_signed_out
     else:
         who, code = (await acme.add_members({"eve": ["support"]}))["eve"], "invalid_token"
     judged, begun, go_on = 0, 0, asyncio.Event()
-    actions = acme.deployment.service.reading.actions
+    held = acme.deployment.service.reading.held
 
     async def judging(service: Service, token: str, request_id: str) -> tuple[Caller, Credential]:
         nonlocal judged
@@ -232,13 +232,13 @@ async def test_a_question_that_waited_is_refused_after_its_caller_was_signed_out
         nonlocal begun
         begun += 1
         await go_on.wait()
-        return await actions(organization, user)
+        return await held(organization, user)
 
     async def all_judged() -> bool:
         return judged == ASKED
 
     async with another_process(acme.deployment) as second:
-        monkeypatch.setattr(second.service.reading, "actions", working)
+        monkeypatch.setattr(second.service.reading, "held", working)
         monkeypatch.setattr("teamaccess.api.identity.authentication.authenticate_token", judging)
         asking = through_proxy(second, Organization(acme.deployment, acme.id, who)).administrator
         questions = [

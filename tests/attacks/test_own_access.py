@@ -1,4 +1,4 @@
-"""Nobody turns their own temporary access into longer access, on any path."""
+"""Nobody extends their own temporary access, on any path."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -61,7 +61,7 @@ async def test_members_cannot_give_themselves_another_role_with_the_same_actions
     refused(await put_roles(initech, lea, lea, *both), 403, "own_access_extended")
 
 
-async def test_members_cannot_put_off_the_end_of_their_membership(initech: Organization) -> None:
+async def test_members_cannot_postpone_the_end_of_their_membership(initech: Organization) -> None:
     lea = (await initech.add_members({"lea": ["admin"]}))["lea"]
     await initech.set_membership_expiry(lea, await soon(initech.deployment))
     answer = await lea.ask("PATCH", f"{initech.path}/members/{lea.id}", json={"expires_at": None})
@@ -71,7 +71,7 @@ async def test_members_cannot_put_off_the_end_of_their_membership(initech: Organ
 async def test_members_cannot_extend_their_access_by_a_team(
     initech: Organization, lea: Person
 ) -> None:
-    """Neither by a place, nor by a role of their team, nor by leaving it and coming back."""
+    """This holds for a place in a team, for a role of the team, and for leaving and coming back."""
     team = await Team.create(initech, "crew", "write")
     place = f"{team.path}/members/{lea.id}"
     refused(await lea.ask("PUT", place, json={}), 403, "own_access_extended")
@@ -133,7 +133,7 @@ async def test_an_invitation_to_another_address_of_the_same_mailbox_is_refused(
 async def test_members_cannot_give_a_service_account_more_than_their_own_time(
     initech: Organization, lea: Person
 ) -> None:
-    """With its token they would keep the access after their own end."""
+    """A token of the machine would give them access after their own access has ended."""
     path = f"{initech.path}/service-accounts"
     made = await lea.ask("POST", path, json={"name": "robot", "roles": ["write"]})
     refused(made, 403, "own_access_extended")

@@ -9,7 +9,7 @@ import pytest
 
 from teamaccess.api.server import pacing
 from teamaccess.api.server.pacing import CLIENT_GONE, KnownTokens, PacedApp
-from teamaccess.common.sharing import fairness
+from teamaccess.common.sharing import rate_limit
 from tests.attacks.connections import HOST, ask, connected
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer, serve_http
@@ -19,7 +19,7 @@ from tests.support.spicedb_proxy import wait_until
 CATALOG = b"GET /v1/catalog HTTP/1.1\r\n" + HOST + b"\r\n"
 VALID = b"Bearer valid"
 BURST = 5
-"""How many of ten requests a second may come at once: half of them."""
+"""Requests that are served at once: half of those of a second, at a rate of ten a second."""
 
 
 class Server:
@@ -106,7 +106,7 @@ async def test_a_new_invented_token_each_time_does_not_help(server: Server) -> N
 
 
 async def test_many_addresses_are_paced_together(server: Server) -> None:
-    """Together they may send as much as two addresses without a delay."""
+    """As many requests as two of them may send are served without delay."""
     waits = [await server.ask(address=f"10.0.0.{number}") for number in range(2 * BURST + 2)]
     assert waits == pytest.approx([0.0] * 2 * BURST + [0.05, 0.1])
 
@@ -125,7 +125,7 @@ async def test_a_probe_waits_only_for_requests_of_its_address(server: Server) ->
 
 
 async def test_the_memory_for_known_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (fairness, pacing):
+    for module in (rate_limit, pacing):
         monkeypatch.setattr(module, "MOST_KEYS", 100)
     server = Server(monkeypatch)
     for number in range(1000):
@@ -212,7 +212,7 @@ async def test_a_flood_of_strangers_does_not_hold_up_a_known_caller(
 async def test_slow_requests_of_an_address_come_at_longer_intervals(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """At the usual intervals they would take all of the process's time on a busy machine."""
+    """On a busy machine, requests at the usual intervals would take all of a process's time."""
     monkeypatch.setattr(pacing, "SHARE", 40.0)
     server = Server(monkeypatch)
     server.seconds = 0.01  # a share of 0.4 s, where requests come every 0.1 s

@@ -53,7 +53,7 @@ def _know_key(deployment: Deployment) -> None:
     keys = deployment.service.issuer.keys
     public = json.loads(ECAlgorithm.to_jwk(PRIVATE.public_key()))
     keys._keys = [{**public, "kid": KEY, "alg": "ES256"}]
-    keys._known_at = keys._asked_at = time.monotonic()
+    keys._known_at = keys._tried_at = time.monotonic()
 
 
 def login_token(who: str, email: str | None, issued_at: float, audience: str = API) -> str:

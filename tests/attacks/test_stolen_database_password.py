@@ -70,7 +70,7 @@ async def test_drained_notes_and_a_forged_entry_in_one_transaction_are_found(
     acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
-    assert await intruder.all_found(acme) == []
+    assert await intruder.all_findings(acme) == []
     await run_transaction(
         application_connection,
         "INSERT INTO role_assignments (organization_id, user_id, role, granted_at)"
@@ -79,7 +79,7 @@ async def test_drained_notes_and_a_forged_entry_in_one_transaction_are_found(
         LEDGER.format(acme.id, acme.id, bob.id, f"user:{bob.id}", "api", "forged"),
     )
     position = (await ledger_entries(acme))[-1].position
-    assert f"ledger {position} entry_without_event" in await intruder.all_found(acme)
+    assert f"ledger {position} entry_without_event" in await intruder.all_findings(acme)
 
 
 async def test_the_request_id_of_a_real_change_explains_no_other_entry(
@@ -89,7 +89,7 @@ async def test_the_request_id_of_a_real_change_explains_no_other_entry(
     true = (await ledger_entries(acme))[-1]
     forged = LEDGER.format(acme.id, acme.id, bob.id, true.actor, true.channel, true.request_id)
     await run_transaction(application_connection, forged)
-    assert f"ledger {true.position + 1} entry_without_event" in await intruder.all_found(acme)
+    assert f"ledger {true.position + 1} entry_without_event" in await intruder.all_findings(acme)
 
 
 async def account_with_token(organization: Organization) -> str:
@@ -181,7 +181,7 @@ async def test_a_planted_invitation_and_altered_offers_are_found(
     id = await application_connection.fetchval(
         "SELECT id FROM invitations WHERE organization_id = $1", acme.id
     )
-    assert await intruder.all_found(acme) == []
+    assert await intruder.all_findings(acme) == []
     await run_transaction(
         application_connection,
         "INSERT INTO invitation_roles (organization_id, invitation_id, role)"
@@ -393,7 +393,7 @@ async def test_changes_of_the_owner_to_such_rows_are_found(
 ) -> None:
     await account_with_token(acme)
     await acme.invite("carla", ["product"])
-    assert await intruder.all_found(acme) == []
+    assert await intruder.all_findings(acme) == []
     mine = f"organization_id = '{acme.id}'"
     other = f"sha256('{acme.id}')"
     await intruder.do(statement.format(id=acme.id, mine=mine, hash=other))
@@ -490,4 +490,4 @@ async def test_an_event_of_a_refusal_explains_no_entry(
         EVENT.format(acme.id, "refused", "", "{}"),
     )
     position = (await ledger_entries(acme))[-1].position
-    assert f"ledger {position} entry_without_event" in await intruder.all_found(acme)
+    assert f"ledger {position} entry_without_event" in await intruder.all_findings(acme)

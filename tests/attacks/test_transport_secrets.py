@@ -214,21 +214,21 @@ class Spy:
         self.issuer = ""
 
     async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request; of a tunnel the first one in it."""
+        """Answer one request, or the first request in a tunnel."""
         try:
             line = await self._asked(reader)
             if line.startswith("CONNECT ") and self.context is not None:
                 writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
                 await writer.start_tls(self.context)
                 line = await self._asked(reader)
-            said: dict[str, Any] = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"}
+            document: dict[str, Any] = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"}
             if "/keys " in line:
-                said = {"keys": [self.key]}
-            body = json.dumps(said).encode()
+                document = {"keys": [self.key]}
+            body = json.dumps(document).encode()
             writer.write(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
-            pass  # the other side did not go on
+            pass  # the client closed the connection
         finally:
             writer.transport.abort()
 
@@ -247,7 +247,7 @@ async def listening(spy: Spy) -> AsyncIterator[int]:
 
 
 async def keys_found(issuer: str, proxy: int) -> tuple[str, str]:
-    """Which keys a process finds whose environment names a proxy for everything; and its errors."""
+    """Return the keys that a process finds with a proxy in its environment, and its errors."""
     environment = {name: each for name, each in os.environ.items() if "proxy" not in name.lower()}
     environment |= dict.fromkeys(PROXIES, f"http://127.0.0.1:{proxy}")
     program = await asyncio.create_subprocess_exec(
@@ -289,9 +289,9 @@ def test_dev_prints_no_key(tmp_path: Path) -> None:
         "organization": "acme",
         "administrator": {"user": "usr_1", "email": "ada@acme.example", "token": "eyJ"},
     }
-    said = welcome(reported, tmp_path)
-    assert "the key of SpiceDB" not in said
-    assert f"{tmp_path}/dev.json" in said
+    printed = welcome(reported, tmp_path)
+    assert "the key of SpiceDB" not in printed
+    assert f"{tmp_path}/dev.json" in printed
 
 
 @pytest.fixture

@@ -146,11 +146,11 @@ async def test_an_event_explains_only_what_it_describes(
     acme: Organization, application_connection: Connection, intruder: Intruder, case: str
 ) -> None:
     updates, kind, subject, details = FORGED[case]
-    told = EVENT.format(acme.id, kind, subject.format(org=acme.id), json.dumps(details))
+    recorded = EVENT.format(acme.id, kind, subject.format(org=acme.id), json.dumps(details))
     entry = ENTRY.format(acme.id, f"'{updates.format(org=acme.id)}'")
-    await run_transaction(application_connection, entry, told)
+    await run_transaction(application_connection, entry, recorded)
     newest = (await ledger_entries(acme))[-1].position
-    found = await intruder.all_found(acme)
+    found = await intruder.all_findings(acme)
     assert {f"ledger {newest} entry_unexplained", f"ledger {newest} entry_without_event"} & {*found}
 
 
@@ -185,4 +185,4 @@ async def test_the_events_of_the_application_explain_its_entries(
         await ana.ask(method, f"{acme.path}/{path}", json=body)
     kinds = {event.kind for event in await acme.events()}
     assert len(kinds) > 10, kinds
-    assert await intruder.all_found(acme) == []
+    assert await intruder.all_findings(acme) == []

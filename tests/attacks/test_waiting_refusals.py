@@ -38,7 +38,7 @@ async def holding(deployment: Deployment, *chains: str) -> AsyncIterator[AsyncSe
 
 
 async def ask_in_vain(person: Person, organization: Organization) -> None:
-    """Ask for something that the person may not see."""
+    """Request something that the person may not see."""
     answer = await person.ask("GET", f"{organization.path}/invitations")
     refused(answer, 403, "missing_permission")
 

@@ -21,7 +21,7 @@ async def test_every_answer_matches_plain_sets_and_stays_the_same_later(
     acme: Organization,
 ) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails
-    history = RandomChanges(acme, Random(SEED))  # noqa: S311 - nothing secret hangs on it
+    history = RandomChanges(acme, Random(SEED))  # noqa: S311 - no secret depends on it
     await history.begin()
     past = []
     for step in range(STEPS):

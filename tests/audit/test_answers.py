@@ -102,8 +102,8 @@ async def test_a_misspelled_name_is_refused(acme: Organization) -> None:
     def asked(question: str, **about: str) -> Awaitable[httpx.Response]:
         return acme.administrator.ask("GET", f"{acme.path}/audit/{question}", params=about)
 
-    email = acme.administrator.email
-    refused(await asked("what-can", user=email), 400, "no_user_id")
+    refused(await asked("what-can", user="Ana Diaz\n"), 400, "no_user_id")
+    refused(await asked("what-can", user="nobody@example.com"), 404, "unknown_user")
     refused(await asked("what-can", user="usr_nobody"), 404, "unknown_user")
     about = {"action": "edit", "resource": "webhook:wh_99"}
     refused(await asked("who-can", **about), 404, "not_registered")

@@ -14,7 +14,7 @@ from tests.support.resources import add_resources, grant_to, set_grants
 async def test_facts_about_one_user_are_the_same_without_those_about_others(
     acme: Organization,
 ) -> None:
-    history = RandomChanges(acme, Random(1))  # noqa: S311 - nothing secret hangs on it
+    history = RandomChanges(acme, Random(1))  # noqa: S311 - no secret depends on it
     await history.begin()
     for _ in range(20):
         await history.change_one_thing()

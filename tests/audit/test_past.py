@@ -31,7 +31,7 @@ from tests.support.responses import refused
 from tests.support.spicedb_proxy import Writes, linked, through_proxy
 
 
-async def who(
+async def holders_at(
     organization: Organization, action: str, at: datetime, basis: str = "decided"
 ) -> set[str]:
     """The holders of an action, over the API."""
@@ -55,10 +55,10 @@ async def test_answers_about_the_past_do_not_change_later(acme: Organization) ->
     (await acme.change_roles(bob, "developer")).raise_for_status()
     later = await now(acme)
     (await acme.remove(bob)).raise_for_status()
-    assert bob.id in await who(acme, "refunds_create", then)
-    assert bob.id not in await who(acme, "refunds_create", later)
-    assert bob.id in await who(acme, "webhooks_create", later)
-    assert bob.id not in await who(acme, "webhooks_create", await now(acme))
+    assert bob.id in await holders_at(acme, "refunds_create", then)
+    assert bob.id not in await holders_at(acme, "refunds_create", later)
+    assert bob.id in await holders_at(acme, "webhooks_create", later)
+    assert bob.id not in await holders_at(acme, "webhooks_create", await now(acme))
 
 
 async def test_why_not_is_explained_as_of_that_time(acme: Organization) -> None:
@@ -81,11 +81,11 @@ async def test_an_expiry_counts_as_future_or_past_as_of_that_time(
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     end = await now(acme) + timedelta(seconds=1)
     await acme.set_role_expiry(bob, "support", end)
-    assert bob.id in await who(acme, "refunds_create", await now(acme))
+    assert bob.id in await holders_at(acme, "refunds_create", await now(acme))
     while await now(acme) < end + timedelta(milliseconds=50):
         pass
-    assert bob.id in await who(acme, "refunds_create", end - timedelta(milliseconds=1))
-    assert bob.id not in await who(acme, "refunds_create", end)
+    assert bob.id in await holders_at(acme, "refunds_create", end - timedelta(milliseconds=1))
+    assert bob.id not in await holders_at(acme, "refunds_create", end)
     about = {"user": bob.id, "action": "refunds_create", "at": end.isoformat()}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/why", params=about)
     assert answer.json()["obstacle"]["code"] == "ended"
@@ -108,7 +108,7 @@ async def test_a_change_decided_in_an_outage_was_not_enforced_then(
         ).raise_for_status()
     after = await now(acme)
     answers = {
-        (time, basis): bob.id in await who(acme, "refunds_create", at, basis)
+        (time, basis): bob.id in await holders_at(acme, "refunds_create", at, basis)
         for time, at in (("before", before), ("during", during), ("after", after))
         for basis in ("decided", "enforced")
     }
@@ -179,7 +179,7 @@ async def test_without_a_sandbox_the_question_is_refused(acme: Organization) -> 
         await who_can(source, "refunds_create")
 
 
-async def test_an_engine_that_does_not_answer_has_no_holders(acme: Organization) -> None:
+async def test_a_lookup_fails_if_the_engine_does_not_answer(acme: Organization) -> None:
     async with Engine(f"127.0.0.1:{choose_port(0, 'nobody', '')}", "nobody") as engine:
         with pytest.raises(EngineUnavailable):
             await find_holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
@@ -208,12 +208,12 @@ async def test_an_entry_that_spicedb_refused_does_not_affect_later_answers(
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     await application_connection.execute(FORGED, acme.id, forged.format(acme.id))
     assert (await acme.reactivate(bob)).status_code == 503
-    assert bob.id in await who(acme, "refunds_create", await now(acme))
+    assert bob.id in await holders_at(acme, "refunds_create", await now(acme))
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
         await skip_stopped(acme.deployment.service.ledger, change, acme.id, "nobody knows it")
     await acme.suspend(bob)
     for basis in ("decided", "enforced"):
-        assert bob.id not in await who(acme, "refunds_create", await now(acme), basis)
+        assert bob.id not in await holders_at(acme, "refunds_create", await now(acme), basis)
     wanted = {"changes": [{"change": "reactivate", "user": bob.id}]}
     answer = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=wanted)
     assert [each["user"] for each in answer.raise_for_status().json()["items"]] == [bob.id]
@@ -262,7 +262,7 @@ async def test_a_process_keeps_a_few_sandboxes_and_reuses_them(
 
 
 def later(days: int) -> datetime:
-    """A time ahead, another one for each number."""
+    """A time that many days ahead, so that each number gives another one."""
     return datetime.now(UTC) + timedelta(days=days + 1)
 
 

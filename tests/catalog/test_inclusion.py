@@ -44,7 +44,7 @@ def test_a_role_holds_every_action_of_its_levels() -> None:
     assert found.roles["auditor"].actions == {"payments_view", "team_manage"}
 
 
-def test_an_inclusion_compiles_like_the_same_roles_listed() -> None:
+def test_an_included_role_compiles_like_a_role_that_lists_the_same_actions() -> None:
     listed = with_auditor().replace("roles: [clerk]", "roles: [clerk, auditor]")
     for included in ("includes: [clerk]", "levels: [view]"):
         found = catalog(with_auditor(included))

@@ -22,7 +22,7 @@ def catalog() -> Catalog:
     return read_catalog(with_editor(), "small")
 
 
-def test_a_holder_has_every_action_of_the_role_as_by_single_grants(catalog: Catalog) -> None:
+def test_a_grant_of_the_role_gives_each_of_its_actions(catalog: Catalog) -> None:
     schema = catalog.schema()
     assert (
         "  relation granted_editor: user | user with expiration | team#member"

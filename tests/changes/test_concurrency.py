@@ -24,8 +24,8 @@ from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
 
-CROWD = 60
-"""More than there are connections to write with."""
+MANY_REQUESTS = 60
+"""More requests than the process has connections for writing."""
 ROLES = ["developer", "finance_and_accounting", "operations", "product", "support"]
 
 
@@ -56,15 +56,15 @@ async def test_the_second_change_of_an_organization_waits_for_the_first(
             )
             await session.flush()
             if processes == 2:
-                await _somebody_waits(acme)
+                await _wait_for_lock_waiter(acme)
             order.append("first")
 
     async def second(locked: asyncio.Event) -> None:
         await locked.wait()
         async with elsewhere.service.ledger.change(OPERATOR, acme.id) as change:
             order.append("second")
-            [standing] = change.standing
-            assert standing.position == len(await acme.ledger())
+            [ledger_position] = change.ledger_positions
+            assert ledger_position.position == len(await acme.ledger())
             assert await change.permitted(acme.id, bob, ["refunds_create"])
 
     locked = asyncio.Event()
@@ -95,14 +95,14 @@ async def test_a_queue_before_one_organization_does_not_delay_others(
     [bob] = await acme.add_users(bob=[])
     path = f"{acme.path}/members/{bob}/reactivate"
     async with fintoc_elsewhere.service.ledger.change(OPERATOR, acme.id):
-        many_members = [
-            asyncio.create_task(acme.administrator.ask("POST", path)) for _ in range(CROWD)
+        waiting = [
+            asyncio.create_task(acme.administrator.ask("POST", path)) for _ in range(MANY_REQUESTS)
         ]
-        await _somebody_waits(acme)
+        await _wait_for_lock_waiter(acme)
         invited = await globex.invite("eve", ["support"])
         assert invited.status_code == 201
-        assert not any(each.done() for each in many_members)
-    answers = await asyncio.gather(*many_members)
+        assert not any(each.done() for each in waiting)
+    answers = await asyncio.gather(*waiting)
     assert {answer.status_code for answer in answers} <= {409, 503}
     assert answers[0].status_code == 409
 
@@ -162,13 +162,13 @@ async def test_many_changes_at_once_make_a_dense_ledger_in_order(acme: Organizat
 async def test_separate_processes_agree_through_the_database(
     acme: Organization, fintoc: Deployment
 ) -> None:
-    seats = await acme.add_users(**{name: [] for name in "abcdefgh"})
+    users = await acme.add_users(**{name: [] for name in "abcdefgh"})
     async with another_process(fintoc) as second, another_process(fintoc) as third:
         organizations = [acme, through_proxy(second, acme), through_proxy(third, acme)]
         await _together(
             *(
-                _give(organizations[(place + number) % 3], user, role)
-                for place, user in enumerate(seats)
+                _give(organizations[(index + number) % 3], user, role)
+                for index, user in enumerate(users)
                 for number, role in enumerate(ROLES)
             )
         )
@@ -196,15 +196,15 @@ async def test_of_two_administrators_who_remove_each_other_one_remains(
 async def test_concurrent_events_make_a_dense_chain(
     acme: Organization, superuser_connection: Connection
 ) -> None:
-    chain = f"{acme.id}-told"
+    chain = f"{acme.id}-other"
     sessions = acme.deployment.service.sessions
     await _together(
         *(record_alone(sessions, OPERATOR, OrganizationCreated(), chain=chain) for _ in range(20))
     )
-    places = await superuser_connection.fetch(
+    rows = await superuser_connection.fetch(
         "SELECT position FROM events WHERE chain = $1 ORDER BY 1", chain
     )
-    assert [row["position"] for row in places] == list(range(1, 21))
+    assert [row["position"] for row in rows] == list(range(1, 21))
     assert await broken_events(superuser_connection, chain) == []
 
 
@@ -234,7 +234,7 @@ SELECT :organization_id, :user_id, :role WHERE NOT EXISTS (SELECT FROM taken)
 """
 
 
-async def _somebody_waits(organization: Organization) -> None:
+async def _wait_for_lock_waiter(organization: Organization) -> None:
     """Wait until another transaction waits for a lock of ours."""
 
     async def waits() -> bool:

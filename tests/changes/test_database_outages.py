@@ -62,7 +62,8 @@ async def test_sessions_that_only_read_answer_503_and_recover_without_a_restart(
         ("ZZ999", 503),  # a class of a future version
         ("22012", 500),
         ("23505", 500),
-        ("42P01", 500),
+        ("42P01", 503),  # a table of another version
+        ("42601", 500),
         ("42501", 500),
         ("P0001", 500),
     ],

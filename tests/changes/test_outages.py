@@ -1,4 +1,4 @@
-"""SpiceDB is stopped, slow or silent: nothing is allowed, and no committed change is lost."""
+"""While SpiceDB is down, slow or silent, nothing is allowed, and no committed change is lost."""
 
 import asyncio
 import secrets

@@ -25,7 +25,7 @@ async def test_a_rehearsal_returns_what_would_change_and_changes_nothing(
         f"DELETE organization:{acme.id}#support@user:{bob.id}",
         f"TOUCH organization:{acme.id}#developer@user:{bob.id}",
     ]
-    assert found.standing.position == len(before)
+    assert found.ledger_position.position == len(before)
     assert await acme.ledger() == before
     assert await acme.deployment.check(acme.id, bob.id, "refunds_create")
     assert not await acme.deployment.check(acme.id, bob.id, "webhooks_create")

@@ -24,8 +24,8 @@ asyncio.run(main())
 
 
 def test_a_benchmark_that_starts_a_process_prints_no_warning_of_grpc() -> None:
-    told = "import benchmarks, os; assert os.environ['GRPC_ENABLE_FORK_SUPPORT'] == 'false'"
-    assert printed(FORK.format(imported=told)) == ""
+    imported = "import benchmarks, os; assert os.environ['GRPC_ENABLE_FORK_SUPPORT'] == 'false'"
+    assert printed(FORK.format(imported=imported)) == ""
     assert printed(FORK.format(imported="import benchmarks")) == ""
 
 

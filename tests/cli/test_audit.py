@@ -5,7 +5,7 @@ import io
 import json
 
 from teamaccess.storage import User
-from teamaccess.views.tables import UTF8_MARK
+from teamaccess.views.tables import BYTE_ORDER_MARK
 from tests.support.command_line import Run
 from tests.support.organization import Organization
 from tests.support.resources import add_resources
@@ -23,7 +23,8 @@ async def test_who_can_prints_a_table_json_and_csv(run: Run, acme: Organization)
     assert {each["user"] for each in reported["items"]} == {bob.id, acme.administrator.id}
     done = await run(*asked, "--csv")
     rows = {
-        row["user"]: row for row in csv.DictReader(io.StringIO(done.stdout.removeprefix(UTF8_MARK)))
+        row["user"]: row
+        for row in csv.DictReader(io.StringIO(done.stdout.removeprefix(BYTE_ORDER_MARK)))
     }
     assert rows[bob.id]["name"] == "[/bold] Bob"
     assert "position" in done.stderr

@@ -74,8 +74,8 @@ async def test_a_full_disk_is_named(fintoc: Deployment) -> None:
             stdout=full,
             stderr=asyncio.subprocess.PIPE,
         )
-        _, said = await process.communicate()
+        _, output = await process.communicate()
     assert process.returncode == 2
-    assert b"No space left on device" in said
-    assert GUESS.encode() not in said
-    assert b"Traceback" not in said
+    assert b"No space left on device" in output
+    assert GUESS.encode() not in output
+    assert b"Traceback" not in output

@@ -18,7 +18,7 @@ from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_one, delet
 WHY = "ticket 4711: the key of the old importer, revoked"
 
 
-async def stranger(deployment: Deployment, about: str, **more: Any) -> int:
+async def record_foreign_write(deployment: Deployment, about: str, **more: Any) -> int:
     """Record a foreign write, as the watcher does. Returns the finding's number."""
     forged = f"TOUCH organization:{about}#administrator@user:eve"
     details = {"updates": [forged], "count": 1, "metadata": {}, "zed_token": "z", **more}
@@ -40,7 +40,7 @@ async def resolved_events(deployment: Deployment, chain: str) -> list[tuple[Even
 async def test_a_foreign_write_is_open_until_an_operator_resolves_it(
     run: Run, acme: Organization
 ) -> None:
-    id = await stranger(acme.deployment, acme.id)
+    id = await record_foreign_write(acme.deployment, acme.id)
     listed = await run("findings", "list", "--organization", acme.id)
     assert listed.exit_code == 0, listed.output
     assert listed.stdout.splitlines()[0].startswith(f"{id}  20")
@@ -74,7 +74,7 @@ async def test_a_tenant_that_only_spicedb_knows_is_a_platform_event(
     run: Run, acme: Organization
 ) -> None:
     ghost = f"ghost-{acme.id}"
-    ids = [await stranger(acme.deployment, about) for about in (acme.id, ghost)]
+    ids = [await record_foreign_write(acme.deployment, about) for about in (acme.id, ghost)]
     resolved = await run("findings", "resolve", *map(str, ids), "--reason", WHY, "--json")
     reported = json.loads(resolved.stdout)["resolved"]
     assert [(each["id"], each["organization"]) for each in reported] == [
@@ -91,7 +91,7 @@ async def test_a_tenant_that_only_spicedb_knows_is_a_platform_event(
 
 
 async def test_findings_are_resolved_together_or_not_at_all(run: Run, acme: Organization) -> None:
-    id = await stranger(acme.deployment, acme.id)
+    id = await record_foreign_write(acme.deployment, acme.id)
     refused = await run("findings", "resolve", str(id), "999999999", "--reason", WHY)
     assert refused.exit_code == 2
     assert "There is no finding 999999999" in refused.stderr
@@ -131,9 +131,11 @@ async def test_a_finding_about_a_state_closes_only_when_the_state_ends(
 async def test_a_foreign_write_cannot_send_escape_sequences_to_the_terminal(
     run: Run, acme: Organization
 ) -> None:
-    says = {"note": "\x1b[2J\u202eall is well", "more": "\u009b2J"}
+    metadata = {"note": "\x1b[2J\u202eall is well", "more": "\u009b2J"}
     updates = [f"TOUCH organization:{acme.id}#product@user:u{number}" for number in range(100)]
-    await stranger(acme.deployment, acme.id, metadata=says, updates=updates, count=140)
+    await record_foreign_write(
+        acme.deployment, acme.id, metadata=metadata, updates=updates, count=140
+    )
     reported = (await run("findings", "list", "--organization", acme.id)).stdout
     assert reported.isascii()
     assert "\x1b" not in reported
@@ -143,9 +145,9 @@ async def test_a_foreign_write_cannot_send_escape_sequences_to_the_terminal(
 async def test_status_and_metrics_report_findings_by_kind_with_the_next_step(
     run: Run, acme: Organization
 ) -> None:
-    before = await _open(acme.deployment)
-    id = await stranger(acme.deployment, acme.id)
-    after = await _open(acme.deployment)
+    before = await _open_findings(acme.deployment)
+    id = await record_foreign_write(acme.deployment, acme.id)
+    after = await _open_findings(acme.deployment)
     assert set(after) == set(FindingKind)
     assert after == {**before, "foreign_write": before["foreign_write"] + 1}
     status = await run("ledger", "status")
@@ -157,10 +159,10 @@ async def test_status_and_metrics_report_findings_by_kind_with_the_next_step(
     assert found["concerned"] >= len(found["organizations"])
     assert facts["open_findings"] == sum(each["count"] for each in facts["findings"])
     await run("findings", "resolve", str(id), "--reason", WHY)
-    assert await _open(acme.deployment) == before
+    assert await _open_findings(acme.deployment) == before
 
 
-async def _open(deployment: Deployment) -> dict[str, float]:
+async def _open_findings(deployment: Deployment) -> dict[str, float]:
     operator = await deployment.operator_person()  # an operator's reading is a fresh one
     metrics = (await operator.ask("GET", "/metrics")).text
     reported = re.findall(

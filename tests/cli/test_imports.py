@@ -28,9 +28,9 @@ async def test_everyone_in_a_file_becomes_a_member_and_existing_members_stay(
     )
 
     done = await run("import", "members", file, "--organization", acme.id, "--json")
-    told = json.loads(done.stdout)
-    members, positions = told.pop("members"), told.pop("positions")
-    assert told == {"organization": acme.id, "rows": 1002, "joined": 1001}
+    report = json.loads(done.stdout)
+    members, positions = report.pop("members"), report.pop("positions")
+    assert report == {"organization": acme.id, "rows": 1002, "joined": 1001}
     assert (await acme.roles_by_member())[bob.id] == ["support"]
     assert len(await acme.roles_by_member()) == 1003
     assert (await acme.accept("bob")).status_code == 409

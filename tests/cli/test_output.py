@@ -182,3 +182,34 @@ def on_a_terminal(words: tuple[str, ...], encoding: str) -> tuple[int, bytes]:
         pass
     os.close(controller)
     return process.wait(), shown
+
+
+@pytest.mark.parametrize("words", [("reconcile",), ("ledger", "verify"), ("worker",)])
+async def test_no_line_of_a_library_comes_between_those_of_a_command(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """SpiceDB has no TLS here, and gRPC reported each refused handshake by itself."""
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_TLS", "true")
+    monkeypatch.setenv("TEAMACCESS_LOG_FORMAT", "json")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "teamaccess", *words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout
+    assert process.stderr
+    printed_lines = []
+    async with asyncio.timeout(60):
+        async for line in process.stdout:
+            printed_lines.append(line.decode())
+            if "watch_failed" in printed_lines[-1]:
+                process.terminate()
+        said = (await process.stderr.read()).decode()
+        await process.wait()
+    assert "ssl_transport_security" not in said
+    if words == ("worker",):
+        assert said == ""
+        assert all(json.loads(line)["event"] for line in printed_lines)
+    else:
+        assert process.returncode in (0, 2)

@@ -1,6 +1,7 @@
 """`teamaccess plan` and `teamaccess schema plan`: before anything is written."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.support.command_line import Run
 from tests.support.database_connections import Connection
 from tests.support.organization import Organization
+from tests.support.people import Person
 
 REFUNDS = """\
         description: Refund a Payment
@@ -182,6 +184,79 @@ async def test_pending_offers_of_a_role_that_goes_are_listed(
         ("access_request", asked.json()["id"]),
         ("invitation", invited),
     ]
+
+
+async def test_a_role_that_only_operators_will_give_is_listed_where_it_is_offered(
+    run: Run, acme: Organization, tmp_path: Path
+) -> None:
+    file = _other_catalog(tmp_path, lambda catalog: _for_operators(catalog, "operations"))
+    invited = (await acme.invite("eve", ["operations"])).json()["id"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    asked = await _ask_for(bob, acme, "operations", hours=1)
+    reported = await run("schema", "plan", file, "--organization", acme.id)
+    assert reported.exit_code == 1, reported.output
+    only_operators = "which only operators can give with the catalog."
+    assert f"the invitation {invited} offers operations, {only_operators}" in reported.stdout
+    assert f"the access request {asked} asks for operations, {only_operators}" in reported.stdout
+
+
+async def test_a_request_for_longer_than_the_catalog_will_allow_is_listed(
+    run: Run, acme: Organization, tmp_path: Path
+) -> None:
+    file = _other_catalog(tmp_path, lambda catalog: catalog.update(longest_days=1))
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await _ask_for(bob, acme, "operations", hours=24)
+    asked = await _ask_for(bob, acme, "product", hours=25)
+    reported = await run("schema", "plan", file, "--organization", acme.id)
+    assert reported.exit_code == 1, reported.output
+    line = f"{asked} asks for product, for 25 hours, and the catalog allows 1 day at most."
+    assert line in reported.stdout
+    assert "asks for operations" not in reported.stdout
+
+
+async def test_a_custom_role_that_looks_like_a_new_role_of_the_catalog_is_listed(
+    run: Run, acme: Organization, tmp_path: Path
+) -> None:
+    def add(catalog: dict[str, Any]) -> None:
+        role = {"name": "Cashier", "description": "Takes money.", "granted_by": "dashboard"}
+        catalog["roles"]["cashier"] = role
+
+    for id, name in (("till", "CASHIER"), ("other", "Other")):
+        made = await acme.administrator.ask(
+            "POST",
+            f"{acme.path}/roles",
+            json={"id": id, "name": name, "actions": ["refunds_create"]},
+        )
+        assert made.status_code == 201, made.text
+    reported = await run("schema", "plan", _other_catalog(tmp_path, add), "--organization", acme.id)
+    assert reported.exit_code == 1, reported.output
+    assert f"{acme.id}: the custom role till looks like Cashier" in reported.stdout
+    assert "role other" not in reported.stdout
+
+
+def _other_catalog(folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """The file of fintoc's catalog after a change."""
+    file = folder / "fintoc.yaml"
+    document = yaml.safe_load(find_catalog_file("fintoc").read_text())
+    change(document)
+    file.write_text(yaml.safe_dump(document, sort_keys=False))
+    return str(file)
+
+
+def _for_operators(catalog: dict[str, Any], role: str) -> None:
+    """Let only operators give the role. The catalog demands that such a role has a reserved action."""
+    catalog["roles"][role]["granted_by"] = "operator"
+    catalog["roles"][role].pop("teams", None)
+    actions = [each for part in catalog["resources"].values() for each in part["actions"].values()]
+    next(each for each in actions if role in each["roles"])["reserved"] = True
+
+
+async def _ask_for(person: Person, organization: Organization, role: str, hours: int) -> str:
+    """The id of the person's request for a role."""
+    body = {"role": role, "duration_hours": hours, "reason": "a review"}
+    asked = await person.ask("POST", f"{organization.path}/access-requests", json=body)
+    assert asked.status_code == 201, asked.text
+    return str(asked.json()["id"])
 
 
 async def test_audit_commands_answer_for_a_past_time(run: Run, acme: Organization) -> None:

@@ -50,8 +50,8 @@ def teamaccess(command: str) -> Result:
 def test_a_usage_error_is_two_lines(command: str, mistake: str, ask: str) -> None:
     refused = teamaccess(command)
     assert (refused.exit_code, refused.stdout) == (2, "")
-    said, hint = refused.stderr.splitlines()
-    assert mistake in said
+    line, hint = refused.stderr.splitlines()
+    assert mistake in line
     assert hint == f"Try `{ask} --help`."
 
 
@@ -127,5 +127,5 @@ def test_a_port_in_use_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch
         port = taken.getsockname()[1]
         refused = teamaccess(f"serve --port {port}")
     assert refused.exit_code == 2
-    [said] = refused.stderr.splitlines()
-    assert said.startswith(f"Can't listen on 127.0.0.1 port {port} (Address already in use)")
+    [line] = refused.stderr.splitlines()
+    assert line.startswith(f"Can't listen on 127.0.0.1 port {port} (Address already in use)")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from teamaccess.common.configuration.setting_names import OF_THE_PROJECT, UnknownSetting
+from teamaccess.common.configuration.setting_names import PROJECT_VARIABLES, UnknownSetting
 from teamaccess.common.configuration.settings import InvalidSettings, Settings, StackNotFound
 
 STACK = {
@@ -168,7 +168,7 @@ def test_the_variables_of_the_tests_are_listed() -> None:
         for name in re.findall(r"environ(?:\.get\(|\[)\"(TEAMACCESS_[A-Z_]+)\"", file.read_text())
     }
     settings = {f"TEAMACCESS_{name.upper()}" for name in Settings.model_fields}
-    assert used - settings <= OF_THE_PROJECT
+    assert used - settings <= PROJECT_VARIABLES
 
 
 # --- values ---

@@ -104,9 +104,9 @@ async def test_an_entry_sent_again_is_confirmed_and_changes_nothing(
     await _forget(application_connection, acme)
     before = await spicedb_relationships(acme)
     async with another_process(fintoc) as second, second.operator(acme.id) as change:
-        [standing] = change.standing
-        assert standing.zed_token is not None
-        assert await second.check(acme.id, bob, "refunds_create", at=standing.zed_token)
+        [ledger_position] = change.ledger_positions
+        assert ledger_position.zed_token is not None
+        assert await second.check(acme.id, bob, "refunds_create", at=ledger_position.zed_token)
     assert await spicedb_relationships(acme) == before
     for entry in await ledger_entries(acme):
         row = await application_connection.fetchrow(APPLICATION, acme.id, entry.position)

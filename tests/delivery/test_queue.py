@@ -27,10 +27,10 @@ async def connection(fintoc: Deployment) -> AsyncIterator[AsyncConnection]:
         await connection.rollback()
 
 
-async def _leave_to_workers(
+async def _make_due(
     connection: AsyncConnection, organization: str, *positions: int, **more: object
 ) -> None:
-    """Leave positions of an organization to the workers, by default due since a second ago."""
+    """Make positions of an organization due for the workers, by default since a second ago."""
     about = {"status": "pending", "due": timedelta(seconds=-1), "positions": positions}
     await connection.execute(OPEN, {"organization": organization, **about, **more})
 
@@ -38,8 +38,8 @@ async def _leave_to_workers(
 async def _claim(
     connection: AsyncConnection, mine: list[OrganizationId], most: int, after: str = ""
 ) -> list[OrganizationId]:
-    taken = await claim_due(connection, most, LEASE, after)
-    return [organization for organization, _ in taken if organization in mine]
+    claimed = await claim_due(connection, most, LEASE, after)
+    return [organization for organization, _ in claimed if organization in mine]
 
 
 async def _organizations(deployment: Deployment, count: int) -> list[OrganizationId]:
@@ -55,7 +55,7 @@ async def test_each_organization_is_served_once_in_the_order_of_ids(
 ) -> None:
     mine = await _organizations(fintoc, 5)
     for organization in mine:
-        await _leave_to_workers(connection, organization, 1, 2)
+        await _make_due(connection, organization, 1, 2)
     first = await _claim(connection, mine, 2, after=mine[0][:-1])
     assert first == mine[:2]
     assert await _claim(connection, mine, 100, after=mine[2]) == mine[3:]
@@ -67,20 +67,20 @@ async def test_a_refused_entry_keeps_back_those_behind_it(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _organizations(fintoc, 2)
-    await _leave_to_workers(connection, mine[0], 1, status="refused")
-    await _leave_to_workers(connection, mine[0], 2)
-    await _leave_to_workers(connection, mine[1], 1, status="skipped")
-    await _leave_to_workers(connection, mine[1], 2)
+    await _make_due(connection, mine[0], 1, status="refused")
+    await _make_due(connection, mine[0], 2)
+    await _make_due(connection, mine[1], 1, status="skipped")
+    await _make_due(connection, mine[1], 2)
     assert await _claim(connection, mine, 100) == [mine[1]]
 
 
-async def test_a_resting_position_and_those_behind_it_are_skipped(
+async def test_a_position_that_is_not_due_keeps_back_those_behind_it(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _organizations(fintoc, 2)
-    await _leave_to_workers(connection, mine[0], 1, due=timedelta(seconds=60))
-    await _leave_to_workers(connection, mine[0], 2)
-    await _leave_to_workers(connection, mine[1], 2)
+    await _make_due(connection, mine[0], 1, due=timedelta(seconds=60))
+    await _make_due(connection, mine[0], 2)
+    await _make_due(connection, mine[1], 2)
     assert await _claim(connection, mine, 100) == [mine[1]]
 
 
@@ -92,12 +92,12 @@ async def test_a_position_that_another_worker_delivers_is_left_to_it(
     lock = text("SELECT FROM ledger_applications WHERE organization_id = :organization FOR UPDATE")
     async with engine.connect() as other:
         await other.execute(lock, {"organization": mine[0]})
-        await _leave_to_workers(connection, mine[1], 2)
+        await _make_due(connection, mine[1], 2)
         assert await _claim(connection, mine, 100) == [mine[1]]
         await other.rollback()
 
 
-async def test_applied_positions_are_looked_up_once_whatever_the_backlog(
+async def test_the_query_for_pending_positions_has_no_subquery_per_row(
     connection: AsyncConnection,
 ) -> None:
     asked = select_pending(OrganizationId("acme")).compile(

@@ -36,19 +36,19 @@ async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def pool(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
-    """The relay's own connections to PostgreSQL, through the proxy."""
-    url, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
-    pool = create_pool(f"{url}?host={tmp_path}", transactions=False)
-    yield pool
-    await pool.dispose()
+async def relay_pool(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
+    """A pool for the relay whose connections go through the wire."""
+    others, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
+    relay_pool = create_pool(f"{others}?host={tmp_path}", transactions=False)
+    yield relay_pool
+    await relay_pool.dispose()
 
 
 async def test_an_announced_shutdown_is_an_ordinary_outage(
-    acme: Organization, fintoc: Deployment, wire: Proxy, pool: AsyncEngine
+    acme: Organization, fintoc: Deployment, wire: Proxy, relay_pool: AsyncEngine
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy), relaying(second, pool) as relay:
+    async with linked(fintoc) as (second, proxy), relaying(second, relay_pool) as relay:
         await wait_until(lambda: _listening(acme))
         wire.send_as_server(SHUTTING_DOWN)
         # meanwhile it queries on a connection that is about to close
@@ -63,9 +63,11 @@ async def test_an_announced_shutdown_is_an_ordinary_outage(
 
 
 @asynccontextmanager
-async def relaying(deployment: Deployment, pool: AsyncEngine) -> AsyncIterator[asyncio.Task[None]]:
+async def relaying(
+    deployment: Deployment, relay_pool: AsyncEngine
+) -> AsyncIterator[asyncio.Task[None]]:
     """A separate relay beside the API."""
-    relay = asyncio.create_task(Relay(deployment.service.applier, pool).run())
+    relay = asyncio.create_task(Relay(deployment.service.applier, relay_pool).run())
     try:
         yield relay
     finally:

@@ -56,13 +56,15 @@ def test_the_first_position_has_no_head_before_it() -> None:
 
 def test_positions_are_divided_where_a_write_would_be_too_large() -> None:
     large = [
-        _entry(place, *(f"TOUCH organization:acme#support@user:u{place}_{n}" for n in range(400)))
-        for place in (2, 3, 4)
+        _entry(
+            position, *(f"TOUCH organization:acme#support@user:u{position}_{n}" for n in range(400))
+        )
+        for position in (2, 3, 4)
     ]
     writes = list(merge_entries(large))
     assert [[entry.position for entry in write.entries] for write in writes] == [[2, 3], [4]]
     assert all(write.size <= LARGEST_WRITE for write in writes)
-    small = [_entry(place, f"TOUCH {ONE}") for place in range(2, 203)]
+    small = [_entry(position, f"TOUCH {ONE}") for position in range(2, 203)]
     assert [len(write.entries) for write in merge_entries(small)] == [
         MOST_POSITIONS,
         MOST_POSITIONS,

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from teamaccess.views.tables import UTF8_MARK
+from teamaccess.views.tables import BYTE_ORDER_MARK
 from tests.support.command_line import Run
 from tests.support.organization import Organization
 from tests.support.people import Person
@@ -48,7 +48,7 @@ async def assert_prints(run: Run, acme: Organization, block: tuple[str, str]) ->
     """Assert that a command prints what its page shows."""
     command, promised = block
     words = [word.replace("acme", acme.id) for word in command.split()]
-    printed = (await run(*words)).stdout.replace(acme.id, "acme").removeprefix(UTF8_MARK)
+    printed = (await run(*words)).stdout.replace(acme.id, "acme").removeprefix(BYTE_ORDER_MARK)
     for name, name_on_page in NAMES_ON_PAGES.items():
         printed = printed.replace(name, name_on_page)
     lines, expected = comparable_lines(printed), comparable_lines(promised)

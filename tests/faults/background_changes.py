@@ -30,7 +30,7 @@ class BackgroundChanges:
 
     async def person(self, number: int) -> None:
         """Give people other roles again and again."""
-        chance = Random(number)  # noqa: S311 - nothing secret hangs on it
+        chance = Random(number)  # noqa: S311 - no secret depends on it
         while not self.stopping:
             organization = chance.choice(self._clients.organizations)
             options = RequestOptions(chance.choice(organization.administrators), retry=True)

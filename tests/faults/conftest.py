@@ -25,7 +25,7 @@ async def cluster(running: Cluster) -> Cluster:
     """The cluster with nothing broken."""
     await running.repair()
     for program in running.programs.values():
-        program.said()
+        program.new_log_lines()
         program.deaths.clear()
     return running
 
@@ -33,7 +33,7 @@ async def cluster(running: Cluster) -> Cluster:
 @pytest.fixture
 async def clients(cluster: Cluster) -> Clients:
     """People of one new organization."""
-    clients = Clients(cluster, Random(1))  # noqa: S311 - nothing secret hangs on it
+    clients = Clients(cluster, Random(1))  # noqa: S311 - no secret depends on it
     await clients.create_organizations(1)
     await reconnect(clients, cluster.apis)
     return clients

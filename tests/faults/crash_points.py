@@ -1,7 +1,7 @@
 """The moments of a change at which its process may die, and how a test chooses one.
 
-The product knows nothing of this: `python -m tests.faults.run_with_crash_points`
-wraps its seams before it runs it.
+The product has no code for this. `python -m tests.faults.run_with_crash_points` patches these points into
+its classes, and then runs it.
 """
 
 import json
@@ -49,11 +49,11 @@ class CrashPoints:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def arm(self, point: CrashPoint, blow: signal.Signals, pid: int | None = None) -> None:
-        """Have the next change that passes the point send that signal, by default to its process."""
+    def arm(self, point: CrashPoint, kill: signal.Signals, pid: int | None = None) -> None:
+        """Send the signal when the next change passes the point, by default to the change's process."""
         self._folder.mkdir(parents=True, exist_ok=True)
         unfinished = self._folder / f".{point}"
-        unfinished.write_text(json.dumps([blow, pid]))
+        unfinished.write_text(json.dumps([kill, pid]))
         unfinished.rename(self._folder / point)
 
     def disarm(self) -> None:
@@ -68,13 +68,13 @@ class CrashPoints:
     def passing(self, point: CrashPoint) -> None:
         """Pass a point. If it is armed, the signal is sent now."""
         with suppress(FileNotFoundError):
-            blow, pid = json.loads((self._folder / point).read_text())
+            kill, pid = json.loads((self._folder / point).read_text())
             (self._folder / point).unlink()
             if pid is None:
                 # sent to this thread, so that it does not take another step
-                signal.pthread_kill(threading.get_ident(), signal.Signals(blow))
+                signal.pthread_kill(threading.get_ident(), signal.Signals(kill))
             else:
-                os.kill(pid, signal.Signals(blow))
+                os.kill(pid, signal.Signals(kill))
 
     def install(self) -> None:
         """Install the points into this process.
@@ -82,22 +82,22 @@ class CrashPoints:
         Listeners that follow the drain must be added after it.
         """
         event.listen(
-            LedgerSession, "before_commit", self._told_of_entries(CrashPoint.BEFORE_COMMIT)
+            LedgerSession, "before_commit", self._passing_entries(CrashPoint.BEFORE_COMMIT)
         )
-        event.listen(LedgerSession, "after_commit", self._told_of_entries(CrashPoint.AFTER_COMMIT))
-        event.listen(Database, "before_cursor_execute", self._told_of_marks(CrashPoint.BEFORE_MARK))
-        event.listen(Database, "after_cursor_execute", self._told_of_marks(CrashPoint.AFTER_MARK))
+        event.listen(LedgerSession, "after_commit", self._passing_entries(CrashPoint.AFTER_COMMIT))
+        event.listen(Database, "before_cursor_execute", self._passing_marks(CrashPoint.BEFORE_MARK))
+        event.listen(Database, "after_cursor_execute", self._passing_marks(CrashPoint.AFTER_MARK))
         Engine.write = self._around_writes(Engine.write)  # type: ignore[method-assign]
         Ledger.commit = self._after_commits(Ledger.commit)  # type: ignore[method-assign]
 
-    def _told_of_entries(self, point: CrashPoint) -> Callable[[Session], None]:
+    def _passing_entries(self, point: CrashPoint) -> Callable[[Session], None]:
         def passing(session: Session) -> None:
             if recording_of(session).entries and not session.in_nested_transaction():
                 self.passing(point)
 
         return passing
 
-    def _told_of_marks(self, point: CrashPoint) -> Callable[..., None]:
+    def _passing_marks(self, point: CrashPoint) -> Callable[..., None]:
         def passing(connection: object, cursor: object, statement: str, *more: object) -> None:
             if MARK.match(statement):
                 self.passing(point)

@@ -1,4 +1,4 @@
-"""The faults of a storm. Each begins, lasts a moment and ends."""
+"""The faults of the storm test. Each begins, lasts a moment and ends."""
 
 import asyncio
 import signal
@@ -17,10 +17,10 @@ from tests.faults.program import Program
 from tests.support.spicedb_proxy import Writes
 
 Fault = Callable[[Cluster, Random], Awaitable[None]]
-PASSING_SECONDS = 3.0
-"""How long a crash point waits for a change before another fault is chosen."""
-CALM_SECONDS = 4.0
-"""The longest pause between two faults of one group."""
+REACHED_SECONDS = 3.0
+"""How long an armed crash point waits for a change to reach it."""
+LONGEST_PAUSE_SECONDS = 4.0
+"""The longest pause between two faults of one kind."""
 CODES = [
     StatusCode.UNAVAILABLE,
     StatusCode.DEADLINE_EXCEEDED,
@@ -35,7 +35,7 @@ WHERE usename = '{APPLICATION}' AND random() < $1
 
 
 async def _last(chance: Random, shortest: float, longest: float) -> None:
-    """Wait for a random time, because the length of a fault decides what it breaks."""
+    """Let a fault last for a random time, because its length decides what it breaks."""
     await asyncio.sleep(chance.uniform(shortest, longest))
 
 
@@ -49,7 +49,7 @@ async def spicedb_killed(cluster: Cluster, chance: Random) -> None:
 
 
 async def spicedb_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
-    await _kill_at_point(
+    await _end_server_at(
         cluster, chance, CrashPoint.BEFORE_WRITE, cluster.spicedb.pid, signal.SIGKILL
     )
     await cluster.kill_spicedb()
@@ -75,7 +75,7 @@ async def postgres_killed(cluster: Cluster, chance: Random) -> None:
 
 async def postgres_crashed_at_a_point(cluster: Cluster, chance: Random) -> None:
     point = chance.choice(list(CrashPoint))
-    await _kill_at_point(cluster, chance, point, cluster.postgres.pid, signal.SIGQUIT)
+    await _end_server_at(cluster, chance, point, cluster.postgres.pid, signal.SIGQUIT)
     await cluster.stop_postgres(signal.SIGQUIT)
     await cluster.start_postgres()
 
@@ -101,7 +101,7 @@ async def program_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
     program = _random_program(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGKILL)
     with suppress(TimeoutError):
-        await program.dead(PASSING_SECONDS)
+        await program.wait_until_dead(REACHED_SECONDS)
     await program.kill()
     await program.start()
 
@@ -110,7 +110,7 @@ async def program_frozen_at_a_point(cluster: Cluster, chance: Random) -> None:
     program = _random_program(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGSTOP)
     with suppress(TimeoutError):
-        await program.stands_still(PASSING_SECONDS)
+        await program.wait_until_frozen(REACHED_SECONDS)
         await _last(chance, 0.5, 6)
     program.crash_points.disarm()
     program.thaw()
@@ -200,43 +200,43 @@ PROGRAMS: Mapping[Fault, int] = {
 
 
 class FaultInjector:
-    """Injects one fault after another, of the servers and at the same time of the programs."""
+    """Injects one fault after another into the servers, and concurrently into the programs."""
 
     def __init__(self, cluster: Cluster, chance: Random) -> None:
         self.faults: Counter[str] = Counter()
         self._cluster, self._chance = cluster, chance
-        self._calm = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Inject faults until stopped. Faults that have begun then still end."""
-        async with asyncio.TaskGroup() as groups:
+        """Inject faults until stopped. A fault that is under way then still ends."""
+        async with asyncio.TaskGroup() as group:
             for kinds in (SERVERS, PROGRAMS):
-                groups.create_task(self._inject(kinds))
+                group.create_task(self._inject(kinds))
 
     async def _inject(self, kinds: Mapping[Fault, int]) -> None:
-        while not self._calm.is_set():
+        while not self._stopping.is_set():
             [fault] = self._chance.choices(list(kinds), list(kinds.values()))
             self.faults[fault.__name__] += 1
             await fault(self._cluster, self._chance)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._chance.uniform(0.5, CALM_SECONDS)):
-                    await self._calm.wait()
+                async with asyncio.timeout(self._chance.uniform(0.5, LONGEST_PAUSE_SECONDS)):
+                    await self._stopping.wait()
 
     def stop(self) -> None:
         """Inject no more faults."""
-        self._calm.set()
+        self._stopping.set()
 
 
 def _random_program(cluster: Cluster, chance: Random) -> Program:
     return chance.choice(list(cluster.programs.values()))
 
 
-async def _kill_at_point(
-    cluster: Cluster, chance: Random, point: CrashPoint, pid: int, kill_signal: signal.Signals
+async def _end_server_at(
+    cluster: Cluster, chance: Random, point: CrashPoint, pid: int, kill: signal.Signals
 ) -> None:
-    """Let a server end when a change passes a point, if one does."""
+    """End a server when a change reaches the crash point, if one does in time."""
     program = _random_program(cluster, chance)
-    program.crash_points.arm(point, kill_signal, pid)
+    program.crash_points.arm(point, kill, pid)
     with suppress(TimeoutError):
-        await program.passed(point, PASSING_SECONDS)
+        await program.wait_until_passed(point, REACHED_SECONDS)
     program.crash_points.disarm()

@@ -1,4 +1,4 @@
-"""A change that is held at one of its moments, so that something can happen just then."""
+"""Freezes a change at a crash point, so that a test can do something else meanwhile."""
 
 import asyncio
 import signal
@@ -25,16 +25,16 @@ async def held_at(
     """Start an operation, and freeze the program at that point during the block."""
     program.crash_points.arm(point, signal.SIGSTOP)
     try:
-        yield await _frozen(program, ask)
+        yield await _start_until_frozen(program, ask)
     finally:
         program.crash_points.disarm()
         program.thaw()
 
 
-async def _frozen(program: Program, ask: StartOperation) -> PendingOperation:
-    """Repeat the operation until a change gets that far.
+async def _start_until_frozen(program: Program, ask: StartOperation) -> PendingOperation:
+    """Start the operation until the program freezes in it.
 
-    An operation that was refused in time has changed nothing.
+    An attempt that is answered before that was refused and has changed nothing.
     """
     give_up = time.monotonic() + PATIENCE_SECONDS
     while True:

@@ -94,8 +94,10 @@ class Operation:
         return not self.acknowledged and any(each.unknown for each in self.answers)
 
     def __str__(self) -> str:
-        said = [f"{each.status or 'nothing'} {each.code}".strip() for each in self.answers]
-        return f"{self.verb} in {self.organization} {dict(self.last.positions)}: {', '.join(said)}"
+        outcomes = [f"{each.status or 'nothing'} {each.code}".strip() for each in self.answers]
+        return (
+            f"{self.verb} in {self.organization} {dict(self.last.positions)}: {', '.join(outcomes)}"
+        )
 
 
 @dataclass

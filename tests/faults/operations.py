@@ -56,7 +56,7 @@ async def cancel(
 async def accept(
     clients: Clients, organization: KnownOrganization, target: KnownPerson, options: RequestOptions
 ) -> Operation:
-    """Follow the link of the newest mail that came."""
+    """Follow the link in the newest mail."""
     operation = Operation("accept", organization.id)
     body = {"token": clients.invitation_tokens[target.address][-1]}
     response = await clients.perform(operation, options, "POST", "/v1/invitations/accept", body)
@@ -98,7 +98,7 @@ async def suspend(
     clients: Clients, organization: KnownOrganization, options: RequestOptions, target: KnownPerson
 ) -> Operation:
     """Suspend a member."""
-    operation = _shut_out("suspend", organization, target)
+    operation = _ending_membership("suspend", organization, target)
     await clients.perform(
         operation, options, "POST", f"{organization.path}/members/{target.id}/suspend"
     )
@@ -108,7 +108,7 @@ async def suspend(
 async def reactivate(
     clients: Clients, organization: KnownOrganization, options: RequestOptions, target: KnownPerson
 ) -> Operation:
-    """Give it back."""
+    """Reactivate a suspended member."""
     operation = Operation(
         "reactivate", organization.id, present=frozenset({_holds(organization, "member", target)})
     )
@@ -122,7 +122,7 @@ async def remove(
     clients: Clients, organization: KnownOrganization, options: RequestOptions, target: KnownPerson
 ) -> Operation:
     """Remove a member."""
-    operation = _shut_out("remove", organization, target)
+    operation = _ending_membership("remove", organization, target)
     await clients.perform(operation, options, "DELETE", f"{organization.path}/members/{target.id}")
     return operation
 
@@ -130,8 +130,8 @@ async def remove(
 async def leave(
     clients: Clients, organization: KnownOrganization, options: RequestOptions, target: KnownPerson
 ) -> Operation:
-    """Go."""
-    operation = _shut_out("leave", organization, target)
+    """Leave the organization."""
+    operation = _ending_membership("leave", organization, target)
     await clients.perform(operation, options, "POST", f"{organization.path}/leave")
     return operation
 
@@ -157,7 +157,9 @@ async def reconnect(clients: Clients, apis: Iterable[str]) -> None:
         )
 
 
-def _shut_out(verb: str, organization: KnownOrganization, target: KnownPerson) -> Operation:
+def _ending_membership(
+    verb: str, organization: KnownOrganization, target: KnownPerson
+) -> Operation:
     return Operation(
         verb,
         organization.id,

@@ -21,7 +21,7 @@ Ready = Callable[[], Awaitable[bool]]
 
 
 class Program:
-    """One command of teamaccess, with its own ways to PostgreSQL and to SpiceDB."""
+    """One command of teamaccess, with its own proxies to PostgreSQL and SpiceDB."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Program:
         self._environment = others | ours
         self.deaths: list[str] = []
         """Deaths that no test caused, with the end of the log."""
-        self._log, self._read = log, 0
+        self._log, self._log_offset = log, 0
         self._child: Child | None = None
 
     async def start(self) -> None:
@@ -75,40 +75,40 @@ class Program:
         child.stop()
 
     async def stop(self) -> None:
-        """End it as an operator does."""
+        """Stop it with SIGTERM, as an operator does."""
         self.thaw()
         self._signal(signal.SIGTERM)
-        await self.dead()
+        await self.wait_until_dead()
 
     async def kill(self) -> None:
         """Kill it."""
         self._signal(signal.SIGKILL)
-        await self.dead()
+        await self.wait_until_dead()
 
     async def cut_off(self) -> None:
-        """Tear its ways to SpiceDB and to PostgreSQL."""
+        """Cut its connections to SpiceDB and PostgreSQL."""
         await self.spicedb.refuse()
         await self.database.refuse()
 
     def freeze(self) -> None:
-        """Take it off the processor, with everything it holds."""
+        """Suspend the process. It keeps its locks and connections."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Resume it."""
         self._signal(signal.SIGCONT)
 
-    def said(self) -> list[str]:
+    def new_log_lines(self) -> list[str]:
         """The lines that it has logged since the last call."""
         with self._log.open(errors="replace") as log:
-            log.seek(self._read)
+            log.seek(self._log_offset)
             lines = log.read().splitlines()
-            self._read = log.tell()
+            self._log_offset = log.tell()
         return lines
 
     @property
     def runs(self) -> bool:
-        """Whether it is there, frozen or not."""
+        """Whether the process exists, frozen or not."""
         return self._process is not None and is_running(self._process)
 
     @property
@@ -116,15 +116,15 @@ class Program:
         """Whether it is suspended."""
         return self.runs and self._process is not None and self._process.status() == "stopped"
 
-    async def dead(self, seconds: float = 60) -> None:
-        """Wait until it is."""
+    async def wait_until_dead(self, seconds: float = 60) -> None:
+        """Wait until the process has ended."""
         await wait_until(self._is_dead, seconds)
 
-    async def stands_still(self, seconds: float = 60) -> None:
+    async def wait_until_frozen(self, seconds: float = 60) -> None:
         """Wait until it is frozen."""
         await wait_until(self._is_frozen, seconds)
 
-    async def passed(self, point: CrashPoint, seconds: float = 60) -> None:
+    async def wait_until_passed(self, point: CrashPoint, seconds: float = 60) -> None:
         """Wait until a change has passed the point."""
         await wait_until(lambda: _true(not self.crash_points.armed(point)), seconds)
 

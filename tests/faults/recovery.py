@@ -12,7 +12,7 @@ ATTEMPTS = 10
 
 async def not_recovered(cluster: Cluster) -> list[str]:
     """The APIs that leave each change to the workers, a line each."""
-    clients = Clients(cluster, Random(1))  # noqa: S311 - nothing secret hangs on it
+    clients = Clients(cluster, Random(1))  # noqa: S311 - no secret depends on it
     await clients.create_organizations(1)
     await reconnect(clients, cluster.apis)
     return [

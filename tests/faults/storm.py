@@ -88,7 +88,7 @@ class Storm:
         return Counter(operation.verb for operation in self._clients.log.acknowledged)
 
     async def _work(self, number: int) -> None:
-        chance = Random(f"{self._seed} {number}")  # noqa: S311 - nothing secret hangs on it
+        chance = Random(f"{self._seed} {number}")  # noqa: S311 - no secret depends on it
         while len(self._clients.log.operations) < self._operations:
             # the workers wait for faults, so that a storm of any length has enough of them
             if self._begun > OPERATIONS_PER_FAULT * (self.faults.faults.total() + 1):

@@ -21,7 +21,7 @@ async def test_a_change_killed_before_its_commit_leaves_nothing(
     north = cluster.programs["north"]
     north.crash_points.arm(CrashPoint.BEFORE_COMMIT, signal.SIGKILL)
     cut = await suspend(clients, organization, RequestOptions(ana, api="north"), bob)
-    await north.dead()
+    await north.wait_until_dead()
     assert cut.unknown
     assert await cluster.spicedb_client.allowed(organization.id, bob.id or "")
     done = await suspend(clients, organization, RequestOptions(ana, api="south"), bob)
@@ -39,7 +39,7 @@ async def test_a_change_killed_after_its_commit_still_arrives(
     north = cluster.programs["north"]
     north.crash_points.arm(point, signal.SIGKILL)
     cut = await suspend(clients, organization, RequestOptions(ana, api="north"), bob)
-    await north.dead()
+    await north.wait_until_dead()
     assert cut.unknown
     again = await suspend(clients, organization, RequestOptions(ana, api="south"), bob)
     assert again.last.code == "already_suspended"

@@ -56,7 +56,7 @@ async def test_a_crash_before_the_commit_is_reported_as_no_change(
         await cluster.stop_postgres(signal.SIGQUIT)
         await cluster.start_postgres()
     assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
-        cluster.programs["north"].said()
+        cluster.programs["north"].new_log_lines()
     )
     await assert_promises_kept(cluster, clients)
 
@@ -104,7 +104,7 @@ async def test_a_commit_that_never_arrived_is_reported_as_no_change(
     async with held_at(north, CrashPoint.BEFORE_COMMIT, ask) as asking:
         await north.database.disconnect()
     assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
-        cluster.programs["north"].said()
+        cluster.programs["north"].new_log_lines()
     )
     await assert_promises_kept(cluster, clients)
 
@@ -137,4 +137,47 @@ async def test_postgresql_restarted_during_changes_loses_none(
             await end(cluster)
             await cluster.start_postgres()
         await work.wait_for_more()
+    await assert_promises_kept(cluster, clients)
+
+
+ONLY_READS = """
+SET default_transaction_read_only = off;
+ALTER SYSTEM {} default_transaction_read_only{};
+SELECT pg_reload_conf();
+"""
+SESSIONS = f"SELECT pid FROM pg_stat_activity WHERE usename = '{APPLICATION}'"
+
+
+async def test_a_server_that_turns_read_only_is_waited_out_without_a_restart(
+    cluster: Cluster, clients: Clients
+) -> None:
+    """As after a failover to a standby, or when an administrator protects a full disk.
+
+    The sessions of the processes stay open, so each of them learns of it by an error.
+    """
+    [organization] = clients.organizations
+    ana, bob, dan = organization.administrators[0], *organization.people[:2]
+    north = RequestOptions(ana, api="north")
+    before = set(cluster.postgres.psql(SESSIONS).split())
+    cluster.postgres.psql(ONLY_READS.format("SET", " = on"))
+    try:
+        for _ in range(2):
+            refused = await suspend(clients, organization, north, bob)
+            assert (refused.last.status, refused.last.code) == (503, "database_unavailable")
+        ready = await cluster.apis["north"].get("/readyz")
+        assert ready.status_code == 503
+        assert ready.json()["database"] == "accepts no changes"
+        assert (await cluster.apis["north"].get("/healthz")).is_success
+    finally:
+        cluster.postgres.psql(ONLY_READS.format("RESET", ""))
+    after = set(cluster.postgres.psql(SESSIONS).split())
+    assert before - after, "no session was given up"
+
+    async def ready_again() -> bool:
+        return (await cluster.apis["north"].get("/readyz")).is_success
+
+    await wait_until(ready_again)
+    assert (await suspend(clients, organization, north, dan)).acknowledged
+    assert all(program.runs for program in cluster.programs.values())
+    assert not any(program.deaths for program in cluster.programs.values())
     await assert_promises_kept(cluster, clients)

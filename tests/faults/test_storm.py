@@ -17,7 +17,7 @@ SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 
 async def test_nothing_promised_is_lost_in_a_storm_of_faults(cluster: Cluster) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails
-    chance = Random(SEED)  # noqa: S311 - nothing secret hangs on it
+    chance = Random(SEED)  # noqa: S311 - no secret depends on it
     clients = Clients(cluster, chance)
     await clients.create_organizations(ORGANIZATIONS)
     storm = Storm(clients, FaultInjector(cluster, chance), SEED, OPERATIONS)

@@ -26,8 +26,8 @@ LEFT = text(
 )
 
 
-async def _left_behind(cluster: Cluster, clients: Clients) -> None:
-    """An API that does not reach SpiceDB any more, once its change is judged, leaves it to others."""
+async def _leave_a_change_pending(cluster: Cluster, clients: Clients) -> None:
+    """Commit a change through an API that loses SpiceDB before it can deliver it."""
     [organization] = clients.organizations
     north = cluster.programs["north"]
     ask = partial(
@@ -56,8 +56,8 @@ async def test_a_worker_that_dies_is_replaced(
 ) -> None:
     worker = cluster.programs[WORKER]
     worker.crash_points.arm(point, signal.SIGKILL)
-    await _left_behind(cluster, clients)
-    await worker.dead()
+    await _leave_a_change_pending(cluster, clients)
+    await worker.wait_until_dead()
     await worker.start()
     await assert_promises_kept(cluster, clients)
 
@@ -87,7 +87,7 @@ async def test_a_worker_that_dies_while_sweeping_is_replaced(
             }
             await change.session.execute(END, ended)
             worker.crash_points.arm(point, signal.SIGKILL)
-        await worker.dead()
+        await worker.wait_until_dead()
         await worker.start()
         await wait_until(lambda: _swept(deployment, organization.id))
     await assert_promises_kept(cluster, clients)
@@ -104,7 +104,7 @@ async def test_a_worker_that_resumes_with_an_old_write_changes_nothing(
     [organization] = clients.organizations
     ana, bob = organization.administrators[0], organization.people[0]
     worker = cluster.programs[WORKER]
-    await _frozen_with_a_write(cluster, clients, worker)
+    await _freeze_before_a_write(cluster, clients, worker)
     back = await reactivate(
         clients, organization, RequestOptions(ana, retry=True, api="south"), bob
     )
@@ -118,7 +118,7 @@ async def test_another_worker_delivers_the_position_of_a_frozen_worker_after_its
     cluster: Cluster, clients: Clients
 ) -> None:
     frozen = cluster.programs[WORKER]
-    await _frozen_with_a_write(cluster, clients, frozen)
+    await _freeze_before_a_write(cluster, clients, frozen)
     await cluster.add_worker("second")
     try:
         await assert_promises_kept(cluster, clients)
@@ -128,10 +128,10 @@ async def test_another_worker_delivers_the_position_of_a_frozen_worker_after_its
     await assert_promises_kept(cluster, clients)
 
 
-async def _frozen_with_a_write(cluster: Cluster, clients: Clients, worker: Program) -> None:
+async def _freeze_before_a_write(cluster: Cluster, clients: Clients, worker: Program) -> None:
     worker.crash_points.arm(CrashPoint.BEFORE_WRITE, signal.SIGSTOP)
-    await _left_behind(cluster, clients)
-    await worker.stands_still()
+    await _leave_a_change_pending(cluster, clients)
+    await worker.wait_until_frozen()
 
 
 @pytest.mark.parametrize(

@@ -95,13 +95,13 @@ async def _sides(organization: Organization, ledger: list[LedgerEntry]) -> Async
     """Compare the rows, the replayed ledger and SpiceDB at one instant."""
     now = await organization.deployment.service.now()
     held = await spicedb_contents(organization)
-    said = unexpired(replay_entries(ledger), now)
+    decided = unexpired(replay_entries(ledger), now)
     for side, state in (
         ("rows", unexpired(await relationships_of_rows(organization), now)),
         ("SpiceDB", unexpired(without_markers(held), now)),
     ):
-        if state != said:
-            lacks, more = sorted(map(str, said - state)), sorted(map(str, state - said))
+        if state != decided:
+            lacks, more = sorted(map(str, decided - state)), sorted(map(str, state - decided))
             yield f"{organization.id}: {side} lacks {lacks} and has {more} beyond the ledger"
     if marked_positions(held) != {entry.position: entry.hash.hex()[:12] for entry in ledger}:
         yield f"{organization.id}: SpiceDB's markers are not those of the ledger"
@@ -169,7 +169,7 @@ def _promises(
                         or operation.last.request in decided
                     )
                 ):
-                    yield f"not told in the events: {operation}"
+                    yield f"not recorded in the events: {operation}"
 
 
 def _effective(operation: Operation, state: Iterable[Relationship]) -> bool:
@@ -194,7 +194,7 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
     """No program logged an unexpected error."""
     for program in cluster.programs.values():
         yield from (f"died by itself: {death}" for death in program.deaths)
-        lines = program.said()
+        lines = program.new_log_lines()
         for number, line in enumerate(lines):
             if any(word in line for word in COMPLAINTS):
                 yield f"{program.name} complains: " + "\n".join(lines[number : number + 60])

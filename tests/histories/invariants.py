@@ -1,4 +1,4 @@
-"""What holds after every step of a random history."""
+"""The invariants that hold after every step of a random history."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -39,7 +39,7 @@ AND least(team_roles.expires_at, team_memberships.expires_at, 'infinity') > cloc
 
 
 async def assert_sides_agree(simulation: Simulation, organization: Organization) -> None:
-    """Assert that rows and ledger agree, and that SpiceDB has every entry, or the first ones."""
+    """The rows agree with the replayed ledger, and SpiceDB has all of the ledger or a prefix of it."""
     now = await simulation.deployment.service.now()
     ledger, everything = await ledger_entries(organization), await spicedb_contents(organization)
     there = marked_positions(everything)
@@ -85,7 +85,7 @@ def _unexpired(relationships: Iterable[Relationship], now: datetime) -> set[Rela
 
 
 async def assert_invariants(simulation: Simulation, step: int) -> None:
-    """Assert the invariants of every organization, and the permissions of one person, in turn."""
+    """Assert the invariants of each organization, and the permissions of one person, in turn."""
     for organization in simulation.organizations:
         await assert_sides_agree(simulation, organization)
         await assert_administrator_remains(simulation, organization)

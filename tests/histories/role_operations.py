@@ -35,7 +35,7 @@ async def clone(
 async def replace(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Have a role allow something else."""
+    """Replace the actions of a role."""
     id = chance.choice(CUSTOM_ROLES)
     body = {"name": f"Other {id}", "actions": _actions(simulation, chance)}
     path = f"{organization.path}/roles/{id}"
@@ -45,7 +45,7 @@ async def replace(
 async def delete(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Delete a role, giving its holders another one, or none, or not saying."""
+    """Delete a role. Reassign its holders to another role or to none, or leave that out."""
     instead = chance.choice(
         ["", "?reassign=none", f"?reassign={chance.choice(simulation.every_role)}"]
     )

@@ -88,7 +88,7 @@ async def test_rows_ledger_and_spicedb_agree_after_any_history_in_finicom(
 
 
 def _chance(*luck: int) -> Random:
-    return Random(repr(luck))  # noqa: S311 - nothing secret hangs on it
+    return Random(repr(luck))  # noqa: S311 - no secret depends on it
 
 
 async def _run_histories(deployment: Deployment, home: Path) -> None:
@@ -96,10 +96,10 @@ async def _run_histories(deployment: Deployment, home: Path) -> None:
     async with linked(deployment, home=home) as (second, proxy):
 
         @seed(SEED)
-        class ConnectedHistory(History):
+        class SeededHistory(History):
             loop = asyncio.get_running_loop()
 
             async def gather(self) -> Simulation:
                 return await create_simulation(second, proxy, other_process=deployment)
 
-        await asyncio.to_thread(run_state_machine_as_test, ConnectedHistory, settings=SETTINGS)
+        await asyncio.to_thread(run_state_machine_as_test, SeededHistory, settings=SETTINGS)

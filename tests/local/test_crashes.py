@@ -103,13 +103,13 @@ def test_a_dead_child_is_reported_with_the_end_of_its_log(new_stack: NewStack) -
 
 def test_the_reported_log_is_of_this_start(new_stack: NewStack) -> None:
     logs = new_stack().home.logs
-    (logs / "quick.log").write_text("said by another one, long ago\n")
-    for command, said in ((["true"], "(it printed nothing)"), (["echo", "now"], "now")):
+    (logs / "quick.log").write_text("printed by an earlier program\n")
+    for command, printed in ((["true"], "(it printed nothing)"), (["echo", "now"], "now")):
         stack = new_stack()
         child = stack.supervisor.start("quick", command, environment={"PATH": os.environ["PATH"]})
         with pytest.raises(ProgramDied) as death:
             stack.supervisor.wait_until(child, lambda: False, seconds=10)
-        assert str(death.value).splitlines()[1:] == [f"  {said}"]
+        assert str(death.value).splitlines()[1:] == [f"  {printed}"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

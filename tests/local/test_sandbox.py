@@ -19,7 +19,7 @@ time.sleep(600)
 def test_a_child_that_uses_too_much_memory_is_restarted(
     new_stack: NewStack, tmp_path: Path
 ) -> None:
-    stack, reported = new_stack(), tmp_path / "told"
+    stack, reported = new_stack(), tmp_path / "reported"
     child = stack.supervisor.start(
         "hungry",
         [sys.executable, "-c", HUNGRY, str(reported)],

@@ -18,8 +18,9 @@ from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 from teamaccess.local.postgres.server import LocalPostgres
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb.build import ensure_spicedb
-from teamaccess.local.spicedb.server import STATEMENT_CACHE, LocalSpiceDB, with_parameters
+from teamaccess.local.spicedb.server import LocalSpiceDB, with_parameters
 from teamaccess.local.stack import LocalStack
+from teamaccess.upkeep.datastore import STATEMENT_CACHE
 
 INSTALL = Path(__file__).parents[2] / "docs" / "how-to" / "install-and-upgrade.md"
 DATABASE = "spicedb_crowd"

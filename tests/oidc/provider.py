@@ -18,7 +18,7 @@ import jwt
 import pytest
 
 HERE = Path(__file__).parent
-BACK = "http://127.0.0.1:1/back"
+REDIRECT_URI = "http://127.0.0.1:1/back"
 CLIENT = "site"
 
 
@@ -95,7 +95,7 @@ async def sign_in(issuer: str, login: str, resource: str) -> str:
             "/auth",
             params={
                 "client_id": CLIENT,
-                "redirect_uri": BACK,
+                "redirect_uri": REDIRECT_URI,
                 "response_type": "code",
                 "scope": "openid use",
                 "resource": resource,
@@ -105,7 +105,7 @@ async def sign_in(issuer: str, login: str, resource: str) -> str:
         )
         while True:
             where = urljoin(str(answer.url), answer.headers["Location"])
-            if where.startswith(BACK):
+            if where.startswith(REDIRECT_URI):
                 break
             if "/interaction/" in where:
                 page = await browser.get(where)
@@ -120,7 +120,7 @@ async def sign_in(issuer: str, login: str, resource: str) -> str:
             data={
                 "grant_type": "authorization_code",
                 "client_id": CLIENT,
-                "redirect_uri": BACK,
+                "redirect_uri": REDIRECT_URI,
                 "code": parse_qs(urlsplit(where).query)["code"][0],
                 "code_verifier": verifier,
                 "resource": resource,

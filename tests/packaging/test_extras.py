@@ -30,16 +30,31 @@ class Installation:
         into = ("--python", self._programs / "python")
         _succeed(UV, "pip", "install", "--quiet", *into, "--only-binary", ":all:", wanted)
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run `teamaccess` outside of the checkout, without its settings."""
         return subprocess.run(
             [self._programs / "teamaccess", *words],
             cwd=self.folder,
+            env=self.environment() | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def run_module(self, module: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        """Run `python -m module` in a folder."""
+        return subprocess.run(
+            [self._programs / "python", "-m", module],
+            cwd=folder,
             env=self.environment(),
             capture_output=True,
             text=True,
             check=False,
         )
+
+    def remove(self, package: str) -> None:
+        """Uninstall a package, as if it had never been installed."""
+        _succeed(UV, "pip", "uninstall", "--python", self._programs / "python", package)
 
     def start(self, *words: str, **settings: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -99,6 +114,37 @@ def test_with_server_every_command_but_dev_works(wheel: Path, tmp_path: Path) ->
     assert "teamaccess[embedded]" in helped.stdout
     for words in (["dev"], ["dev", "--port", "0"], ["dev", "--fresh", "--json"]):
         _names_the_extra(server.run(*words), "embedded")
+
+
+def test_a_package_that_a_command_uses_later_is_named_too(wheel: Path, tmp_path: Path) -> None:
+    """As after an update that left out a new dependency. `serve` imports the package when it starts."""
+    server = Installation(tmp_path, wheel, "server")
+    server.remove("confusable-homoglyphs")
+    settings = {
+        "TEAMACCESS_CATALOG": "fintoc",
+        "TEAMACCESS_DATABASE_URL": "postgresql://teamaccess@127.0.0.1:9/teamaccess",
+        "TEAMACCESS_SPICEDB_ENDPOINT": "127.0.0.1:9",
+        "TEAMACCESS_SPICEDB_PRESHARED_KEY": "a key of the tests alone",
+        "TEAMACCESS_SECRET_KEY": "a secret of the tests alone, long enough",
+        "TEAMACCESS_MAIL": "off",
+    }
+    done = server.run("serve", "--port", "0", **settings)
+    _names_the_extra(done, "server")
+    assert "confusable_homoglyphs" in done.stderr
+
+
+def test_modules_that_run_without_the_command_name_what_to_install(
+    wheel: Path, tmp_path: Path
+) -> None:
+    server = Installation(tmp_path, wheel, "server")
+    for module, folder, remedy in (
+        ("teamaccess.local.spicedb.build", tmp_path, "pip install 'teamaccess[embedded]'"),
+        ("benchmarks", ROOT, "make bench"),
+        ("docsite", ROOT, "make docs"),
+    ):
+        done = server.run_module(module, folder)
+        assert done.returncode != 0
+        assert remedy in done.stderr.splitlines()[-1], done.stderr
 
 
 @pytest.fixture

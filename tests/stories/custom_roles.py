@@ -11,12 +11,12 @@ from tests.support.people import Person
 Part = str | Mapping[str, str]
 
 
-def all_of(resource: str, level: str) -> Part:
-    """A selector."""
+def selector(resource: str, level: str) -> Part:
+    """Return the selector of all actions of a resource at a level."""
     return {"resource": resource, "level": level}
 
 
-async def post_role(
+async def try_create_role(
     organization: Organization, id: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
     """Send a request that creates a custom role."""
@@ -31,17 +31,17 @@ async def post_role(
 async def create_role(
     organization: Organization, id: str, *actions: Part, **more: Any
 ) -> dict[str, Any]:
-    """Create a custom role, and assert that it succeeds. Returns the role."""
-    answer = await post_role(organization, id, *actions, **more)
+    """Create a custom role and assert that it succeeded. Returns the role."""
+    answer = await try_create_role(organization, id, *actions, **more)
     assert answer.status_code == 201, answer.text
     role: dict[str, Any] = answer.json()
     return role
 
 
-async def put_role(
+async def replace_role(
     organization: Organization, role: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
-    """Replace a role over the API. `more` are further fields of the body, and `headers`."""
+    """Replace a role through the API. `headers` are those of httpx."""
     headers = more.pop("headers", {})
     body = {"name": role.title(), "actions": actions, **more}
     person = by or organization.administrator

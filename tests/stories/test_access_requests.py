@@ -345,9 +345,11 @@ async def test_the_end_of_a_membership_withdraws_its_requests(
     reported = (await acme.administrator.ask("GET", where)).json()
     assert (reported["status"], reported["decided_by"]) == ("withdrawn", None)
     refused(await decide(where, "approve", acme.administrator), 409, "access_request_decided")
-    said = [each for each in await acme.events() if each.kind == "access_withdrawn"]
-    assert [each.details for each in said] == [{"user": bob.id, "because": "membership_ended"}]
-    assert said[0].request_id == done.headers["X-Request-Id"]
+    withdrawals = [each for each in await acme.events() if each.kind == "access_withdrawn"]
+    assert [each.details for each in withdrawals] == [
+        {"user": bob.id, "because": "membership_ended"}
+    ]
+    assert withdrawals[0].request_id == done.headers["X-Request-Id"]
 
 
 async def test_deleting_an_organization_closes_its_requests(

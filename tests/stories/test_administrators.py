@@ -14,7 +14,7 @@ from teamaccess.directory.members.administrators import grant_administrator
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import swept
+from tests.support.spicedb_proxy import sweep
 
 SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat()
 
@@ -78,7 +78,7 @@ async def test_an_administrator_whose_membership_expires_does_not_count(
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
 
     refused(left, 409, "last_administrator")
-    assert await swept(initech) == (0 if days > 0 else 1)
+    assert await sweep(initech) == (0 if days > 0 else 1)
     refused(await set_roles(initech, initech.administrator, admin=SOON), 409, "last_administrator")
 
 
@@ -91,7 +91,7 @@ async def test_no_expiry_leaves_an_organization_without_an_administrator(
     await initech.set_membership_expiry(people["eve"], now - timedelta(seconds=1))
     assert (await set_roles(initech, people["fay"], admin=SOON)).status_code == 200
 
-    assert await swept(initech) == 2
+    assert await sweep(initech) == 2
 
     assert (await initech.roles_by_member())[initech.administrator.id] == ["admin"]
     for operation in ("suspend", "remove"):
@@ -99,7 +99,7 @@ async def test_no_expiry_leaves_an_organization_without_an_administrator(
         refused(answer, 409, "last_administrator")
     assert await initech.can(initech.administrator, "members_invite")
     await initech.set_role_expiry(people["fay"], "admin", now - timedelta(seconds=1))
-    assert await swept(initech) == 1
+    assert await sweep(initech) == 1
     assert await initech.can(initech.administrator, "members_invite")
 
 
@@ -124,7 +124,7 @@ async def test_an_administrator_granted_by_an_operator_is_permanent_and_counts(
     async with acme.deployment.operator(acme.id) as change:
         await grant_administrator(change, acme.id, bob.email, "Ana is leaving")
 
-    assert await swept(acme) == 0
+    assert await sweep(acme) == 0
 
     assert (await acme.remove(acme.administrator, by=bob)).status_code == 204
     left = await bob.ask("POST", f"{acme.path}/leave")

@@ -3,7 +3,9 @@
 from typing import Any
 
 import httpx
+import pytest
 
+from teamaccess.engine import Engine, Question
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.resources import add_resources, get_grants, grant_to, set_grants
@@ -72,15 +74,39 @@ async def test_a_batch_of_grants_is_refused_as_a_whole_and_names_the_item(
         (grant("webhook:wh_2", bob) | {"action": "fly"}, 400, "unknown_action"),
         (grant("spaceship:s1", bob), 404, "unknown_resource_type"),
     ):
-        told = refused(await batch(acme, "grants", good, bad), status, code)
-        assert told["item"] == 2
-        assert told["detail"].startswith("Item 2: ")
+        problem = refused(await batch(acme, "grants", good, bad), status, code)
+        assert problem["item"] == 2
+        assert problem["detail"].startswith("Item 2: ")
     assert (await get_grants(acme, "webhook:wh_1")).json()["grants"] == []
     late = grant("webhook:wh_1", bob, "remove", expires_at="2099-01-01T00:00:00Z")
     refused(await batch(acme, "grants", late), 400, "invalid_request")
     refused(await batch(acme, "grants"), 400, "invalid_request")
     refused(await batch(acme, "grants", *[good] * 501), 400, "invalid_request")
     refused(await batch(acme, "grants", good, by=bob), 403, "missing_permission")
+
+
+async def test_a_grant_of_a_batch_names_one_action_or_one_role(initech: Organization) -> None:
+    sue = (await initech.add_members({"sue": []}))["sue"]
+    await add_resources(initech, "source:s_1")
+    base = {"operation": "grant", "type": "source", "id": "s_1", "user": sue.id}
+    entries = len(await initech.ledger())
+    for operation in ("grant", "remove"):
+        item = {**base, "operation": operation}
+        for ambiguous in (item, item | {"action": "view", "role": "editor"}):
+            answer = await batch(initech, "grants", ambiguous)
+            refused(answer, 400, "invalid_request")
+            assert "A grant is of one `action` or of one `role`" in answer.text
+        as_role = await batch(initech, "grants", item | {"role": "view"})
+        assert refused(as_role, 400, "unknown_object_role")["item"] == 1
+        as_action = await batch(initech, "grants", item | {"action": "editor"})
+        assert refused(as_action, 400, "unknown_action")["item"] == 1
+    assert len(await initech.ledger()) == entries
+    given = await batch(initech, "grants", base | {"role": "editor"}, base | {"action": "view"})
+    assert [(each["role"], each["action"], each["outcome"]) for each in given.json()["items"]] == [
+        ("editor", None, "granted"),
+        (None, "view", "granted"),
+    ]
+    assert await initech.can(sue, "manage", on="source:s_1", at=given.headers["Zed-Token"])
 
 
 async def test_many_places_in_teams_are_changed_at_one_position(acme: Organization) -> None:
@@ -115,8 +141,8 @@ async def test_a_batch_of_places_is_refused_as_a_whole_and_names_the_item(
         (place("none", bob.id, "remove"), 404, "unknown_team"),
         (place("pay", bob.email), 400, "place_twice"),
     ):
-        told = refused(await batch(acme, "team-members", good, bad), status, code)
-        assert told["item"] == 2
+        problem = refused(await batch(acme, "team-members", good, bad), status, code)
+        assert problem["item"] == 2
     assert len(await acme.ledger()) == entries
     refused(await batch(acme, "team-members", good, by=bob), 403, "missing_permission")
 
@@ -126,8 +152,8 @@ async def test_a_batch_of_objects_and_a_plan_name_the_refused_item(acme: Organiz
         {"operation": "register", "type": "webhook", "id": "wh_1"},
         {"operation": "remove", "type": "webhook", "id": "never"},
     ]
-    told = refused(await batch(acme, "resources", *items), 404, "unknown_resource")
-    assert told["item"] == 2
+    problem = refused(await batch(acme, "resources", *items), 404, "unknown_resource")
+    assert problem["item"] == 2
     changes = [
         {"change": "create_team", "team": "pay"},
         {"change": "put_in_team", "team": "pay", "user": "nobody"},
@@ -135,3 +161,21 @@ async def test_a_batch_of_objects_and_a_plan_name_the_refused_item(acme: Organiz
     body = {"changes": changes}
     planned = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
     assert refused(planned, 404, "unknown_member")["item"] == 2
+
+
+async def test_many_grants_take_no_question_to_spicedb_for_each_object(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await acme.add_members({"bob": []}))["bob"]
+    names = [f"webhook:wh_{number}" for number in range(60)]
+    await add_resources(acme, *names)
+    asked: list[Question] = []
+    answers = Engine.answers
+
+    async def counting(self: Engine, questions: list[Question], *at: Any) -> list[bool]:
+        asked.extend(questions)
+        return await answers(self, questions, *at)
+
+    monkeypatch.setattr(Engine, "answers", counting)
+    (await batch(acme, "grants", *(grant(name, bob) for name in names))).raise_for_status()
+    assert len(asked) < 30

@@ -1,4 +1,4 @@
-"""Checks over HTTP: members may ask about themselves, auditors and operators about others."""
+"""Checks over HTTP: members ask about themselves, auditors and operators about everybody."""
 
 from typing import Any
 

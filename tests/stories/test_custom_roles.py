@@ -7,7 +7,13 @@ import pytest
 from teamaccess.directory.roles.find import find_custom_role
 from teamaccess.directory.roles.selection import could_add
 from teamaccess.storage import OrganizationId, RoleId
-from tests.stories.custom_roles import all_of, create_role, get_role, post_role, put_role
+from tests.stories.custom_roles import (
+    create_role,
+    get_role,
+    replace_role,
+    selector,
+    try_create_role,
+)
 from tests.support.agreement import assert_agreement
 from tests.support.organization import Organization
 from tests.support.people import Person
@@ -16,8 +22,8 @@ from tests.support.responses import refused
 
 async def role_manager(organization: Organization, *actions: str, name: str = "bob") -> Person:
     """A member who may manage roles and holds these actions, in an organization of Finicom's catalog."""
-    await create_role(organization, f"smith_{name}", "roles_manage", "members_view", *actions)
-    return await organization.member(name, roles=[f"smith_{name}"])
+    await create_role(organization, f"manager_{name}", "roles_manage", "members_view", *actions)
+    return await organization.member(name, roles=[f"manager_{name}"])
 
 
 async def test_a_custom_role_allows_only_its_actions(acme: Organization) -> None:
@@ -61,7 +67,7 @@ async def test_a_custom_role_is_assigned_and_removed_like_any_other_role(
 async def test_a_selector_stands_for_the_actions_of_the_day_it_was_saved(
     acme: Organization,
 ) -> None:
-    role = await create_role(acme, "hooks", all_of("webhooks", "view"), "links_access")
+    role = await create_role(acme, "hooks", selector("webhooks", "view"), "links_access")
     catalog = acme.deployment.service.catalog
     webhooks = {
         each.id
@@ -88,7 +94,7 @@ async def test_a_selector_stands_for_the_actions_of_the_day_it_was_saved(
 async def test_actions_that_a_selector_would_add_are_shown_until_the_role_is_saved_again(
     acme: Organization,
 ) -> None:
-    await create_role(acme, "hooks", all_of("links", "manage"))
+    await create_role(acme, "hooks", selector("links", "manage"))
     async with acme.deployment.operator(
         acme.id
     ) as change:  # simulates that the catalog got links_delete later
@@ -97,7 +103,7 @@ async def test_actions_that_a_selector_would_add_are_shown_until_the_role_is_sav
         role.replace_actions(frozenset({"links_edit"}))
     shown = (await get_role(acme, "hooks")).json()
     assert (shown["actions"], shown["could_add"]) == (["links_edit"], ["links_delete"])
-    changed = (await put_role(acme, "hooks", all_of("links", "manage"))).json()
+    changed = (await replace_role(acme, "hooks", selector("links", "manage"))).json()
     assert (changed["actions"], changed["could_add"]) == (["links_delete", "links_edit"], [])
 
 
@@ -107,7 +113,7 @@ async def test_a_change_of_a_role_takes_effect_for_all_holders_in_one_position(
     await create_role(acme, "treasurer", "payouts_view", "transfers_view")
     people = [await acme.member(name, roles=["treasurer"]) for name in ("bob", "dan")]
     before = len(await acme.ledger())
-    changed = await put_role(acme, "treasurer", "payouts_view", "links_edit", name="Purser")
+    changed = await replace_role(acme, "treasurer", "payouts_view", "links_edit", name="Purser")
     assert changed.json()["name"] == "Purser"
     granted = f"organization:{acme.id}#granted_"
     holders = f"role:{acme.id}/treasurer#member"
@@ -133,7 +139,9 @@ async def test_a_change_of_a_role_takes_effect_for_all_holders_in_one_position(
 async def test_renaming_a_role_changes_no_access(acme: Organization) -> None:
     await create_role(acme, "treasurer", "payouts_view")
     before = await acme.ledger()
-    changed = await put_role(acme, "treasurer", "payouts_view", name="Purser", description="Pays.")
+    changed = await replace_role(
+        acme, "treasurer", "payouts_view", name="Purser", description="Pays."
+    )
     assert changed.status_code == 200
     assert await acme.ledger() == before
     shown = (await get_role(acme, "treasurer")).json()
@@ -143,39 +151,47 @@ async def test_renaming_a_role_changes_no_access(acme: Organization) -> None:
 async def test_a_role_that_changed_since_it_was_read_is_not_overwritten(acme: Organization) -> None:
     await create_role(acme, "treasurer", "payouts_view")
     seen = (await get_role(acme, "treasurer")).headers["ETag"]
-    assert (await put_role(acme, "treasurer", "links_edit", headers={"If-Match": seen})).is_success
+    assert (
+        await replace_role(acme, "treasurer", "links_edit", headers={"If-Match": seen})
+    ).is_success
     before = await acme.ledger()
-    late = await put_role(acme, "treasurer", "links_delete", headers={"If-Match": seen})
+    late = await replace_role(acme, "treasurer", "links_delete", headers={"If-Match": seen})
     refused(late, 412, "role_changed_meanwhile")
     assert await acme.ledger() == before
-    assert (await put_role(acme, "treasurer", "links_edit", headers={"If-Match": "*"})).is_success
-    assert (await put_role(acme, "treasurer", "links_edit", id="treasurer")).is_success
-    refused(await put_role(acme, "treasurer", "links_edit", id="other"), 400, "role_id_stays")
+    assert (
+        await replace_role(acme, "treasurer", "links_edit", headers={"If-Match": "*"})
+    ).is_success
+    assert (await replace_role(acme, "treasurer", "links_edit", id="treasurer")).is_success
+    refused(await replace_role(acme, "treasurer", "links_edit", id="other"), 400, "role_id_stays")
 
 
 async def test_a_new_role_contains_only_actions_that_its_creator_holds(
     initech: Organization,
 ) -> None:
     bob = await role_manager(initech, "sources_create")
-    assert (await post_role(initech, "editor", "sources_create", by=bob)).status_code == 201
-    for beyond in ("sources_manage", all_of("sources", "manage"), "billing_manage"):
+    assert (await try_create_role(initech, "editor", "sources_create", by=bob)).status_code == 201
+    for beyond in ("sources_manage", selector("sources", "manage"), "billing_manage"):
         problem = refused(
-            await post_role(initech, "more", "sources_create", beyond, by=bob),
+            await try_create_role(initech, "more", "sources_create", beyond, by=bob),
             403,
             "role_beyond_giver",
         )
         missing = {"billing_manage"} if beyond == "billing_manage" else {"sources_manage"}
         assert set(problem["missing"]) == missing
-        refused(await put_role(initech, "editor", beyond, by=bob), 403, "role_beyond_giver")
+        refused(await replace_role(initech, "editor", beyond, by=bob), 403, "role_beyond_giver")
         refused(
-            await put_role(initech, "smith_bob", "sources_create", beyond, by=bob),
+            await replace_role(initech, "manager_bob", "sources_create", beyond, by=bob),
             403,
             "role_beyond_giver",
         )
-    refused(await post_role(initech, "more", by=bob, clone_of="write"), 403, "role_beyond_giver")
+    refused(
+        await try_create_role(initech, "more", by=bob, clone_of="write"), 403, "role_beyond_giver"
+    )
     support = await initech.member("sue", roles=["read"])
     problem = refused(
-        await post_role(initech, "more", "sources_view", by=support), 403, "missing_permission"
+        await try_create_role(initech, "more", "sources_view", by=support),
+        403,
+        "missing_permission",
     )
     assert problem["permission"] == "roles_manage"
 
@@ -188,14 +204,14 @@ async def test_a_role_above_the_caller_cannot_be_changed_in_any_way(
     before = await initech.ledger()
     for actions in (["sources_create"], ["sources_create", "billing_manage"]):
         problem = refused(
-            await put_role(initech, "treasurer", *actions, by=bob), 403, "role_above_actor"
+            await replace_role(initech, "treasurer", *actions, by=bob), 403, "role_above_actor"
         )
         assert problem["missing"] == ["billing_manage"]
     assert await initech.ledger() == before
     # a member who gives the action may also remove it
     await create_role(initech, "creator", "billing_manage")
-    await initech.change_roles(bob, "smith_bob", "creator")
-    assert (await put_role(initech, "treasurer", "sources_create", by=bob)).is_success
+    await initech.change_roles(bob, "manager_bob", "creator")
+    assert (await replace_role(initech, "treasurer", "sources_create", by=bob)).is_success
 
 
 async def test_changing_a_role_that_the_caller_holds_can_only_reduce_it(
@@ -203,9 +219,9 @@ async def test_changing_a_role_that_the_caller_holds_can_only_reduce_it(
 ) -> None:
     bob = await role_manager(initech, "sources_create", "sources_view")
     mine = ["roles_manage", "members_view"]
-    assert (await put_role(initech, "smith_bob", *mine, by=bob)).is_success
+    assert (await replace_role(initech, "manager_bob", *mine, by=bob)).is_success
     refused(
-        await put_role(initech, "smith_bob", *mine, "sources_create", by=bob),
+        await replace_role(initech, "manager_bob", *mine, "sources_create", by=bob),
         403,
         "role_beyond_giver",
     )
@@ -214,12 +230,14 @@ async def test_changing_a_role_that_the_caller_holds_can_only_reduce_it(
 async def test_a_reserved_action_is_in_no_custom_role(acme: Organization) -> None:
     for reserved in ("users_invite", "users_change_roles", "users_remove"):
         problem = refused(
-            await post_role(acme, "boss", "links_edit", reserved), 400, "reserved_action"
+            await try_create_role(acme, "boss", "links_edit", reserved), 400, "reserved_action"
         )
         assert problem["actions"] == [reserved]
-    refused(await post_role(acme, "boss", all_of("users", "manage")), 400, "nothing_selected")
-    await create_role(acme, "viewer", all_of("users", "view"))
-    refused(await put_role(acme, "viewer", "users_invite"), 400, "reserved_action")
+    refused(
+        await try_create_role(acme, "boss", selector("users", "manage")), 400, "nothing_selected"
+    )
+    await create_role(acme, "viewer", selector("users", "view"))
+    refused(await replace_role(acme, "viewer", "users_invite"), 400, "reserved_action")
 
 
 async def test_a_clone_of_the_administrator_cannot_do_what_only_an_owner_does(
@@ -230,14 +248,14 @@ async def test_a_clone_of_the_administrator_cannot_do_what_only_an_owner_does(
     assert owners <= set(clone["left_out"])
     bob = await acme.member("bob", roles=["deputy"])
     account = {"name": "Nightly job", "roles": []}
-    refused(await post_role(acme, "own", "links_access", by=bob), 403, "missing_permission")
+    refused(await try_create_role(acme, "own", "links_access", by=bob), 403, "missing_permission")
     for answer in (
         await bob.ask("POST", f"{acme.path}/service-accounts", json=account),
         await bob.ask("DELETE", acme.path),
     ):
         refused(answer, 403, "missing_permission")
     for action in owners:
-        refused(await post_role(acme, "owner", action), 400, "reserved_action")
+        refused(await try_create_role(acme, "owner", action), 400, "reserved_action")
 
 
 async def test_in_finicom_no_custom_role_makes_service_accounts(initech: Organization) -> None:
@@ -262,20 +280,22 @@ async def test_a_clone_of_the_administrator_lacks_reserved_actions_and_lists_the
 async def test_a_clone_of_a_custom_role_keeps_its_selectors_and_is_independent(
     acme: Organization,
 ) -> None:
-    await create_role(acme, "hooks", all_of("links", "manage"), "links_access")
+    await create_role(acme, "hooks", selector("links", "manage"), "links_access")
     clone = await create_role(acme, "hooks_two", clone_of="hooks")
     assert clone["selectors"] == [{"resource": "links", "level": "manage"}]
-    await put_role(acme, "hooks", "links_access")
+    await replace_role(acme, "hooks", "links_access")
     assert "links_edit" in (await get_role(acme, "hooks_two")).json()["actions"]
-    refused(await post_role(acme, "more", clone_of="wizard"), 400, "unknown_role")
-    refused(await post_role(acme, "more", "links_edit", clone_of="hooks"), 400, "invalid_request")
-    refused(await post_role(acme, "more"), 400, "invalid_request")
+    refused(await try_create_role(acme, "more", clone_of="wizard"), 400, "unknown_role")
+    refused(
+        await try_create_role(acme, "more", "links_edit", clone_of="hooks"), 400, "invalid_request"
+    )
+    refused(await try_create_role(acme, "more"), 400, "invalid_request")
 
 
 async def test_authorizing_may_be_part_of_a_role_and_is_decided_on_the_resource(
     acme: Organization,
 ) -> None:
-    await create_role(acme, "approver", all_of("transfers", "authorize"))
+    await create_role(acme, "approver", selector("transfers", "authorize"))
     bob = await acme.member("bob", roles=["approver"])
     assert await acme.can(bob, "transfers_authorize_unrestricted")
     assert (await acme.ledger())[-3:-2] == [
@@ -306,30 +326,32 @@ async def test_authorizing_may_be_part_of_a_role_and_is_decided_on_the_resource(
 async def test_ids_of_other_things_and_malformed_ids_are_refused(
     acme: Organization, id: str, status: int, code: str
 ) -> None:
-    answer = await post_role(acme, id, "links_edit", name="Any")
+    answer = await try_create_role(acme, id, "links_edit", name="Any")
     assert answer.status_code == status, answer.text
     if code:
         refused(answer, status, code)
 
 
 async def test_unknown_and_repeated_selectors_are_refused(acme: Organization) -> None:
-    refused(await post_role(acme, "odd", "links_fly"), 400, "unknown_action")
-    refused(await post_role(acme, "odd", "links_edit", "links_edit"), 400, "action_twice")
-    twice = [all_of("links", "view")] * 2
-    refused(await post_role(acme, "odd", *twice), 400, "action_twice")
-    refused(await post_role(acme, "odd", all_of("moon", "view")), 400, "nothing_selected")
-    refused(await post_role(acme, "odd", all_of("links", "authorize")), 400, "nothing_selected")
-    refused(await post_role(acme, "odd", all_of("links", "own")), 400, "invalid_request")
-    refused(await post_role(acme, "odd", "links_edit", name="a\x07b"), 400, "invalid_text")
+    refused(await try_create_role(acme, "odd", "links_fly"), 400, "unknown_action")
+    refused(await try_create_role(acme, "odd", "links_edit", "links_edit"), 400, "action_twice")
+    twice = [selector("links", "view")] * 2
+    refused(await try_create_role(acme, "odd", *twice), 400, "action_twice")
+    refused(await try_create_role(acme, "odd", selector("moon", "view")), 400, "nothing_selected")
+    refused(
+        await try_create_role(acme, "odd", selector("links", "authorize")), 400, "nothing_selected"
+    )
+    refused(await try_create_role(acme, "odd", selector("links", "own")), 400, "invalid_request")
+    refused(await try_create_role(acme, "odd", "links_edit", name="a\x07b"), 400, "invalid_text")
     await create_role(acme, "odd", "links_edit")
-    refused(await post_role(acme, "odd", "links_edit"), 409, "role_exists")
+    refused(await try_create_role(acme, "odd", "links_edit"), 409, "role_exists")
 
 
 async def test_roles_of_the_catalog_cannot_be_changed(acme: Organization) -> None:
-    refused(await put_role(acme, "support", "links_edit"), 409, "predefined_role")
+    refused(await replace_role(acme, "support", "links_edit"), 409, "predefined_role")
     answer = await acme.administrator.ask("DELETE", f"{acme.path}/roles/support?reassign=none")
     refused(answer, 409, "predefined_role")
-    refused(await put_role(acme, "wizard", "links_edit"), 404, "role_not_found")
+    refused(await replace_role(acme, "wizard", "links_edit"), 404, "role_not_found")
 
 
 async def test_the_list_of_roles_shows_how_many_hold_each(acme: Organization) -> None:
@@ -369,9 +391,9 @@ async def test_an_offered_role_is_checked_as_it_is_at_the_acceptance(branch: Org
     lea = await branch.member("lea", roles=["lead"])
     await branch.invite("nora", ["teller"], by=lea)
     await branch.invite("olga", ["teller"], by=lea)
-    await put_role(branch, "teller", "counter_pay")
+    await replace_role(branch, "teller", "counter_pay")
     assert (await branch.accept("nora")).is_success
-    await put_role(branch, "teller", "counter_pay", "house_audit")
+    await replace_role(branch, "teller", "counter_pay", "house_audit")
     refused(await branch.accept("olga"), 409, "inviter_lost_rights")
     problem = refused(await branch.invite("pia", ["teller"], by=lea), 403, "role_beyond_giver")
     assert problem["missing"] == ["house_audit"]
@@ -385,10 +407,10 @@ async def test_a_member_with_a_custom_role_that_allows_more_is_above_the_caller(
     dan = await branch.member("dan", roles=["clerk", "watch"])
     for verb in ("suspend", "remove"):
         refused(await branch.change_status(verb, dan, by=lea), 403, "member_above_actor")
-    await put_role(branch, "watch", "counter_view")
+    await replace_role(branch, "watch", "counter_view")
     assert (await branch.suspend(dan, by=lea)).is_success
     # it is given more while he cannot use it, and would be given back with him
-    await put_role(branch, "watch", "house_audit")
+    await replace_role(branch, "watch", "house_audit")
     refused(await branch.reactivate(dan, by=lea), 403, "member_above_actor")
     assert dan.id in await branch.roles_by_member()
 
@@ -423,9 +445,9 @@ async def test_a_role_is_not_named_like_another_one(acme: Organization, name: st
     await create_role(acme, "other", "links_access")
 
     for answer in (
-        await post_role(acme, "similar", "links_edit", name=name),
-        await post_role(acme, "similar", name=name, clone_of="support"),
-        await put_role(acme, "other", "links_edit", name=name),
+        await try_create_role(acme, "similar", "links_edit", name=name),
+        await try_create_role(acme, "similar", name=name, clone_of="support"),
+        await replace_role(acme, "other", "links_edit", name=name),
     ):
         assert refused(answer, 409, "role_name_taken")["name"] == name.strip()
     assert (await get_role(acme, "similar")).status_code == 404
@@ -434,17 +456,17 @@ async def test_a_role_is_not_named_like_another_one(acme: Organization, name: st
 
 async def test_a_role_id_does_not_look_like_a_predefined_role(acme: Organization) -> None:
     for id in ("supp0rt", "adrninistrator", "deve1oper"):
-        answer = await post_role(acme, id, "links_edit", name="Links")
+        answer = await try_create_role(acme, id, "links_edit", name="Links")
         assert refused(answer, 409, "role_name_taken")["name"] == id
 
 
 async def test_a_role_keeps_its_name_and_takes_one_that_is_free_again(acme: Organization) -> None:
     await create_role(acme, "purser", "links_access")
-    assert (await put_role(acme, "purser", "links_edit", name="PURSER")).status_code == 200
-    assert (await put_role(acme, "purser", "links_edit", name="Cashier")).status_code == 200
+    assert (await replace_role(acme, "purser", "links_edit", name="PURSER")).status_code == 200
+    assert (await replace_role(acme, "purser", "links_edit", name="Cashier")).status_code == 200
     await create_role(acme, "other", "links_edit", name="Purser")
     for name in ("Support team", "Süpport", "Purser 2"):
-        assert (await put_role(acme, "other", "links_edit", name=name)).status_code == 200
+        assert (await replace_role(acme, "other", "links_edit", name=name)).status_code == 200
 
 
 async def test_organizations_do_not_share_the_names_of_roles(

@@ -20,7 +20,7 @@ from teamaccess.storage import (
     TeamRole,
     new_request_id,
 )
-from tests.stories.custom_roles import create_role, delete_role, post_role
+from tests.stories.custom_roles import create_role, delete_role, try_create_role
 from tests.support.agreement import assert_agreement, ledger_entries, operator_session
 from tests.support.organization import Organization as Organization
 from tests.support.people import Person
@@ -99,7 +99,7 @@ async def test_a_role_without_holders_is_deleted_completely(
     assert (await delete_role(acme, ROLE)).status_code == 204
     assert await assert_agreement(acme) == before
     refused(await delete_role(acme, ROLE), 404, "role_not_found")
-    assert (await post_role(acme, ROLE, "links_edit")).status_code == 201
+    assert (await try_create_role(acme, ROLE, "links_edit")).status_code == 201
 
 
 async def test_a_role_in_use_is_deleted_only_with_a_replacement(

@@ -17,8 +17,8 @@ IDS = re.compile(r"[a-z_]+:[\w/-]+|anonymous")
 """A kind and an id. An email address has another character before its @."""
 
 
-async def newest(organization: Organization, answer: httpx.Response) -> Event:
-    """The one event that the answered request left."""
+async def only_event_of(organization: Organization, answer: httpx.Response) -> Event:
+    """The only event that the answered request recorded."""
     left = [
         each
         for name in (organization.id, Event.PLATFORM)
@@ -29,37 +29,39 @@ async def newest(organization: Organization, answer: httpx.Response) -> Event:
     return left[0]
 
 
-Deed = Callable[[Organization, Person, str], Awaitable[httpx.Response]]
+Operation = Callable[[Organization, Person, str], Awaitable[httpx.Response]]
 
-DEEDS: dict[str, Deed] = {
-    "organization_renamed": lambda t, b, i: t.administrator.ask(
-        "PATCH", t.path, json={"name": "A"}
+OPERATIONS: dict[str, Operation] = {
+    "organization_renamed": lambda acme, bob, invitation: acme.administrator.ask(
+        "PATCH", acme.path, json={"name": "A"}
     ),
-    "member_invited": lambda t, b, i: t.invite("eve", ["support"]),
-    "invitation_resent": lambda t, b, i: t.administrator.ask(
-        "POST", f"{t.path}/invitations/{i}/resend"
+    "member_invited": lambda acme, bob, invitation: acme.invite("eve", ["support"]),
+    "invitation_resent": lambda acme, bob, invitation: acme.administrator.ask(
+        "POST", f"{acme.path}/invitations/{invitation}/resend"
     ),
-    "invitation_cancelled": lambda t, b, i: t.administrator.ask(
-        "DELETE", f"{t.path}/invitations/{i}"
+    "invitation_cancelled": lambda acme, bob, invitation: acme.administrator.ask(
+        "DELETE", f"{acme.path}/invitations/{invitation}"
     ),
-    "roles_changed": lambda t, b, i: t.change_roles(b, "product"),
-    "member_suspended": lambda t, b, i: t.suspend(b),
-    "member_removed": lambda t, b, i: t.remove(b),
-    "organization_deleted": lambda t, b, i: t.administrator.ask("DELETE", t.path),
+    "roles_changed": lambda acme, bob, invitation: acme.change_roles(bob, "product"),
+    "member_suspended": lambda acme, bob, invitation: acme.suspend(bob),
+    "member_removed": lambda acme, bob, invitation: acme.remove(bob),
+    "organization_deleted": lambda acme, bob, invitation: acme.administrator.ask(
+        "DELETE", acme.path
+    ),
 }
 
 
-@pytest.mark.parametrize("kind", DEEDS)
+@pytest.mark.parametrize("kind", OPERATIONS)
 async def test_everything_an_administrator_does_is_an_event_of_the_organization(
     acme: Organization, kind: str
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     invitation = (await acme.invite("guest", ["support"])).json()["id"]
 
-    done = await DEEDS[kind](acme, bob, invitation)
+    done = await OPERATIONS[kind](acme, bob, invitation)
 
     assert done.is_success, done.text
-    reported = await newest(acme, done)
+    reported = await only_event_of(acme, done)
     assert (reported.kind, reported.chain, reported.channel) == (kind, acme.id, "api")
     assert reported.actor == f"user:{acme.administrator.id}"
     assert reported.subject is not None
@@ -71,9 +73,9 @@ async def test_reactivating_leaving_and_creating_an_organization_are_events(
     initech: Organization,
 ) -> None:
     bob = (await initech.add_members({"bob": ["read"]}, suspended=["bob"]))["bob"]
-    back = await newest(initech, await initech.reactivate(bob))
+    back = await only_event_of(initech, await initech.reactivate(bob))
     assert (back.kind, back.subject) == ("member_reactivated", f"user:{bob.id}")
-    left = await newest(initech, await bob.ask("POST", f"{initech.path}/leave"))
+    left = await only_event_of(initech, await bob.ask("POST", f"{initech.path}/leave"))
     assert (left.kind, left.actor) == ("member_left", f"user:{bob.id}")
     bob.token = await initech.deployment.token(bob.id)
     id = f"{initech.id}-b"
@@ -98,8 +100,8 @@ async def test_an_event_of_an_operator_contains_the_hash_of_the_reason(
 Refusal = Callable[[Organization, Person], Awaitable[httpx.Response]]
 
 REFUSALS: dict[str, Refusal] = {
-    "missing_permission": lambda t, b: t.invite("eve", ["support"], by=b),
-    "operator_only_role": lambda t, b: t.change_roles(b, "administrator"),
+    "missing_permission": lambda acme, bob: acme.invite("eve", ["support"], by=bob),
+    "operator_only_role": lambda acme, bob: acme.change_roles(bob, "administrator"),
 }
 
 
@@ -112,7 +114,7 @@ async def test_a_refusal_is_an_event_with_the_actor_and_the_route(
     answer = await REFUSALS[code](acme, bob)
 
     refused(answer, 403, code)
-    reported = await newest(acme, answer)
+    reported = await only_event_of(acme, answer)
     assert (reported.kind, reported.chain) == ("refused", acme.id)
     assert reported.details["code"] == code
     assert reported.details["method"] in ("POST", "PUT")
@@ -126,7 +128,7 @@ async def test_a_request_about_a_foreign_organization_is_an_event_that_this_orga
 
     answer = await acme.administrator.ask("GET", f"{globex.path}/members")
 
-    reported = await newest(acme, answer)
+    reported = await only_event_of(acme, answer)
     assert (reported.chain, reported.kind) == (Event.PLATFORM, "refused")
     assert reported.actor == f"user:{acme.administrator.id}"
     assert reported.details["facts"] == {"organization": globex.id}
@@ -135,13 +137,13 @@ async def test_a_request_about_a_foreign_organization_is_an_event_that_this_orga
 
 async def test_the_use_of_an_ended_session_is_an_event(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
-    out = await newest(acme, await bob.ask("POST", "/v1/me/sign-out"))
+    out = await only_event_of(acme, await bob.ask("POST", "/v1/me/sign-out"))
     assert (out.kind, out.actor) == ("signed_out", f"user:{bob.id}")
 
     answer = await bob.ask("GET", "/v1/me")
 
     refused(answer, 401, "invalid_token")
-    reported = await newest(acme, answer)
+    reported = await only_event_of(acme, answer)
     assert (reported.kind, reported.actor) == ("sign_in_refused", f"user:{bob.id}")
 
 

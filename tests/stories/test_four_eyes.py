@@ -158,7 +158,7 @@ async def test_a_creator_cannot_grant_what_they_may_not_do(
         await set_grants(acme, T1, grant_to(ole, "authorize"), by=people["ben"])
     ).status_code == 200
     assert await acme.can(ole, "authorize", on=T1)
-    # but removing a grant removes what they could give everywhere
+    # but Ana may remove the grant: apart from what she created, she could give its action
     assert (await set_grants(acme, T1)).status_code == 200
     assert not await acme.can(ole, "authorize", on=T1)
 

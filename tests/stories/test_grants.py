@@ -19,7 +19,7 @@ from tests.support.resources import (
     set_grants,
 )
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import swept
+from tests.support.spicedb_proxy import sweep
 
 WEBHOOK = "webhook:wh_1"
 
@@ -160,7 +160,7 @@ async def test_a_grant_expires_at_its_time(acme: Organization, people: dict[str,
         "view"
     ]
 
-    assert await swept(acme) == 1
+    assert await sweep(acme) == 1
 
     [updates] = (await acme.ledger())[-1:]
     assert [each.partition("[")[0] for each in updates] == [

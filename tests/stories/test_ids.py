@@ -32,9 +32,9 @@ async def test_a_refused_id_is_answered_with_the_reason_and_an_id_that_works(
     acme: Organization, id: str, example: str
 ) -> None:
     made = await acme.administrator.ask("POST", f"{acme.path}/teams", json={"id": id, "name": id})
-    told = refused(made, 400, "invalid_team_id")
-    assert told["example"] == example
-    assert "SpiceDB takes no dots" in told["detail"]
+    problem = refused(made, 400, "invalid_team_id")
+    assert problem["example"] == example
+    assert "SpiceDB takes no dots" in problem["detail"]
     again = {"id": example, "name": id}
     assert (await acme.administrator.ask("POST", f"{acme.path}/teams", json=again)).is_success
     item = {"operation": "register", "type": "webhook", "id": id}
@@ -57,13 +57,13 @@ async def test_a_reserved_role_id_is_refused_with_the_reason_and_an_id_that_work
     acme: Organization, id: str, because: str
 ) -> None:
     body = {"id": id, "name": "Own", "actions": ["refunds_create"]}
-    told = refused(
+    problem = refused(
         await acme.administrator.ask("POST", f"{acme.path}/roles", json=body),
         409,
         "role_id_reserved",
     )
-    assert because in told["detail"]
+    assert because in problem["detail"]
     made = await acme.administrator.ask(
-        "POST", f"{acme.path}/roles", json={**body, "id": told["example"]}
+        "POST", f"{acme.path}/roles", json={**body, "id": problem["example"]}
     )
     assert made.status_code == 201, made.text

@@ -1,10 +1,14 @@
 """A registrar gives and takes exactly the roles that the catalog names, without holding their actions."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.audit.plans.test_plan import gains_and_losses, make, plan
 from tests.support.agreement import assert_agreement
+from tests.support.command_line import runs_on
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
@@ -17,6 +21,7 @@ PEOPLE = {
     "dan": ["deputy"],
     "nora": [],
 }
+BANK = Path(__file__).with_name("bank.yaml")
 SOON = (datetime.now(UTC) + timedelta(days=3)).isoformat()
 
 
@@ -196,3 +201,105 @@ async def test_a_role_shows_which_roles_its_holders_may_give(branch: Organizatio
     may_give = {role["id"]: role["may_give"] for role in roles}
     assert may_give.pop("registrar") == ["deputy", "clerk"]
     assert not any(may_give.values())
+
+
+async def test_audit_questions_show_who_may_give_a_role_and_why(
+    branch: Organization, people: dict[str, Person]
+) -> None:
+    ana, reg = branch.administrator, people["reg"]
+    desk = await Team.create(branch, "desk", "registrar")
+    (await desk.add_member(people["nora"])).raise_for_status()
+
+    async def ask(question: str) -> Any:
+        answer = await ana.ask("GET", f"{branch.path}/audit/{question}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    who = await ask("who-can?action=may_give_deputy")
+    by_user = {each["user"]: each["paths"] for each in who["items"]}
+    assert by_user.keys() == {ana.id, reg.id, people["rob"].id, people["nora"].id}
+    [path] = by_user[people["nora"].id]
+    assert (path["role"], path["team"]) == ("registrar", "desk")
+    assert who["evidence"]["unexplained"] == who["evidence"]["missing"] == 0
+    why = await ask(f"why?user={reg.id}&action=may_give_clerk")
+    assert why["allowed"]
+    assert [each["role"] for each in why["paths"]] == ["registrar"]
+    denied = await ask(f"why?user={people['lea'].id}&action=may_give_clerk")
+    assert denied["obstacle"]["code"] == "role_lacks_action"
+    steps = [step for each in denied["remedies"] for step in each["steps"]]
+    assert [(step["role"], step["team"]) for step in steps] == [("registrar", None), (None, "desk")]
+    what = await ask(f"what-can?user={reg.id}")
+    assert {"may_give_deputy", "may_give_clerk"} <= {each["action"] for each in what["items"]}
+    matrix = await ask("matrix")
+    held = {each["user"]: each["actions"] for each in matrix["items"]}
+    assert "may_give_deputy" in held[reg.id]
+    assert "may_give_deputy" not in held[people["lea"].id]
+    assert matrix["evidence"]["unexplained"] == matrix["evidence"]["missing"] == 0
+    checks = [
+        {"organization": branch.id, "user": each.id, "action": "may_give_clerk"}
+        for each in (reg, people["lea"])
+    ]
+    checked = await ana.ask("POST", "/v1/check", json={"checks": checks})
+    assert [each["allowed"] for each in checked.json()["checks"]] == [True, False]
+
+
+async def test_a_plan_shows_who_gains_and_loses_the_permission_to_give(
+    branch: Organization, people: dict[str, Person]
+) -> None:
+    giving = {"may_give_deputy", "may_give_clerk"}
+    changes: list[dict[str, Any]] = [
+        {"change": "set_roles", "user": people["nora"].id, "roles": ["registrar"]},
+        {"change": "set_roles", "user": people["reg"].id, "roles": ["lead"]},
+        {"change": "suspend", "user": people["rob"].id},
+    ]
+    planned = await plan(branch, *changes)
+    assert planned.status_code == 200, planned.text
+    gains, _ = gains_and_losses(planned, people["nora"])
+    assert giving <= gains
+    gains, loses = gains_and_losses(planned, people["reg"])
+    assert (gains, loses) == ({"counter_pay"}, giving)
+    _, loses = gains_and_losses(planned, people["rob"])
+    assert giving <= loses
+    assert (await make(branch, planned.headers["ETag"], *changes)).is_success
+
+
+async def test_a_plan_of_another_catalog_shows_who_gains_the_permission_to_give(
+    branch: Organization, people: dict[str, Person]
+) -> None:
+    text = BANK.read_text().replace("may_give: [deputy, clerk]", "may_give: [clerk]")
+    body = {"changes": [], "catalog": text}
+    planned = await branch.administrator.ask("POST", f"{branch.path}/audit/plan", json=body)
+    assert planned.status_code == 200, planned.text
+    assert gains_and_losses(planned, people["reg"]) == (set(), {"may_give_deputy"})
+
+
+async def test_a_member_sees_which_roles_they_may_give(
+    branch: Organization, people: dict[str, Person]
+) -> None:
+    for person, roles in (
+        (people["reg"], ["deputy", "clerk"]),
+        (branch.administrator, ["deputy", "clerk"]),
+        (people["lea"], []),
+    ):
+        own = (await person.ask("GET", f"{branch.path}/permissions")).json()
+        assert own["may_give"] == roles
+        assert not any(each.startswith("may_give") for each in own["actions"])
+
+
+async def test_the_command_shows_who_may_give_a_role(
+    branch: Organization, people: dict[str, Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = runs_on(branch.deployment, monkeypatch)
+    found = await run("audit", "what-can", branch.id, people["reg"].email)
+    assert found.exit_code == 0, found.output
+    assert "may_give_deputy" in found.stdout
+    why = await run("audit", "why", branch.id, people["lea"].id, "may_give_deputy")
+    assert (why.exit_code, why.stdout.splitlines()[0]) == (1, "no")
+
+
+async def test_a_clone_says_that_it_may_give_no_roles(branch: Organization) -> None:
+    body = {"id": "doorman", "name": "Doorman", "clone_of": "registrar"}
+    answer = await branch.administrator.ask("POST", f"{branch.path}/roles", json=body)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["left_out"] == ["may_give_clerk", "may_give_deputy"]
+    assert answer.json()["may_give"] == []

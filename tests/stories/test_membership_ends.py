@@ -1,4 +1,4 @@
-"""A membership that ends at a time: given, put off, brought forward, and refused where it may not be."""
+"""A membership with an expiry: set, postponed, brought forward, and refused where it is not allowed."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,5 +1,12 @@
 """A user is named by id, e-mail address or external id, wherever a path or a body names one."""
 
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from teamaccess.audit.resolve_user import resolve_user
+from teamaccess.directory.users.find import UnknownUser
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.resources import add_resources, get_grants, register_resource, set_grants
@@ -96,4 +103,80 @@ async def test_a_member_without_rights_does_not_learn_whose_address_it_is(
         refused(await bob.ask("POST", path), 403, "missing_permission")
         check = {"organization": acme.id, "user": name, "action": "refunds_create"}
         answer = await bob.ask("POST", "/v1/check", json={"checks": [check]})
+        refused(answer, 403, "missing_permission")
+
+
+async def test_audit_questions_take_addresses_and_external_ids(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    names = await named(acme, bob, f"crm-{acme.id}")
+    for name in [*names, bob.email.upper()]:
+        asked = {"user": name, "action": "refunds_create"}
+        why = await acme.administrator.ask("GET", f"{acme.path}/audit/why", params=asked)
+        assert why.status_code == 200, why.text
+        assert why.json()["allowed"]
+        assert why.json()["evidence"]["query"]["user"] == bob.id
+        what = await acme.administrator.ask(
+            "GET", f"{acme.path}/audit/what-can", params={"user": name}
+        )
+        assert "refunds_create" in {each["action"] for each in what.json()["items"]}
+    (await acme.remove(bob)).raise_for_status()
+    for name in names:  # an auditor asks about people who have left, too
+        asked = {"user": name, "action": "refunds_create"}
+        why = await acme.administrator.ask("GET", f"{acme.path}/audit/why", params=asked)
+        assert why.json()["obstacle"]["code"] == "no_active_member", why.text
+
+
+async def test_audit_questions_do_not_tell_whom_other_tenants_have(
+    acme: Organization, globex: Organization
+) -> None:
+    stranger = (await globex.add_members({"kim": []}))["kim"]
+    _, *theirs = await named(globex, stranger, f"crm-{globex.id}")
+    answers = []
+    for name in [*theirs, "nobody@example.com", "crm-nobody"]:
+        for question in (f"why?action=refunds_create&user={name}", f"what-can?user={name}"):
+            answer = await acme.administrator.ask("GET", f"{acme.path}/audit/{question}")
+            told = refused(answer, 404, "unknown_user")
+            answers.append(
+                {key: str(told[key]).replace(name, "") for key in told if key != "instance"}
+            )
+    assert all(answer.keys() == answers[0].keys() for answer in answers)
+    assert {answer["detail"] for answer in answers} == {"There is no user ."}
+
+
+async def test_a_name_of_another_tenant_takes_the_statements_of_an_unknown_one(
+    acme: Organization, globex: Organization
+) -> None:
+    stranger = (await globex.add_members({"kim": []}))["kim"]
+    _, *theirs = await named(globex, stranger, f"crm-{globex.id}")
+    executed: list[list[str]] = []
+
+    def note(*arguments: Any) -> None:
+        executed[-1].append(arguments[2])
+
+    async with acme.deployment.service.reads() as session:
+        connection = (await session.connection()).sync_connection
+        event.listen(connection, "before_cursor_execute", note)
+        for name in (*theirs, "nobody@example.com", "crm-nobody"):
+            executed.append([])
+            with pytest.raises(UnknownUser):
+                await resolve_user(session, acme.id, name)
+    (address, external_id, no_address, no_id) = executed
+    assert address == no_address
+    assert external_id == no_id
+
+
+async def test_a_space_instead_of_a_plus_in_an_address_is_refused_with_the_cause(
+    acme: Organization,
+) -> None:
+    where = f"{acme.path}/audit/what-can?user=bob+pay@acme.example"
+    answer = refused(await acme.administrator.ask("GET", where), 400, "no_user_id")
+    assert "%2B" in answer["detail"]
+    where = where.replace("+", "%2B")
+    refused(await acme.administrator.ask("GET", where), 404, "unknown_user")
+
+
+async def test_only_those_who_may_audit_learn_what_a_name_stands_for(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    for name in (acme.administrator.email, "nobody@example.com", "x y@example.com"):
+        answer = await bob.ask("GET", f"{acme.path}/audit/what-can", params={"user": name})
         refused(answer, 403, "missing_permission")

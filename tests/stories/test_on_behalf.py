@@ -20,7 +20,7 @@ from tests.support.resources import add_resources
 from tests.support.responses import refused
 
 
-async def named(organization: Organization) -> str:
+async def newest_actor(organization: Organization) -> str:
     """The actor of the ledger's newest entry."""
     async with organization.deployment.service.reads() as session:
         newest = await session.scalar(
@@ -46,7 +46,7 @@ async def test_a_backend_does_for_a_member_what_both_may_do_and_the_ledger_names
     role = await branch.add_custom_role("looker", "counter_view")
     answer = await branch.change_roles(nora, role, by=site.on_behalf_of(lea.id))
     assert answer.status_code == 200, answer.text
-    assert await named(branch) == both
+    assert await newest_actor(branch) == both
     reported = [(each.kind, each.actor) for each in await branch.events()][-2:]
     assert reported == [("refused", both), ("roles_changed", both)]
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -16,36 +15,13 @@ from tests.oidc.login import API, Login
 from tests.oidc.provider import Provider
 from tests.support.command_line import Run
 from tests.support.deployment import Deployment
-from tests.support.fixtures import hosted
 from tests.support.organization import Organization
 from tests.support.responses import refused
 
 
-@pytest.fixture(scope="module")
-def provider() -> Iterator[Provider]:
-    """Where people have their login."""
-    started = Provider.start()
-    yield started
-    started.stop()
-
-
-@pytest.fixture(scope="module")
-async def deployment(fintoc: Deployment, provider: Provider) -> AsyncIterator[Deployment]:
-    """A process that accepts the provider's tokens, on fintoc's database."""
-    login = {"oidc_issuer": provider.issuer, "oidc_audience": API}
-    async for opened in hosted(fintoc.settings.model_copy(update=login), fintoc.owner_url):
-        yield opened
-
-
 @pytest.fixture
-async def acme(deployment: Deployment) -> Organization:
-    return await deployment.create_organization("acme")
-
-
-@pytest.fixture
-def eve(provider: Provider, acme: Organization) -> Login:
-    """Eve, who is unknown here. Her address is that of the organization's `eve`."""
-    return Login(provider, acme.deployment, f"eve~{acme.id}.example")
+def acme(organization: Organization) -> Organization:
+    return organization
 
 
 @pytest.fixture

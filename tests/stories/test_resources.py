@@ -31,8 +31,8 @@ PENDING = (
 )
 
 
-async def arrived(organization: Organization) -> bool:
-    """Whether all that was decided is in force."""
+async def everything_is_applied(organization: Organization) -> bool:
+    """Whether SpiceDB has every ledger entry."""
     async with organization.deployment.service.reads() as session:
         return bool(await session.scalar(text(PENDING), {"id": organization.id}) == 0)
 
@@ -242,7 +242,7 @@ async def test_a_thousand_transfers_are_registered_and_removed_in_one_change_eac
         answer = await change_resources(acme, [batch_item(name, creator=bob) for name in names])
         assert answer.status_code in (200, 202), answer.text
         assert {each["outcome"] for each in answer.json()["items"]} == {"registered"}
-        await wait_until(lambda: arrived(acme))
+        await wait_until(lambda: everything_is_applied(acme))
         assert len(await assert_agreement(acme)) == len(before) + 2000
         assert not await acme.can(bob, "authorize", on=names[-1])
         assert await acme.can(acme.administrator, "authorize", on=names[-1])
@@ -250,12 +250,12 @@ async def test_a_thousand_transfers_are_registered_and_removed_in_one_change_eac
         half = [batch_item(name, "remove") for name in names[:500]]
         more = [batch_item(f"transfer:more_{n}", creator=bob) for n in range(500)]
         assert (await change_resources(acme, half + more)).is_success
-        await wait_until(lambda: arrived(acme))
+        await wait_until(lambda: everything_is_applied(acme))
         assert len(await assert_agreement(acme)) == len(before) + 2000
         rest = [batch_item(name, "remove") for name in names[500:]]
         last = [batch_item(f"transfer:more_{n}", "remove") for n in range(500)]
         assert (await change_resources(acme, rest + last)).is_success
-        await wait_until(lambda: arrived(acme))
+        await wait_until(lambda: everything_is_applied(acme))
     assert await assert_agreement(acme) == before
     sizes = [len(updates) for updates in (await acme.ledger())[positions:]]
     assert sizes == [900, 900, 200, 900, 100, 900, 100, 900, 900, 200]
@@ -274,7 +274,7 @@ async def test_deleting_an_organization_removes_its_resources(acme: Organization
             await set_grants(acme, name, grant_to(bob, "view"))
         assert len(await assert_agreement(acme)) > 4500
         assert (await acme.administrator.ask("DELETE", acme.path)).is_success
-        await wait_until(lambda: arrived(acme))
+        await wait_until(lambda: everything_is_applied(acme))
     assert await spicedb_relationships(acme) == set()
     assert await assert_agreement(acme) == set()
 

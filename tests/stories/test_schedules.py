@@ -1,6 +1,7 @@
-"""Concurrent requests in many orders of their steps: only some combinations of answers are possible.
+"""Concurrent requests in many orders of their steps, each with only a few possible outcomes.
 
-`TEAMACCESS_SCHEDULES=300 pytest tests/stories/test_schedules.py` tries more orders than every run can.
+An ordinary run tries a few orders. `TEAMACCESS_SCHEDULES=300 pytest
+tests/stories/test_schedules.py` tries many.
 """
 
 from collections.abc import AsyncIterator
@@ -56,7 +57,7 @@ def _name(prepare: Prepare) -> str:
 
 @pytest.fixture(scope="module")
 async def observer(fintoc: Deployment) -> AsyncIterator[Connection]:
-    """Stop each interleaved request before each step. Returns a connection that can look at locks."""
+    """Stop each request before each of its steps."""
     async with stop_before_each_step(fintoc.settings.database_url) as observer:
         yield observer
 

@@ -16,7 +16,7 @@ from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
 
-REQUESTS: list[tuple[str, str, Any]] = [
+VALID_REQUESTS: list[tuple[str, str, Any]] = [
     ("GET", "", None),
     ("PATCH", "", {"name": "Mine"}),
     ("DELETE", "", None),
@@ -82,7 +82,7 @@ async def outsider(fintoc: Deployment) -> Person:
 
 
 @pytest.mark.parametrize(
-    "wanted", REQUESTS, ids=lambda wanted: f"{wanted[0]} {wanted[1]} {wanted[2]}"
+    "wanted", VALID_REQUESTS, ids=lambda wanted: f"{wanted[0]} {wanted[1]} {wanted[2]}"
 )
 async def test_ids_of_other_tenants_look_like_ids_that_do_not_exist(
     outsider: Person, others: Organization, wanted: tuple[str, str, Any]

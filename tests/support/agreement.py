@@ -99,17 +99,17 @@ def marked_positions(held: set[Relationship]) -> dict[int, str]:
 async def assert_agreement(organization: Organization) -> set[str]:
     """Assert that the three sides are the same set at one instant, and return it as text."""
     now = await organization.deployment.service.now()
-    by_rows, by_ledger = (
+    meant, replayed = (
         unexpired(await relationships_of_rows(organization), now),
         unexpired(replay_entries(await ledger_entries(organization)), now),
     )
-    in_spicedb = unexpired(await spicedb_relationships(organization), now)
-    assert by_rows == by_ledger == in_spicedb
+    held = unexpired(await spicedb_relationships(organization), now)
+    assert meant == replayed == held
     async with organization.deployment.service.sessions() as session:
         assert not await find_disagreements(
             session, organization.deployment.service.catalog, organization.id
         )
-    return {str(each) for each in in_spicedb}
+    return {str(each) for each in held}
 
 
 def unexpired(relationships: Iterable[Relationship], now: datetime) -> set[Relationship]:

@@ -10,7 +10,7 @@ from typing import Any
 from tests.support.database_connections import Connection
 
 LEDGER = "SELECT * FROM ledger WHERE organization_id = $1 ORDER BY position"
-EVENTS = "SELECT *, details::text AS told FROM events WHERE chain = $1 ORDER BY position"
+EVENTS = "SELECT *, details::text AS details_text FROM events WHERE chain = $1 ORDER BY position"
 
 
 async def broken_entries(connection: Connection, organization: str) -> list[int]:
@@ -51,7 +51,7 @@ async def broken_events(connection: Connection, chain: str) -> list[int]:
             row["request_id"],
             row["subject"],
             row["reason_hash"],
-            row["told"],
+            row["details_text"],
         )
         for row in rows
     ]

@@ -15,12 +15,17 @@ Run = Callable[..., Awaitable[Result]]
 @pytest.fixture
 def run(fintoc: Deployment, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `teamaccess ...` with fintoc's settings in the environment."""
-    settings = fintoc.settings
+    return runs_on(fintoc, monkeypatch)
+
+
+def runs_on(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return what runs `teamaccess ...` with a deployment's settings in the environment."""
+    settings = deployment.settings
     for name, value in {
         "HOME": str(settings.home),
-        "CATALOG": "fintoc",
+        "CATALOG": settings.catalog,
         "DATABASE_URL": settings.database_url,
-        "OWNER_DATABASE_URL": fintoc.owner_url,
+        "OWNER_DATABASE_URL": deployment.owner_url,
         "SPICEDB_ENDPOINT": settings.spicedb_endpoint,
         "SPICEDB_PRESHARED_KEY": settings.spicedb_preshared_key.get_secret_value(),
         "SANDBOX_ENDPOINT": settings.sandbox_endpoint or "",

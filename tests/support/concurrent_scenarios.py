@@ -489,8 +489,8 @@ POSSIBLE_ANSWERS: dict[Prepare, set[tuple[str, ...]]] = {
         ("409 invitation_ended", "204"),
     },
 }
-"""The possible combinations of answers: those of the same requests one after the other, in some order.
+"""Which answers are possible together: those that the requests get one after the other, in some order.
 
-A caller whose sessions ended while their request waited for its turn gets 401, or the answer that a new
-session would get.
+If a caller was signed out while their request waited for its turn, the answer may say so, or be the
+answer to a request that they send right after.
 """

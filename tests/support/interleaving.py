@@ -41,28 +41,27 @@ After the last turn, the first request that can run does.
 
 SCHEDULES = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 16)), max_size=8)
 EXAMPLES = int(os.environ.get("TEAMACCESS_SCHEDULES", "4"))
-"""The number of schedules that each scenario is run with."""
+"""How many schedules each test tries. More find more."""
 
 LOOK_SECONDS = 0.01
 QUIET_SECONDS = 0.05
-"""A request counts as waiting for another one if, for this long, it has neither called PostgreSQL or
-SpiceDB nor reached its next step.
-"""
+"""After this long outside of PostgreSQL, SpiceDB and the stops, a request counts as waiting for
+another."""
 LONGEST_STEP_SECONDS = 5.0
 BLOCKED = "SELECT pid FROM unnest($1::int[]) AS pid WHERE cardinality(pg_blocking_pids(pid)) > 0"
 
 
 @dataclass(eq=False)
 class InterleavedRequest:
-    """One running request, with the tasks that run on its behalf."""
+    """One request that is under way, with all tasks that it started."""
 
     number: int
     interleaving: "Interleaving"
     parked: deque[asyncio.Future[None]] = field(default_factory=deque)
     outside: list[int | None] = field(default_factory=list)
-    """The calls whose answer it awaits: the PostgreSQL process of the connection, or None for SpiceDB."""
+    """The calls it is in: the process id of a PostgreSQL connection, or None for SpiceDB."""
     waits: bool = False
-    """Whether the request was last seen waiting for another one."""
+    """Whether the request seems to wait for another one."""
     task: "asyncio.Task[httpx.Response] | None" = None
 
     @property
@@ -80,7 +79,7 @@ class InterleavedRequest:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.parked.append(turn)
         self.waits = False
-        self.interleaving.notify()
+        self.interleaving.wake()
         try:
             await turn
         finally:
@@ -90,7 +89,7 @@ class InterleavedRequest:
 
     @contextmanager
     def away(self, process: int | None, *, ends: bool = False) -> Iterator[None]:
-        """Run a step in the block. `ends` marks a step that others may have been waiting for."""
+        """Wrap the step itself. `ends` marks a step that others may have been waiting for."""
         self.outside.append(process)
         try:
             yield
@@ -100,10 +99,10 @@ class InterleavedRequest:
             if ends:
                 for other in self.interleaving.requests:
                     other.waits = False
-            self.interleaving.notify()
+            self.interleaving.wake()
 
     def go_on(self) -> None:
-        """Run the step that has waited longest."""
+        """Run the step that has waited the longest."""
         self.parked.popleft().set_result(None)
 
 
@@ -119,11 +118,11 @@ class Interleaving:
     trace: list[str] = field(default_factory=list)
     open: bool = False
     """Whether all requests run without turns."""
-    _notified: asyncio.Event = field(default_factory=asyncio.Event)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def notify(self) -> None:
-        """Wake the scheduler, because a request has moved."""
-        self._notified.set()
+    def wake(self) -> None:
+        """Look again: something has happened."""
+        self._woken.set()
 
     def enter(self, request: Request) -> None:
         """Begin a request; it stops before its first step."""
@@ -135,14 +134,14 @@ class Interleaving:
             try:
                 return await request()
             finally:
-                self.notify()
+                self.wake()
 
         interleaved.task = asyncio.create_task(perform())
-        interleaved.task.add_done_callback(lambda _: self.notify())
+        interleaved.task.add_done_callback(lambda _: self.wake())
 
     async def run(self, schedule: Schedule) -> None:
         """Run the requests by the schedule until all are done."""
-        turns = deque((who % len(self.requests), steps) for who, steps in schedule)
+        turns = deque((number % len(self.requests), steps) for number, steps in schedule)
         while not all(interleaved.done for interleaved in self.requests):
             await self._settle()
             ready = [interleaved for interleaved in self.requests if interleaved.parked]
@@ -155,10 +154,10 @@ class Interleaving:
                 turns.popleft()
             interleaved = ready[0]
             if turns:
-                who, steps = turns.popleft()
-                interleaved = self.requests[who]
+                number, steps = turns.popleft()
+                interleaved = self.requests[number]
                 if steps > 1:
-                    turns.appendleft((who, steps - 1))
+                    turns.appendleft((number, steps - 1))
             interleaved.go_on()
             await asyncio.sleep(0)
 
@@ -170,7 +169,7 @@ class Interleaving:
                 interleaved.go_on()
 
     async def _settle(self) -> None:
-        """Return when each request is done, has stopped before a step, or waits for another one."""
+        """Return when each request is done, stopped before a step, or waiting for another one."""
         quiet_since = time.monotonic()
         for _ in range(5):
             await asyncio.sleep(0)  # a request that was released by another one has started by now
@@ -189,11 +188,11 @@ class Interleaving:
                 raise TimeoutError(f"nothing has happened since {self.trace[-5:]}")
 
     async def _wait_for_event(self, seconds: float) -> bool:
-        self._notified.clear()
+        self._woken.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._notified.wait()
-        return self._notified.is_set()
+                await self._woken.wait()
+        return self._woken.is_set()
 
     async def _blocked(self, performers: Sequence[InterleavedRequest]) -> set[int]:
         asking = [process for each in performers for process in each.outside if process is not None]

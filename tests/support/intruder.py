@@ -72,7 +72,7 @@ class Intruder:
         )
 
     async def rehash_from(self, organization: Organization, table: str, start: int) -> None:
-        """Compute the hashes from an entry on again, and the head's, as PostgreSQL does it."""
+        """Compute the hashes from an entry on again, and that of the head, as PostgreSQL does."""
         name, last = NAMES[table], await self.last(organization, table)
         for position in range(start, last + 1):
             here = f"t.{name} = '{organization.id}' AND t.position = {position}"
@@ -97,15 +97,17 @@ class Intruder:
         """Verify all chains as the intruder left them."""
         return await verify_chains(self.connection)
 
-    async def found(
+    async def chain_findings(
         self, organization: Organization, kept: Iterable[KeptHead] | None = None
     ) -> list[str]:
         """The findings in the chains, each as `kind position fault`."""
         return [
-            each for each in await self.all_found(organization, kept) if not each.endswith(EVIDENCE)
+            each
+            for each in await self.all_findings(organization, kept)
+            if not each.endswith(EVIDENCE)
         ]
 
-    async def all_found(
+    async def all_findings(
         self, organization: Organization, kept: Iterable[KeptHead] | None = None
     ) -> list[str]:
         """The findings in the chains, and rows and entries that do not match them."""

@@ -71,17 +71,21 @@ async def assert_answers_match_records(
             )
         )
     done = reported | {request for request, _, _ in decided}
-    places = {(organization, position): request for request, organization, position in decided}
+    requests_by_position = {
+        (organization, position): request for request, organization, position in decided
+    }
     for request, answer in zip(requests, answers, strict=True):
         assert answer.status_code < 500 or answer.json()["code"] in OVERLOAD_CODES, answer.text
-        doer = request
-        if place := answer.headers.get("Teamaccess-Change"):
-            organization, _, position = place.partition(":")
-            # With an Idempotency-Key, another request may have made the reported change. A change of no
-            # relationships reports the newest position, which an earlier request made.
-            doer = places.get((organization, int(position)), request)
-            assert doer == request or "Idempotency-Key" in answer.request.headers
-        assert answer.is_success == (doer in done), f"{summarize_answer(answer)}: {answer.text}"
+        committed_by = request
+        if position_header := answer.headers.get("Teamaccess-Change"):
+            organization, _, position = position_header.partition(":")
+            # The position can be of a request with the same Idempotency-Key. It can also be older than
+            # all requests, if no relationship changed.
+            committed_by = requests_by_position.get((organization, int(position)), request)
+            assert committed_by == request or "Idempotency-Key" in answer.request.headers
+        assert answer.is_success == (committed_by in done), (
+            f"{summarize_answer(answer)}: {answer.text}"
+        )
 
 
 async def count_permanent_administrators(organization: Organization) -> int:

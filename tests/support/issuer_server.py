@@ -1,4 +1,4 @@
-"""A small issuer over HTTP, which gives out any keys and any name."""
+"""A small issuer over HTTP, which publishes any keys and any name."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ Private = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Privat
 
 
 def public(private: Private, **more: Any) -> dict[str, Any]:
-    """The public half of a key as an issuer gives it out."""
+    """The public half of a key as an issuer publishes it."""
     match private:
         case rsa.RSAPrivateKey():
             jwk = RSAAlgorithm.to_jwk(private.public_key())
@@ -32,7 +32,7 @@ def public(private: Private, **more: Any) -> dict[str, Any]:
 
 
 class IssuerServer(ThreadingHTTPServer):
-    """An issuer that gives out these keys, under a name that the test chooses."""
+    """An issuer that publishes these keys, under a name that the test chooses."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
@@ -43,8 +43,15 @@ class IssuerServer(ThreadingHTTPServer):
     def token(self, private: Private, algorithm: str, kid: str | None, **claims: Any) -> str:
         """A token with the times of this moment."""
         now = int(time.time())
-        said = {"iss": self.named, "sub": "eve", "aud": API, "iat": now, "exp": now + 600, **claims}
-        return jwt.encode(said, private, algorithm, headers={"kid": kid} if kid else None)
+        payload = {
+            "iss": self.named,
+            "sub": "eve",
+            "aud": API,
+            "iat": now,
+            "exp": now + 600,
+            **claims,
+        }
+        return jwt.encode(payload, private, algorithm, headers={"kid": kid} if kid else None)
 
 
 class _Answers(BaseHTTPRequestHandler):

@@ -48,6 +48,8 @@ class Proxy:
         self._torn = asyncio.Event()
         self._connections: set[asyncio.Future[None]] = set()
         self._processes: set[StreamWriter] = set()
+        self._present: set[asyncio.Event] = set()
+        """One event for each connection, which is set once the connection is silent."""
         self._listener: asyncio.Server | None = None
 
     @property
@@ -89,6 +91,14 @@ class Proxy:
             await asyncio.wait(self._connections)
         await asyncio.sleep(0)  # by now the sockets are closed
 
+    def silence(self) -> None:
+        """Drop everything on the present connections from now on, as a firewall does.
+
+        Neither side learns of it. New connections work.
+        """
+        for connection in self._present:
+            connection.set()
+
     def send_as_server(self, words: bytes) -> None:
         """Send bytes to the process on every connection, in the server's place."""
         for process in self._processes:
@@ -117,11 +127,13 @@ class Proxy:
         except OSError:
             writer.transport.abort()
             return
+        silent = asyncio.Event()
         self._connections.add(ended)
         self._processes.add(writer)
+        self._present.add(silent)
         ends = [
-            asyncio.create_task(self._ask(reader, requests)),
-            asyncio.create_task(self._answer(answers, writer)),
+            asyncio.create_task(self._ask(reader, requests, silent)),
+            asyncio.create_task(self._answer(answers, writer, silent)),
             asyncio.create_task(torn.wait()),
         ]
         try:
@@ -133,20 +145,28 @@ class Proxy:
             requests.transport.abort()
             self._connections.discard(ended)
             self._processes.discard(writer)
+            self._present.discard(silent)
             ended.set_result(None)
 
-    async def _ask(self, reader: StreamReader, writer: StreamWriter) -> None:
+    async def _ask(self, reader: StreamReader, writer: StreamWriter, silent: asyncio.Event) -> None:
         with suppress(OSError):
             while chunk := await reader.read(CHUNK):
+                if silent.is_set():
+                    continue
                 if self._last_words is not None and self._last_words in chunk:
                     self._last_words = None
                     self.answers.hold()
                 await self.requests.forward(chunk, writer)
 
-    async def _answer(self, reader: StreamReader, writer: StreamWriter) -> None:
+    async def _answer(
+        self, reader: StreamReader, writer: StreamWriter, silent: asyncio.Event
+    ) -> None:
         with suppress(OSError):
             while chunk := await reader.read(CHUNK):
-                await self.answers.forward(chunk, writer)
+                if not silent.is_set():
+                    await self.answers.forward(chunk, writer)
+        if silent.is_set():  # nobody tells the process that the server has ended the connection
+            await asyncio.Event().wait()
 
 
 async def _open(server: Address) -> tuple[StreamReader, StreamWriter]:

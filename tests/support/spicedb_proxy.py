@@ -206,7 +206,7 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.wait([job])
 
 
-async def swept(organization: Organization) -> int:
+async def sweep(organization: Organization) -> int:
     """Sweep the expired rows of one organization, as a worker does. Returns how many."""
     ended = 0
     while now := await end_due(organization.deployment.service.ledger, organization.id):
@@ -229,7 +229,7 @@ def before_first_call(
     call: str,
     then: Callable[[], Awaitable[None]],
 ) -> None:
-    """Run `then` before the first call of this method of the engine."""
+    """Call `then` once, before the first call of this method of the engine."""
     engine, calls = deployment.service.engine, 0
     real = getattr(engine, call)
 

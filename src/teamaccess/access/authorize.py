@@ -141,7 +141,7 @@ class Gift:
         return self.holdings.roles | frozenset(self.kept)
 
     def beyond(self, held: frozenset[str], free: Collection[RoleId] = ()) -> list[str]:
-        """Return what the holder of some actions lacks of it, except the roles in `free`."""
+        """Return what an actor who holds `held` lacks of it, except the roles in `free`."""
         return sorted({*self.holdings.beyond(held, free), *(self.by_role_with - held)})
 
 
@@ -381,17 +381,38 @@ async def refuse_grants(
 ) -> None:
     """Raise GrantBeyondGiver or GrantAboveActor for what the actor may not do to the object.
 
-    The object is asked, not the organization: a holder of the action in the organization may do it to
-    the object, and so may a holder of a grant, but never the object's creator where the action takes
-    four eyes. An actor who holds the action in the organization, and could so take it away everywhere,
-    may take it away here: also on an object that they created.
+    What counts is what the actor may do to the object. A holder of the action in the organization may do
+    it to the object, and so may a holder of a grant, but never the object's creator where the action
+    takes four eyes. An actor who holds the action in the organization, and could so take it away
+    everywhere, may take it away here: also on an object that they created. For an object that the same
+    change registers, the organization is asked what the actor will hold on it
+    (`OrganizationChange.held`).
     """
-    held_on_object = await change.held(grants.given | grants.taken, on=grants.resource)
+    held_on_object = await held_on(change, grants)
     if missing := sorted(grants.given - held_on_object):
         raise GrantBeyondGiver(resource=grants.resource, missing=missing)
     taken = grants.taken - held_on_object
     if missing := sorted(verb for verb in taken if grants.behind[verb] not in held):
         raise GrantAboveActor(resource=grants.resource, missing=missing)
+
+
+async def held_on(change: OrganizationChange, grants: GrantsOnObject) -> frozenset[str]:
+    """Return which of the actions that are given or taken the actor may do to the object.
+
+    The schema gives an action on every object to those who have it in the organization, unless it takes
+    four eyes. So the organization is asked first, once for all objects of a change, and the object only
+    about the rest.
+    """
+    verbs, actions = grants.given | grants.taken, change.catalog.actions
+    behind = {verb: actions[grants.behind[verb]] for verb in verbs}
+    everywhere = await change.held({action.permission for action in behind.values()})
+    held = frozenset(
+        verb
+        for verb, action in behind.items()
+        if action.permission in everywhere and not action.four_eyes
+    )
+    rest = verbs - held
+    return held | await change.held(rest, on=grants.resource) if rest else held
 
 
 def refuse_bad_end(catalog: Catalog, end: datetime | None, now: datetime) -> None:

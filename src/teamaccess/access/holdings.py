@@ -1,9 +1,10 @@
 """What roles allow, and what members and teams hold through roles, teams and grants.
 
-A member or a team that an operation changes is a `Target`: the actor must hold all that it holds.
+A member or a team that an operation changes is a `Target`: the actor must hold everything that it holds.
 
-Expiry is ignored: an expired role still counts as held, because the member may get it back. Access to a
-single object counts as the action throughout the organization.
+Expiry is ignored here. An expired role still counts as held, because the member may get it back,
+and an actor without it must not change them. Access to one object counts as the action in the whole
+organization.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Set
@@ -127,9 +128,9 @@ class RoleSet:
         return frozenset().union(*(self._actions(role) for role in roles))
 
     def powers_of(self, roles: Iterable[RoleId]) -> frozenset[str]:
-        """Return all that decides who may give the roles: actions, and permissions to give roles.
+        """Return everything an actor needs to give the roles: actions, and permissions to give roles.
 
-        A role that may give other roles is worth as much as they are, so theirs are included.
+        The powers of a role include those of the roles that it may give.
         """
         powers: set[str] = set()
         for role in self._with_given(roles):
@@ -141,11 +142,11 @@ class RoleSet:
     def beyond(
         self, roles: Iterable[RoleId], held: Set[str], free: Collection[RoleId] = ()
     ) -> frozenset[str]:
-        """Return what somebody with the powers `held` lacks to give these roles, except those in `free`.
+        """Return what an actor who holds `held` lacks to give these roles, except the roles in `free`.
 
-        They need every action of each role. For a role that may give other roles, they also need the
-        permission to give those, or everything that those allow. Otherwise somebody with only the
-        role's actions could give that permission too.
+        The actor needs each action of the roles. If a role may give other roles, the actor must also be
+        allowed to give those, or hold everything that they allow. Otherwise they could obtain the
+        permission to give them by giving the first role.
         """
         return self._beyond((role for role in roles if role not in free), held, set())
 
@@ -241,26 +242,26 @@ async def roles_here(change: OrganizationChange, roles: Iterable[RoleId]) -> Rol
 
 @dataclass(frozen=True)
 class Holdings:
-    """What a member or a team holds, or what somebody gets: roles, and actions from elsewhere."""
+    """What a member or a team holds, or what a gift contains: roles, and actions not from roles."""
 
     role_set: RoleSet | None = None
-    """Explains `roles`; None if there are none."""
+    """The organization's roles. None if `roles` is empty."""
     roles: frozenset[RoleId] = frozenset()
     actions: frozenset[str] = NO_ACTIONS
-    """Actions that do not come from `roles`: those of grants on objects, or put into a custom role."""
+    """Actions that come from grants on single objects, or that a custom role contains."""
 
     @property
     def powers(self) -> frozenset[str]:
-        """The actions and permissions that somebody needs to give all this or take it away."""
+        """Everything an actor needs to give this or to take it away."""
         return self.actions | (self.role_set.powers_of(self.roles) if self.role_set else NO_ACTIONS)
 
     def beyond(self, held: Set[str], free: Collection[RoleId] = ()) -> list[str]:
-        """Return which of it somebody with the powers `held` lacks, except the roles in `free`."""
+        """Return what an actor who holds `held` lacks of it, except the roles in `free`."""
         by_roles = self.role_set.beyond(self.roles, held, free) if self.role_set else NO_ACTIONS
         return sorted((self.actions - held) | by_roles)
 
     def givable(self, held: Set[str]) -> frozenset[RoleId]:
-        """Return the roles that the powers `held` allow to give without holding their actions."""
+        """Return its roles that an actor who holds `held` may give without holding their actions."""
         return frozenset(role for role in self.roles if giving_permission(role) in held)
 
 
@@ -296,10 +297,7 @@ async def _holdings(
 
 
 def _actions_behind(catalog: Catalog, grants: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """Return the catalog's actions behind grants of (type, action or object role).
-
-    Grants that the catalog no longer knows are left out.
-    """
+    """Return the actions that the grants on objects stand for, if the catalog still has them."""
     return frozenset(
         catalog.types[type].actions[verb]
         for type, name in grants
@@ -310,19 +308,19 @@ def _actions_behind(catalog: Catalog, grants: Iterable[tuple[str, str]]) -> froz
 
 @dataclass(frozen=True)
 class Target(Generic[Row]):
-    """What an operation is done to: a member, a team, a custom role, a request."""
+    """What an operation changes: a member, a team, a custom role, a request."""
 
     row: Row | None
     refusal: TeamaccessError | None = None
-    """Why the operation cannot be done to it, for example because there is no such row."""
+    """Why the operation is impossible, for example because there is no such row."""
     holdings: Holdings = NOTHING
     """Everything that it holds or confers."""
     above: Callable[[list[str]], TeamaccessError] | None = None
     """Returns the refusal for an actor who lacks some of the actions."""
     exempt: Callable[[], Awaitable[bool]] | None = None
-    """Whether the actor needs no rank, because the operation concerns only themselves, in person."""
+    """Whether the actor need not hold `holdings`, because the operation affects only them in person."""
     are_others: Callable[[], Awaitable[bool]] | None = None
-    """Whether those who get or lose something are people other than the actor; None for yes."""
+    """Whether everybody affected is a person other than the actor; None for yes."""
 
 
 NO_TARGET: Target[None] = Target(None)
@@ -331,7 +329,7 @@ NO_TARGET: Target[None] = Target(None)
 async def member_target(
     change: OrganizationChange, member: Membership, *, exempt_self: bool = True
 ) -> Target[Membership]:
-    """Return a member as a target; `exempt_self` lets the actor act on themselves without rank."""
+    """Return a member as a target. With `exempt_self`, actors may act on themselves in any case."""
     user = member.user_id
 
     async def is_self() -> bool:
@@ -355,7 +353,8 @@ async def team_target(
 ) -> Target[Team]:
     """Return a team as a target, for a change of the team or of the place of one user.
 
-    An actor who is the team's only member and acts in person needs no rank. `exempt` replaces this rule.
+    Without `exempt`, an actor who is the team's only member, in person, need not hold what the team
+    holds.
     """
 
     async def is_alone() -> bool:
@@ -376,7 +375,8 @@ async def team_target(
 async def _has_others(change: OrganizationChange, team: Team) -> bool:
     """Return whether the team has members other than the actor, who must act in person.
 
-    SECURITY: a service account that acts on behalf of the team's only member is not that member.
+    SECURITY: a service account that acts on behalf of a member does not count as that member, even
+    if they are alone in the team.
     """
     members = await change.session.scalars(
         _members_of(team).limit(2)  # of two members, one is not the actor

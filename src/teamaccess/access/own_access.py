@@ -64,7 +64,7 @@ Ends = Mapping[Key, datetime]
 
 
 class OwnAccessExtended(Forbidden):
-    """The change puts off the end of the caller's own access, or gives it to a service account."""
+    """The change postpones the end of the caller's own access, or gives it to a service account."""
 
     message = (
         "You can't extend your own access, and {user} would hold {action} for longer than you do. "

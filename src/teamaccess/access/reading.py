@@ -1,4 +1,4 @@
-"""Permissions for questions that change nothing, and who may wait for an organization's lock."""
+"""Authorizes reads, and decides who may wait for an organization's lock."""
 
 import asyncio
 from collections import defaultdict
@@ -19,25 +19,25 @@ from teamaccess.relationships import user as user_object
 from teamaccess.storage import Membership, OrganizationId, UserId, is_organization_id
 
 AT_ONCE = 10
-"""Questions that SpiceDB is asked in one call."""
+"""How many questions one call to SpiceDB contains."""
 BULKS = 8
-"""Such calls that one process has under way."""
+"""How many such calls one process makes at the same time."""
 SHARE = 2
-"""Such calls that one organization has under way."""
+"""How many of them are for one organization."""
 ADMITTED_SECONDS = 10.0
-"""How long a member may wait for the lock again before SpiceDB is asked again. It allows nothing else:
-under the lock SpiceDB is asked for every permission."""
+"""How long an admitted member may queue for the lock again without another check. Queueing is all that it
+allows: under the lock, SpiceDB is asked for every permission."""
 MOST_ADMITTED = 100_000
 PATIENCE_SECONDS = 2.0
-"""How long a member whose membership has not reached SpiceDB yet waits for it."""
+"""How long a new member waits for their membership to reach SpiceDB."""
 
 NoteActivity = Callable[[OrganizationId, UserId], Awaitable[None]]
 
 
 class ReadAuthorizer:
-    """Permissions for questions that change nothing, as fresh as the last applied change.
+    """Authorizes reads with permissions as fresh as the last applied change.
 
-    Each question of a member is reported to `note_activity`.
+    Each allowed read is reported to `note_activity`.
     """
 
     def __init__(
@@ -73,14 +73,17 @@ class ReadAuthorizer:
         held = await self._permitted(organization, user, {MEMBERSHIP})
         require_held(held, organization, MEMBERSHIP)
 
-    async def actions(self, organization: OrganizationId, user: UserId) -> frozenset[str]:
-        """Return every action that the user holds; raises UnknownOrganization."""
-        actions = self._catalog.actions.values()
+    async def held(self, organization: OrganizationId, user: UserId) -> frozenset[str]:
+        """Return every action that the user holds, and their permissions to give roles.
+
+        Raises UnknownOrganization.
+        """
+        permissions = self._catalog.permissions.values()
         held = await self._permitted(
-            organization, user, {MEMBERSHIP, *(action.permission for action in actions)}
+            organization, user, {MEMBERSHIP, *(each.permission for each in permissions)}
         )
         require_held(held, organization, MEMBERSHIP)
-        return frozenset(action.id for action in actions if action.permission in held)
+        return frozenset(each.id for each in permissions if each.permission in held)
 
     async def judge(
         self, organization: OrganizationId, questions: Sequence[Question]
@@ -102,9 +105,9 @@ class ReadAuthorizer:
     async def permissions_of(
         self, organization: OrganizationId, asked: Mapping[UserId, Collection[str]]
     ) -> dict[UserId, frozenset[str]]:
-        """Return which of the permissions asked about each user has. The caller does not matter.
+        """Return, for each user, which of the permissions they have, out of those to look at.
 
-        It shows what other members could do, and allows the caller nothing.
+        The answer is for display. It does not depend on the caller, and authorizes nothing.
         """
         resource = organization_object(organization)
         pairs = [
@@ -121,14 +124,14 @@ class ReadAuthorizer:
     async def _answers(self, position: LedgerPosition, questions: Sequence[Question]) -> list[bool]:
         answers: list[bool] = []
         for start in range(0, len(questions), AT_ONCE):
-            # SECURITY: a hundred questions at once would occupy SpiceDB; other tenants' go between
+            # SECURITY: one caller's hundred questions must not occupy SpiceDB: others run in between
             async with self._slots.slot(position.organization):
                 batch = questions[start : start + AT_ONCE]
                 answers += await position.answers(self._engine, batch, or_later=True)
         return answers
 
     def _about_account(self, questions: Sequence[Question]) -> dict[int, Question]:
-        """Return the questions about the member who is acted for, asked about the service account.
+        """Return the questions about the represented member, asked about the service account.
 
         The keys are the questions' indexes.
         """
@@ -142,7 +145,7 @@ class ReadAuthorizer:
         }
 
     async def organizations(self, user: UserId) -> list[OrganizationId]:
-        """Return every organization that the user is an active member of."""
+        """Return every organization in which the user is an active member."""
         both = self._on_behalf
         if both is not None and both.member == user:
             of_account = await self._member_of(both.account)
@@ -160,10 +163,11 @@ class ReadAuthorizer:
         try:
             held = await self._held(position, user, permissions, both)
         except (OtherHistory, EngineUnavailable):
-            # SECURITY: a caller without a row there gets the answer for an organization that does not
-            # exist, after as many questions. A SpiceDB that was replaced may refuse the organization's
-            # ZedToken, which an organization that does not exist does not have. Nobody is allowed
-            # anything: a caller with a row is refused, too, and learns the cause.
+            # SECURITY: these errors occur for existing organizations only. For example, a replaced
+            # SpiceDB refuses the organization's ZedToken. A caller without a membership row must
+            # not learn from one that the organization exists. They get the answer for an unknown
+            # organization, after the same number of questions. A caller with a row learns the
+            # cause. Nobody is allowed anything.
             if await self.has_row(organization, user):
                 raise
             held = await self._held(_nowhere(organization), user, permissions, both)
@@ -172,7 +176,7 @@ class ReadAuthorizer:
         return held
 
     async def has_row(self, organization: OrganizationId, user: UserId) -> bool:
-        """Return whether the user has a membership there, whatever SpiceDB knows of it."""
+        """Return whether the user has a membership in PostgreSQL, even if SpiceDB lacks it so far."""
         async with self._sessions() as session:
             return await session.get(Membership, (organization, user)) is not None
 
@@ -195,8 +199,8 @@ class ReadAuthorizer:
             raise UnknownOrganization(organization=organization)
         async with self._sessions() as session:
             position = await position_of(session, organization)
-        # SECURITY: SpiceDB is asked about an organization that does not exist, too. Time and outages must
-        # not reveal to a stranger which organizations exist.
+        # SECURITY: SpiceDB is asked about unknown organizations too. Response times and outages must not
+        # reveal to a stranger which organizations exist.
         return position or _nowhere(organization)
 
 
@@ -207,9 +211,9 @@ def _nowhere(organization: OrganizationId) -> NoLedgerPosition:
 class Admission:
     """Lets members, and nobody else, wait for their organization's lock.
 
-    A change waits in its process's queue and for a lock in PostgreSQL before it is judged. Without this
-    check anybody could keep a tenant's changes waiting: with requests that are refused only under the
-    lock.
+    A change waits in its process's queue and for a lock in PostgreSQL before it is authorized.
+    Without this check, anybody could delay a tenant's changes with requests that are refused only
+    under the lock.
     """
 
     def __init__(self, applier: Applier, reads: Sessions) -> None:
@@ -224,15 +228,16 @@ class Admission:
     ) -> None:
         """Return if the user is a member; raises UnknownOrganization.
 
-        A membership that was decided and has not reached SpiceDB yet counts: it is delivered first.
+        A committed membership that has not reached SpiceDB yet counts. It is delivered first.
         """
         if (organization, user) in self._admitted:
             return
         try:
             await reading.require_membership(organization, user)
         except UnknownOrganization:
-            # SECURITY: only for somebody with a row there is anything delivered. A stranger must cause no
-            # work that depends on the organization: its time would reveal which tenants are stopped.
+            # SECURITY: pending entries are delivered only for a caller with a membership row. A
+            # stranger must not cause work that depends on the organization: its duration would
+            # reveal stopped tenants.
             if not await reading.has_row(organization, user):
                 raise
             if not await self._delivered(organization):
@@ -241,7 +246,7 @@ class Admission:
         self._admitted[organization, user] = True
 
     async def _delivered(self, organization: OrganizationId) -> bool:
-        """Deliver what is pending; return whether there was anything."""
+        """Deliver what is pending. Return whether something was delivered."""
         async with self._reads() as session:
             progress = await newest_progress(session, [organization])
         if all(each.delivered or each.refusal is not None for each in progress):

@@ -29,6 +29,10 @@ OLDEST_CHECK = Gauge(
 UNCHECKED = Gauge(
     "teamaccess_organizations_never_checked", "Organizations never compared with SpiceDB"
 )
+UNWATCHED = Gauge(
+    "teamaccess_watch_unwatched_seconds",
+    "How long ago a worker last recorded that it had seen every write to SpiceDB",
+)
 
 
 class Metrics(PrometheusController):
@@ -59,3 +63,5 @@ def _set(status: LedgerStatus) -> None:
         FINDINGS.labels(kind=kind.value).set(found.get(kind, 0))
     OLDEST_CHECK.set(status.oldest_check_seconds)
     UNCHECKED.set(status.unchecked_organizations)
+    if status.unwatched_seconds is not None:
+        UNWATCHED.set(status.unwatched_seconds)

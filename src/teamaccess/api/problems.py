@@ -19,7 +19,7 @@ from teamaccess.changes.events.users import Refused
 from teamaccess.changes.ledger import may_have_changed
 from teamaccess.common import errors
 from teamaccess.common.postgres.connect import sqlstate
-from teamaccess.common.postgres.outages import is_outage
+from teamaccess.common.postgres.outages import is_outage, lacks_tables
 from teamaccess.common.sentences.excerpts import cut_to_limits, excerpt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
@@ -83,6 +83,8 @@ def http_error(error: HTTPException) -> ProblemDetailsException:
 
 def database_error(error: SQLAlchemyError | ConnectionError) -> ProblemDetailsException:
     """Return the answer when PostgreSQL cannot work now. Only the log gets the cause."""
+    if lacks_tables(error):
+        return not_migrated(error)
     if not is_outage(error):
         return unexpected(error)
     # SQLAlchemy wraps its adapter's error, which wraps the driver's; the innermost is the most precise
@@ -95,6 +97,18 @@ def database_error(error: SQLAlchemyError | ConnectionError) -> ProblemDetailsEx
         detail=f"The database does not answer. {_outcome()}",
         headers={"Retry-After": "2"},
         extra={"code": "database_unavailable"},
+    )
+
+
+def not_migrated(error: Exception) -> ProblemDetailsException:
+    """Return the answer while the database has the tables of another version, as during a release."""
+    log.error("tables_of_another_version", cause=str(getattr(error, "orig", error)))
+    return ProblemDetailsException(
+        status_code=503,
+        title="Service Unavailable",
+        detail=f"The database has the tables of another version. {_outcome()}",
+        headers={"Retry-After": "30"},
+        extra={"code": "not_migrated"},
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.api.cached import Cached
+from teamaccess.common.postgres.outages import lacks_tables
 from teamaccess.delivery.applications import last_changed_organization
 from teamaccess.delivery.position import position_before_creation, position_of
 from teamaccess.delivery.status import LedgerStatus, ledger_status
@@ -23,6 +24,7 @@ from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 
 READ_ONLY = "accepts no changes"
+NOT_MIGRATED = "it has the tables of another version: run `teamaccess migrate`"
 ONLY_READS = text("SELECT current_setting('transaction_read_only') = 'on'")
 log = structlog.get_logger()
 
@@ -84,7 +86,8 @@ class Status:
             ledgers, offset = await self._read_ledgers(), await self._read_clock_offset()
             return Readiness(database, engine, ledgers, versions, offset, issuer)
         except (SQLAlchemyError, OSError) as error:
-            return Readiness(type(error).__name__, engine, None, versions, issuer=issuer)
+            problem = NOT_MIGRATED if lacks_tables(error) else type(error).__name__
+            return Readiness(problem, engine, None, versions, issuer=issuer)
 
     async def _read_clock_offset(self) -> float:
         """Return the difference of the clocks. It is accurate to half of the query's round trip."""

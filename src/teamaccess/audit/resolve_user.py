@@ -1,15 +1,15 @@
-"""Find the user that a question names by id or by e-mail address."""
+"""Find the user that a question names by id, by e-mail address or by external id."""
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, Text, any_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.questions.people import find_people
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.invitations.find import open_invitation
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
-from teamaccess.directory.users.find import UnknownUser, find_user, resolve_member
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
+from teamaccess.directory.users.find import LONGEST, UnknownUser, resolve_member
 from teamaccess.ledger import database_time
-from teamaccess.storage import Event, InvitationStatus, OrganizationId, UserId
+from teamaccess.storage import Event, InvitationStatus, OrganizationId, User, UserId
 
 
 class NotAcceptedYet(NotFound):
@@ -21,33 +21,47 @@ class NotAcceptedYet(NotFound):
     )
 
 
-async def resolve_user(
-    session: AsyncSession, organization: OrganizationId, id_or_email: str
-) -> UserId:
-    """Return the id of the user with this id, e-mail address or external id.
+async def resolve_user(session: AsyncSession, organization: OrganizationId, name: str) -> UserId:
+    """Return the id of the user with this id, e-mail address or external id, in this order.
 
-    SECURITY: a user who was never a member is found by their id alone. Otherwise its auditors
-    could find out which addresses belong to users of other tenants.
+    SECURITY: only present and past members of the organization are found by an address or an external
+    id. Otherwise its auditors could find out whom other tenants have.
 
     Raises UnknownUser, and NotAcceptedYet for an address with an open invitation to the organization.
     """
-    member = await resolve_member(session, organization, id_or_email)
+    if not (0 < len(name) <= LONGEST and name.isprintable()):
+        raise UnknownUser(user=name)
+    member = await resolve_member(session, organization, name)
+    if member != name or await session.get(User, member) is not None:
+        return member
+    past = await _past_member(session, organization, name)
+    if past is not None:
+        return past
+    await _refuse_invited(session, organization, name)
+    raise UnknownUser(user=name)
+
+
+async def _past_member(
+    session: AsyncSession, organization: OrganizationId, name: str
+) -> UserId | None:
+    """Return the user with this address or external id if the organization's events are about them.
+
+    SECURITY: the events are searched also if nobody has the name. So a name of another tenant's user
+    takes the same statement and the same time as a name that nobody has.
+    """
     try:
-        found = await find_user(session, member)
-        if found.id != member and not await _had_member(session, organization, found.id):
-            raise UnknownUser(user=id_or_email)
-        return found.id
-    except UnknownUser:
-        await _refuse_invited(session, organization, id_or_email)
-        raise
-
-
-async def _had_member(session: AsyncSession, organization: OrganizationId, user: UserId) -> bool:
-    """Return whether the organization's events are about this user."""
-    about = select(Event.position).where(
-        Event.chain == organization, Event.subject == f"user:{user}"
+        address = normalize_email(name)
+    except InvalidEmail:
+        address = ""
+    named = select(func.concat("user:", User.id)).where(
+        or_(User.email == address, User.external_id == name)
     )
-    return await session.scalar(about.limit(1)) is not None
+    subjects = func.array(named.scalar_subquery(), type_=ARRAY(Text))
+    about = select(Event.subject).where(
+        Event.chain == organization, Event.subject == any_(subjects)
+    )
+    found = await session.scalar(about.limit(1))
+    return UserId(found.removeprefix("user:")) if found is not None else None
 
 
 async def _refuse_invited(
@@ -55,7 +69,7 @@ async def _refuse_invited(
 ) -> None:
     """Raise NotAcceptedYet if the address has an invitation that can still be accepted."""
     try:
-        invitation = await open_invitation(session, organization, normalise(address))
+        invitation = await open_invitation(session, organization, normalize_email(address))
     except InvalidEmail:
         return
     if invitation is None:

@@ -59,7 +59,7 @@ class AuditQuestions:
         return await who_can(await self._source(scope), action, resource)
 
     async def what_can(self, scope: AuditScope, user: str) -> WhatCan:
-        """Return everything that a user can do. `user` is an id or an e-mail address.
+        """Return everything that a user can do. `user` is an id, an e-mail address or an external id.
 
         Raises what `resolve_user` does.
         """
@@ -71,8 +71,8 @@ class AuditQuestions:
     ) -> WhyWithRemedies:
         """Return whether and why a user can do an action, and what would allow it if they cannot.
 
-        `user` is an id or an e-mail address. Raises what `resolve_user`, `questions.why` and
-        `remedies_for` do.
+        `user` is an id, an e-mail address or an external id. Raises what `resolve_user`,
+        `questions.why` and `remedies_for` do.
         """
         source = await self._source(scope)
         answer = await why(source, await self._user(scope, user), action, resource)
@@ -89,6 +89,6 @@ class AuditQuestions:
         moment = Moment(scope.at, scope.basis) if scope.at is not None else None
         return await self.sources.of(scope.organization, moment, scope.caller)
 
-    async def _user(self, scope: AuditScope, id_or_email: str) -> UserId:
+    async def _user(self, scope: AuditScope, name: str) -> UserId:
         async with self.sources.reads() as session:
-            return await resolve_user(session, scope.organization, id_or_email)
+            return await resolve_user(session, scope.organization, name)

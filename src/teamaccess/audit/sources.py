@@ -32,8 +32,9 @@ class CatalogNotInForce(Conflict):
     """SpiceDB enforces another catalog than this deployment's. Its role names may mean something else."""
 
     message = (
-        "SpiceDB enforces the catalog {applied}, and this deployment has {deployed}. An "
-        "operator must run `teamaccess schema apply`."
+        "SpiceDB enforces the catalog {applied}, and this process has {deployed}. If the second is "
+        "newer, an operator must run `teamaccess schema apply`. Otherwise replace this process with "
+        "one that has the first."
     )
 
 

@@ -12,7 +12,13 @@ import msgspec
 
 from teamaccess.catalog.compiler import compile_schema, definitions, proof_name
 from teamaccess.catalog.errors import RoleNotInCatalog
-from teamaccess.catalog.model import Action, CatalogResource, ResourceType, Role
+from teamaccess.catalog.model import (
+    Action,
+    CatalogResource,
+    ResourceType,
+    Role,
+    giving_permission,
+)
 from teamaccess.relationships import Relationship
 
 TEXTS = frozenset({"name", "label", "description", "source"})
@@ -78,6 +84,23 @@ class Catalog:
                 givers[given].append(role.id)
         return {given: tuple(givers[given]) for given in self.roles if given in givers}
 
+    @cached_property
+    def permissions(self) -> Mapping[str, Action]:
+        """All that somebody may have throughout the organization, by id.
+
+        That is each action, and for each role that `may_give` names the permission to give it, such as
+        `may_give_support`. No custom role has such a permission.
+        """
+        giving = [self._giving(given, by) for given, by in self.givers.items()]
+        return {**self.actions, **{permission.id: permission for permission in giving}}
+
+    def permissions_of(self, role: str) -> frozenset[str]:
+        """Return the actions of a role and its permissions to give roles. Raises RoleNotInCatalog."""
+        if role == self.administrator:
+            return frozenset(self.permissions)
+        found = self._role(role)
+        return found.actions.union(map(giving_permission, found.may_give))
+
     def schema(self) -> str:
         """Return the SpiceDB schema that enforces this model."""
         return compile_schema(self)
@@ -105,6 +128,17 @@ class Catalog:
     def resource_types(self) -> tuple[str, ...]:
         """The types of objects that have relations, in the order of their names."""
         return tuple(sorted({resource for resource, _ in self._subjects}))
+
+    def _giving(self, given: str, by: Iterable[str]) -> Action:
+        return Action(
+            id=giving_permission(given),
+            resource="roles",
+            level="manage",
+            description=f"Give the role {given} to others, and take it from them",
+            source="product",
+            roles=tuple(dict.fromkeys([self.administrator, *by])),
+            reserved=True,
+        )
 
     def _role(self, role: str) -> Role:
         try:

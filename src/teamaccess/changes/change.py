@@ -58,7 +58,7 @@ class Receipt:
 class Rehearsal:
     """The result of a rehearsed change, which was rolled back."""
 
-    standing: LedgerPosition
+    ledger_position: LedgerPosition
     """The organization's position before the change, completely enforced."""
     now: datetime
     updates: list[Update]
@@ -76,7 +76,7 @@ class Change:
     transaction: str
     """The id of the transaction. With it, PostgreSQL can tell later whether it was committed."""
     _engine: Engine
-    standing: list[LedgerPosition]
+    ledger_positions: list[LedgerPosition]
     """The position of each locked organization when the change was opened, completely enforced."""
     turn: Turn
     """The turn in the queue of this process. Other changes of the organizations wait until the commit."""
@@ -114,30 +114,34 @@ class Change:
         """
         if self.attribution.channel is Channel.OPERATOR and user == self.attribution.actor:
             return frozenset(permissions)
-        standing = next(at for at in self.standing if at.organization == organization)
+        ledger_position = next(
+            at for at in self.ledger_positions if at.organization == organization
+        )
         both = self.attribution.on_behalf
         asked = frozenset(permissions)
         key = (organization, user, both, on, asked)
         if key not in self._held:
             if both is not None and both.member == user:
                 guard = self.catalog.guards["act_on_behalf"]
-                held = await standing.permitted_to_both(self._engine, both, asked, guard, on=on)
+                held = await ledger_position.permitted_to_both(
+                    self._engine, both, asked, guard, on=on
+                )
             else:
-                held = await standing.permitted(self._engine, user, asked, on=on)
+                held = await ledger_position.permitted(self._engine, user, asked, on=on)
             self._proven.add(organization)
             self._held[key] = held
         return self._held[key]
 
     def position_of(self, organization: OrganizationId) -> int:
         """Return the newest position of a locked organization when the change was opened."""
-        return next(at.position for at in self.standing if at.organization == organization)
+        return next(at.position for at in self.ledger_positions if at.organization == organization)
 
     async def prove(self) -> None:
         """Return if the engine is at the position of each ledger. Raises OtherHistory otherwise."""
-        for standing in self.standing:
-            if standing.organization not in self._proven:
-                await standing.prove(self._engine)
-                self._proven.add(standing.organization)
+        for ledger_position in self.ledger_positions:
+            if ledger_position.organization not in self._proven:
+                await ledger_position.prove(self._engine)
+                self._proven.add(ledger_position.organization)
 
     async def prove_schema(self) -> None:
         """Return if the engine enforces this catalog's schema. Raises SchemaMismatch otherwise.
@@ -160,7 +164,7 @@ class Change:
             return
         for user in self._signed_out:
             user.end_sessions(self.now)
-        with raise_busy_on_lock_timeout(*(at.organization for at in self.standing)):
+        with raise_busy_on_lock_timeout(*(at.organization for at in self.ledger_positions)):
             await self.session.flush()
 
     async def decide(self) -> dict[OrganizationId, int]:
@@ -195,7 +199,9 @@ class Change:
     @property
     def stopped(self) -> dict[OrganizationId, str]:
         """The stopped organizations, with SpiceDB's refusal of their next entry."""
-        return {at.organization: at.stopped for at in self.standing if at.stopped is not None}
+        return {
+            at.organization: at.stopped for at in self.ledger_positions if at.stopped is not None
+        }
 
     def attribute(self, attribution: Attribution) -> None:
         """Set the attribution, if it was not known when the change was opened."""
@@ -224,8 +230,11 @@ class OrganizationChange(Change):
     organization: OrganizationId = field(kw_only=True)
     actor: UserId = field(kw_only=True)
 
+    registered: dict[ObjectReference, UserId | None] = field(default_factory=dict)
+    """The objects that this change registers, with their creators. SpiceDB has none of them yet."""
+
     on_behalf_of_asker: UserId | None = None
-    """In an operator's rehearsal of what a user asks about: that user. New rows then name them."""
+    """The user for whom an operator rehearses this change. New rows name them as the giver."""
 
     @property
     def giver(self) -> UserId:
@@ -239,8 +248,34 @@ class OrganizationChange(Change):
     async def held(
         self, permissions: Iterable[str], on: ObjectReference | None = None
     ) -> frozenset[str]:
-        """Return which permissions the actor has in the organization, or `on` one of its objects."""
+        """Return which permissions the actor has in the organization, or `on` one of its objects.
+
+        On an object that this change registers, they are those that the actor will have there.
+        """
+        if on is not None and on in self.registered:
+            return await self._held_on_registered(on, permissions)
         return await self.permitted(self.organization, self.actor, permissions, on)
+
+    async def _held_on_registered(
+        self, on: ObjectReference, permissions: Iterable[str]
+    ) -> frozenset[str]:
+        """Return which permissions the actor will have on an object that this change registers.
+
+        The schema gives every permission on an object to those who have its action throughout the
+        organization, and never a four-eyes action to the creator. So SpiceDB is asked about the
+        organization, once for all such objects. SECURITY: grants on the object are left aside. They are
+        of this change, and nobody may give further what they get in the same change.
+        """
+        actions, behind = self.catalog.actions, self.catalog.types[on.type].actions
+        needed = {verb: actions[behind[verb]] for verb in permissions if verb in behind}
+        held = await self.held({action.permission for action in needed.values()})
+        creator, both = self.registered[on], self.attribution.on_behalf
+        is_creator = creator is not None and creator in (self.actor, both and both.account)
+        return frozenset(
+            verb
+            for verb, action in needed.items()
+            if action.permission in held and not (action.four_eyes and is_creator)
+        )
 
     def is_self(self, user: UserId) -> bool:
         """Return whether the user makes this change themselves, in person.

@@ -32,7 +32,7 @@ async def learn_outcome(
 ) -> None:
     """Return if the change was committed, asking again until PostgreSQL is back.
 
-    Raises NotCommitted if it was not, OutcomeUnknown if PostgreSQL stays away for ten seconds.
+    Raises NotCommitted if it was not, OutcomeUnknown if PostgreSQL stays unreachable for ten seconds.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_SECONDS):

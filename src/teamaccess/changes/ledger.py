@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from contextvars import ContextVar
+from copy import copy
 from itertools import groupby
 from operator import attrgetter
 from typing import overload
@@ -100,6 +101,15 @@ class Ledger:
         self._counted: Counted = LRUCache(MOST_COUNTED)
         self._turns = ChangeQueue()
 
+    def under(self, catalog: Catalog) -> "Ledger":
+        """Return this ledger for changes that the schema of another catalog judges.
+
+        A plan needs it while SpiceDB still enforces the catalog that is to be replaced.
+        """
+        ledger = copy(self)
+        ledger._catalog = catalog
+        return ledger
+
     @property
     def limits(self) -> Limits:
         """How much one organization and one person may have and do."""
@@ -171,7 +181,7 @@ class Ledger:
                 self._catalog.schema_proof,
                 judging=judging,
             )
-            for at in opened.standing:
+            for at in opened.ledger_positions:
                 if at.stopped is not None and not even_if_stopped:
                     raise OrganizationStopped(organization=at.organization, refusal=at.stopped)
             if opened.foreign_schema and organizations and not even_if_stopped:
@@ -183,7 +193,7 @@ class Ledger:
                 opened.now,
                 opened.transaction,
                 self._engine,
-                opened.standing,
+                opened.ledger_positions,
                 turn,
                 self._locks,
             )
@@ -213,7 +223,7 @@ class Ledger:
             begun = (await session.execute(BEGIN)).one()
             ledgers = await newest_progress(session, organizations)
             now = max((begun.now, *(ledger.decided_at for ledger in ledgers)))
-            standing = [
+            ledger_positions = [
                 LedgerPosition(ledger.organization, ledger.position, ledger.hash, None)
                 for ledger in ledgers
             ]
@@ -224,7 +234,7 @@ class Ledger:
                 now,
                 begun.transaction,
                 self._engine,
-                standing,
+                ledger_positions,
                 Turn(),
                 self._locks,
             )
@@ -243,12 +253,12 @@ class Ledger:
         Raises the errors of `change` and those of `act`.
         """
         async with self.change(attribution, organization, asker=asker) as change:
-            [standing] = change.standing
+            [ledger_position] = change.ledger_positions
             await act(change)
             await change.prove()
             await change.decide()
             decided = [update for entry in change.entries for update in entry.updates]
-        return Rehearsal(standing, change.now, decided)
+        return Rehearsal(ledger_position, change.now, decided)
 
     async def commit(self, change: Change) -> list[Receipt]:
         """Commit, then enforce. A failure after the commit does not fail the change.
@@ -268,7 +278,7 @@ class Ledger:
         for call in change.after_commit:
             await _call_after_commit(call)
         changed = {receipt.organization for receipt in receipts}
-        untouched = [at for at in change.standing if at.organization not in changed]
+        untouched = [at for at in change.ledger_positions if at.organization not in changed]
         return [
             *receipts,
             *(Receipt(at.organization, at.position, at.zed_token) for at in untouched),
@@ -344,7 +354,7 @@ class Ledger:
             async with asyncio.timeout(self._budget):
                 if organization in change.stopped:
                     token = await self._applier.revoke_ahead(entries)
-                elif organization in [at.organization for at in change.standing]:
+                elif organization in [at.organization for at in change.ledger_positions]:
                     token = await self._applier.apply(entries)
                 else:
                     # the organization was not locked at the opening, so earlier entries may be pending

@@ -38,7 +38,7 @@ class Opened(NamedTuple):
 
     now: datetime
     transaction: str
-    standing: list[LedgerPosition]
+    ledger_positions: list[LedgerPosition]
     foreign_schema: bool
     """Whether there is an unresolved finding of a foreign schema."""
 
@@ -64,9 +64,11 @@ async def open_ledgers(
     for organization in organizations:
         if organization not in [row.organization_id for row in rows]:
             raise UnknownOrganization(organization=organization)
-    standing = [await _position_of(row, applier, proof, since, judging=judging) for row in rows]
+    ledger_positions = [
+        await _position_of(row, applier, proof, since, judging=judging) for row in rows
+    ]
     now = max(row.now for row in rows)
-    return Opened(now, rows[0].transaction, standing, rows[0].foreign_schema)
+    return Opened(now, rows[0].transaction, ledger_positions, rows[0].foreign_schema)
 
 
 async def lock_rows(

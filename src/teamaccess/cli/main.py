@@ -66,6 +66,9 @@ class Subcommands(TyperGroup):
             refuse_broken_text(words)
             code = super().main(words, prog_name, **{**more, "standalone_mode": False})
             sys.stdout.flush()
+        except ModuleNotFoundError as missing:  # a package that is imported only when it is used
+            print_refusal(_missing_extra(words, missing), as_json="--json" in words)
+            sys.exit(EXIT_FAILED)
         except Exception as refusal:  # also after a crash, which must not exit like the answer "no"
             print_refusal(refusal, as_json="--json" in words)
             sys.exit(EXIT_FAILED)
@@ -86,11 +89,20 @@ def _module(command: str) -> Any:
     try:
         return import_module(f"teamaccess.cli.commands.{COMMANDS[command]}")
     except ModuleNotFoundError as missing:
-        name = missing.name or ""
-        if name.partition(".")[0] == "teamaccess":
-            raise  # a mistake of ours
-        extra = "embedded" if command == "dev" else "server"
-        raise MissingExtra(command=command, module=name, extra=extra) from None
+        refusal = _missing_extra([command], missing)
+        if refusal is missing:
+            raise
+        raise refusal from None
+
+
+def _missing_extra(words: Sequence[str], missing: ModuleNotFoundError) -> Exception:
+    """Return the refusal that names the extra to install, or the error itself if it is our mistake."""
+    name = missing.name or ""
+    if name.partition(".")[0] in ("", "teamaccess"):
+        return missing
+    command = next((word for word in words if word in COMMANDS), "")
+    extra = "embedded" if command == "dev" else "server"
+    return MissingExtra(command=command, module=name, extra=extra)
 
 
 def _refusing(name: str, missing: MissingExtra) -> TyperCommand:

@@ -14,7 +14,7 @@ from teamaccess.common.sentences.excerpts import LONGEST_QUOTED_NAME, excerpt
 from teamaccess.common.sentences.plurals import pluralize
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.members.imports import Newcomer
-from teamaccess.directory.users.addresses import normalise
+from teamaccess.directory.users.addresses import normalize_email
 from teamaccess.storage import RoleId
 
 COLUMNS = ["email", "name", "role"]
@@ -150,7 +150,7 @@ def _newcomer(row: Row, roles: RoleSet, mistakes: list[str]) -> Newcomer | None:
         if row.surplus:
             raise TooManyFields
         at, found = "column email", email
-        address = normalise(_filled(email))
+        address = normalize_email(_filled(email))
         at, found = "column role", role
         known = _role(_filled(role), roles)
         at, found = "column name", name

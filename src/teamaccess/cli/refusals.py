@@ -50,12 +50,12 @@ def print_refusal(refusal: Exception, as_json: bool) -> None:
         case _ if isinstance(refusal, OWN_ERRORS):
             echo(str(refusal), err=True, fg="red")
         case OSError() if refusal.strerror:
-            echo(_of_the_system(refusal), err=True, fg="red")
+            echo(_os_error_text(refusal), err=True, fg="red")
         case _:
             echo("".join(traceback.format_exception(refusal)), err=True, nl=False)
 
 
-def _of_the_system(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     """Return what the operating system refused, and for which file."""
     where = f" ({error.filename})" if error.filename else ""
     return f"The operating system refused it: {error.strerror}{where}."
@@ -77,7 +77,7 @@ def _facts(refusal: Exception) -> dict[str, Any]:
         case UnknownCatalog():
             return {"code": "unknown_catalog", "detail": str(refusal)}
         case OSError() if refusal.strerror:
-            return {"code": "system_error", "detail": _of_the_system(refusal)}
+            return {"code": "system_error", "detail": _os_error_text(refusal)}
         case InvalidRelationship():
             return {"code": "invalid_relationship", "detail": str(refusal)}
         case _:

@@ -12,7 +12,7 @@ def harden_streams() -> None:
     """Replace `sys.stdout` and `sys.stderr`, so that no command fails or changes its answer by printing.
 
     Characters that the terminal's encoding lacks are escaped. What a closed pipe no longer takes is
-    dropped, and the command goes on: its exit code is its answer, and a change is made to its end.
+    dropped, and the command goes on: its exit code is its answer, and a change is completed.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -34,7 +34,7 @@ def _hardened(stream: Any) -> io.TextIOWrapper:
 
 
 class _Output(io.FileIO):
-    """A file that takes everything once it has failed."""
+    """A file that accepts everything once it has failed."""
 
     def write(self, data: Any, /) -> int:
         """Write the bytes, or drop them if the pipe is closed. Raises OSError for other failures."""

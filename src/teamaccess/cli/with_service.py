@@ -15,8 +15,7 @@ from teamaccess.cli.terminal import echo
 from teamaccess.common import logs, process
 from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.errors import NotFound, Unavailable
-from teamaccess.common.postgres.connect import sqlstate
-from teamaccess.common.postgres.outages import is_outage
+from teamaccess.common.postgres.outages import is_outage, lacks_tables
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service, open_service
 from teamaccess.storage import Channel
@@ -31,9 +30,6 @@ class DatabaseUnreachable(Unavailable):
         "PostgreSQL does not answer ({cause}). Check that it runs, and check "
         "TEAMACCESS_DATABASE_URL."
     )
-
-
-NO_SUCH_TABLE_OR_COLUMN = ("42P01", "42703", "42883")
 
 
 class NotMigrated(Unavailable):
@@ -71,11 +67,11 @@ def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
     except ledger.UnknownOrganization as unknown:
         raise NoSuchOrganization(**unknown.facts) from unknown
     except (ConnectionError, SQLAlchemyError) as cause:
-        said = getattr(cause, "orig", cause)
+        driver_error = getattr(cause, "orig", cause)
         if is_outage(cause):
-            raise DatabaseUnreachable(cause=said) from cause
-        if sqlstate(cause) in NO_SUCH_TABLE_OR_COLUMN:
-            raise NotMigrated(cause=said) from cause
+            raise DatabaseUnreachable(cause=driver_error) from cause
+        if lacks_tables(cause):
+            raise NotMigrated(cause=driver_error) from cause
         raise
 
 

@@ -79,7 +79,7 @@ def naming_item(number: int) -> Iterator[None]:
 
 
 class Invalid(TeamaccessError):
-    """A request that does not make sense whatever the state is. Correct it."""
+    """A request that could not succeed in any state. Correct it."""
 
     message = "The request is not valid."
 
@@ -121,7 +121,7 @@ class TooMany(TeamaccessError):
 
 
 class Unavailable(TeamaccessError):
-    """A part that decides does not answer. Nothing is allowed without it."""
+    """A component that is needed for the decision does not answer. Without it, nothing is allowed."""
 
     message = "The service is not available. Try again shortly."
     retry_after = 2

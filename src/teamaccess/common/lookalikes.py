@@ -1,4 +1,4 @@
-"""Find names that people take for each other: other case, other spaces, characters that look alike.
+"""Find names that people mistake for each other: other case, other spaces, characters that look alike.
 
 The characters come from Unicode Technical Standard 39, "Unicode Security Mechanisms".
 """
@@ -26,7 +26,7 @@ def load_lookalikes() -> None:
 
 
 def _forms(name: str) -> frozenset[str]:
-    """Return the forms of which two names that look alike share one.
+    """Return the forms of a name. Names that look alike share at least one form.
 
     `BiIling` with a capital I looks like `Billing` as it is, `SUPPORT` like `Support` in small letters,
     and `ADMIN` in Cyrillic letters like `Admin` in capitals.

@@ -11,7 +11,7 @@ SERVER = re.compile(
     r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?))"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
-BROKEN_IN_LOGIN = re.compile(r"[^!-~]|[/?#@\[\]]|%(?![0-9A-Fa-f]{2})")
+UNENCODED_IN_LOGIN = re.compile(r"[^!-~]|[/?#@\[\]]|%(?![0-9A-Fa-f]{2})")
 """What must be percent-encoded in a user and a password."""
 MAIL_ADDRESS = re.compile(
     r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
@@ -87,14 +87,14 @@ def read_smtp_url(url: str) -> SmtpServer:
     scheme, separator, rest = url.partition("://")
     if not separator or scheme not in ("smtp", "smtps"):
         raise ValueError("must begin with smtp:// or smtps://, such as smtp://mail.example.com:587")
-    login, at_sign, place = rest.removesuffix("/").rpartition("@")
+    login, at_sign, address = rest.removesuffix("/").rpartition("@")
     user, colon, password = login.partition(":")
-    if BROKEN_IN_LOGIN.search(login) or (not at_sign and not SERVER.fullmatch(place)):
+    if UNENCODED_IN_LOGIN.search(login) or (not at_sign and not SERVER.fullmatch(address)):
         raise ValueError(
             "must be smtp://user:password@host:port, with each of # ? / @ : % in the user and the "
             "password percent-encoded (%23 %3F %2F %40 %3A %25)"
         )
-    server = SERVER.fullmatch(place)
+    server = SERVER.fullmatch(address)
     if server is None or (server["port"] and not 0 < int(server["port"]) <= HIGHEST_PORT):
         raise ValueError("must end with a host and a port, such as mail.example.com:587")
     if at_sign and not (user and colon and password):

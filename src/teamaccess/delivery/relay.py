@@ -53,8 +53,8 @@ class Relay:
         """Work until cancelled."""
         while should_continue():
             try:
-                async with self._listening():
-                    while should_continue():
+                async with self._listening() as listener:
+                    while should_continue() and not listener.is_closed():
                         await self._round()
             except OUTAGES as cause:
                 log.warning("relay_failed", cause=repr(cause))
@@ -97,13 +97,16 @@ class Relay:
                 await queue.postpone(connection, organization, retry_delay(attempts))
 
     @asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
-        """Listen for notifications of entries that are handed over."""
+    async def _listening(self) -> AsyncIterator[Any]:
+        """Listen for notifications of entries that are handed over. Yields the driver's connection.
+
+        It waits for the server only. If it dies silently, the system notices and closes it.
+        """
         async with self._status_pool.connect() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
             await raw.add_listener(queue.HANDED_OVER, self._wake)
             try:
-                yield
+                yield raw
             finally:
                 with suppress(*OUTAGES):
                     await raw.remove_listener(queue.HANDED_OVER, self._wake)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ARRAY, Text, func, select
+from sqlalchemy import ARRAY, Float, Text, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.applications import SAME_POSITION
@@ -16,6 +16,7 @@ from teamaccess.storage import (
     Organization,
     OrganizationId,
     Reconciliation,
+    WatchCursor,
 )
 
 MOST_ORGANIZATIONS = 1000
@@ -58,6 +59,9 @@ class LedgerStatus:
     """Organizations that were never reconciled."""
     oldest_check_seconds: float
     """Seconds since the oldest of the organizations' last reconciliations."""
+    unwatched_seconds: float | None
+    """Seconds since a worker last recorded that it had seen every write to SpiceDB; None if none
+    ever did."""
 
     @property
     def open_findings(self) -> int:
@@ -81,6 +85,7 @@ async def ledger_status(session: AsyncSession) -> LedgerStatus:
         findings,
         checks.never,
         float(checks.age),
+        await session.scalar(UNWATCHED_SECONDS),
     )
 
 
@@ -108,6 +113,7 @@ STOPPED = (
     .order_by(LedgerEntry.decided_at)
     .limit(MOST_ORGANIZATIONS)
 )
+UNWATCHED_SECONDS = select(cast(func.extract("epoch", _NOW - WatchCursor.saved_at), Float))
 _CONCERNED = Finding.organization_id.distinct()
 FINDINGS = (
     select(

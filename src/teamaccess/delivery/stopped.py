@@ -31,7 +31,7 @@ LACKING_SCHEMA = [
         "ERROR_REASON_INVALID_SUBJECT_TYPE",
     )
 ]
-"""How SpiceDB's refusals begin if its schema has no place for a relationship."""
+"""How SpiceDB's refusals start if its schema does not define a relationship."""
 RETRY_AFTER_SCHEMA = (
     update(LedgerApplication)
     .where(
@@ -44,10 +44,10 @@ RETRY_AFTER_SCHEMA = (
 
 
 async def retry_after_schema(connection: AsyncConnection | AsyncSession) -> list[OrganizationId]:
-    """Hand refused entries over to the workers again, if a schema lacked a place for them.
+    """Hand the entries over to the workers again that SpiceDB refused because of its schema.
 
-    It is for the moment when SpiceDB has received another schema. An entry without a place in that one
-    stops its organization again. Returns the organizations.
+    Call it when SpiceDB has received another schema. If that schema does not fit an entry either, the
+    entry stops its organization again. Returns the organizations.
     """
     retried = [OrganizationId(each) for each in await connection.scalars(RETRY_AFTER_SCHEMA)]
     for organization in retried:

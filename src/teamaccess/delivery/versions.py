@@ -17,11 +17,11 @@ SERVER_VERSION = text("SHOW server_version")
 
 @dataclass(frozen=True)
 class RunningVersion:
-    """The version of a server, beside the oldest one that is supported."""
+    """The version of a server, and the oldest one that is supported."""
 
     oldest: str
     running: str | None
-    """Without the packager's words, such as `18.1`. None if the server does not tell it."""
+    """Without the packager's suffix, such as `18.1`. None if the server does not report it."""
 
     @property
     def supported(self) -> bool | None:
@@ -33,8 +33,8 @@ class RunningVersion:
 
 async def postgresql_version(session: AsyncSession) -> RunningVersion:
     """Return the version of PostgreSQL."""
-    told = str(await session.scalar(SERVER_VERSION))
-    return RunningVersion(OLDEST_POSTGRESQL, told.split()[0])
+    reported = str(await session.scalar(SERVER_VERSION))
+    return RunningVersion(OLDEST_POSTGRESQL, reported.split()[0])
 
 
 async def spicedb_version(engine: Engine) -> RunningVersion:

@@ -3,13 +3,14 @@
 from authzed.api.v1 import Consistency
 
 from teamaccess.engine.bulk import MAX_IMPORT, ObjectFilter, StoredRelationship
-from teamaccess.engine.client import Engine, Question
-from teamaccess.engine.convert import (
+from teamaccess.engine.client import (
     FULLY_CONSISTENT,
     MINIMIZE_LATENCY,
+    Question,
     at_least_as_fresh,
     exact_snapshot,
 )
+from teamaccess.engine.engine import Engine
 from teamaccess.engine.errors import (
     AlreadyThere,
     EngineRefused,

@@ -7,9 +7,9 @@ from authzed.api.v1 import Relationship as RelationshipMessage
 from authzed.api.v1 import RelationshipFilter
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 
-from teamaccess.engine.convert import fill_message
+from teamaccess.engine.client import fill_message
+from teamaccess.engine.convert import relationship_text
 from teamaccess.relationships import Relationship
-from teamaccess.relationships.relationship import format_instant
 
 PAGE_SIZE = 1000
 """Relationships in one message. Even with the longest ids, a page stays below gRPC's limit of 4 MiB."""
@@ -67,21 +67,3 @@ def stored_relationships(messages: Iterable[RelationshipMessage]) -> list[Stored
         StoredRelationship(message.resource.object_id, message.relation, relationship_text(message))
         for message in messages
     ]
-
-
-def relationship_text(message: RelationshipMessage) -> str:
-    """Return the text form of `Relationship`, with a caveat in brackets if there is one."""
-    resource, subject = message.resource, message.subject
-    subject_object, userset = subject.object, subject.optional_relation
-    text = (
-        f"{resource.object_type}:{resource.object_id}#{message.relation}"
-        f"@{subject_object.object_type}:{subject_object.object_id}"
-    )
-    if userset:
-        text = f"{text}#{userset}"
-    if message.HasField("optional_caveat"):
-        text = f"{text}[{message.optional_caveat.caveat_name}]"
-    if message.HasField("optional_expires_at"):
-        expiration = message.optional_expires_at.ToDatetime()
-        text = f"{text}[expiration:{format_instant(expiration)}]"
-    return text

@@ -27,6 +27,13 @@ RETRY = json.dumps(
     }
 )
 
+SILENT_MS = 500
+"""How long an answer may be outstanding before the channel asks SpiceDB for a sign of life. It is asked
+only while a call waits: SpiceDB would close a connection that is asked without any call."""
+ANSWER_MS = 1000
+"""How long that sign may take. Then the connection counts as dead, and its calls are retried on a new
+one. Together with SILENT_MS it is shorter than the time that a check may take."""
+
 LARGEST_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message from SpiceDB. Watch reports each write in one message, and somebody else's import
 may be large."""
@@ -43,6 +50,9 @@ def channel(endpoint: str, tls_ca: Path | None, *, tls: bool = False) -> Channel
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+        ("grpc.keepalive_time_ms", SILENT_MS),
+        ("grpc.keepalive_timeout_ms", ANSWER_MS),
+        ("grpc.http2.ping_timeout_ms", ANSWER_MS),  # for the pings that gRPC sends by itself
     ]
     if tls_ca is None and not tls:
         # SECURITY: a proxy named in the environment could read the key

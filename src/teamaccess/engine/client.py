@@ -1,7 +1,6 @@
-"""The client of SpiceDB: checks, writes, reads and the schema, always over gRPC."""
+"""The core of SpiceDB's client: questions and writes, always over gRPC."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
@@ -11,54 +10,50 @@ from authzed.api.v1 import (
     CheckPermissionRequest,
     CheckPermissionResponse,
     Consistency,
-    DeleteRelationshipsRequest,
-    DeleteRelationshipsResponse,
-    LookupResourcesRequest,
-    LookupSubjectsRequest,
     Precondition,
-    ReadRelationshipsRequest,
-    ReadSchemaRequest,
     RelationshipFilter,
-    WriteSchemaRequest,
+    RelationshipUpdate,
+    SubjectFilter,
+    WriteRelationshipsRequest,
+    ZedToken,
 )
-from authzed.api.v1.permission_service_pb2 import ExportBulkRelationshipsRequest
+from authzed.api.v1 import (
+    ObjectReference as ObjectMessage,
+)
+from authzed.api.v1 import (
+    Relationship as RelationshipMessage,
+)
+from authzed.api.v1 import (
+    SubjectReference as SubjectMessage,
+)
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
-from authzed.api.v1.schema_service_pb2 import DiffSchemaRequest
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
-from grpc import StatusCode
 from grpc.aio import AioRpcError
 
-from teamaccess.engine.bulk import (
-    IMPORT_SECONDS,
-    PAGE_SECONDS,
-    PAGE_SIZE,
-    ObjectFilter,
-    StoredRelationship,
-    import_requests,
-    stored_relationships,
-)
 from teamaccess.engine.channel import channel
-from teamaccess.engine.convert import (
-    FULLY_CONSISTENT,
-    filter_of,
-    object_message,
-    relationship_from_message,
-    subject_message,
-    write_request,
-)
 from teamaccess.engine.errors import EngineRefused, EngineUnavailable, error_of_bulk_item, translate
-from teamaccess.engine.version import read_version
-from teamaccess.engine.watch import ObservedWrite, watch
-from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
+from teamaccess.relationships import (
+    ObjectReference,
+    Relationship,
+    Revocation,
+    SubjectReference,
+    Update,
+)
 
 if TYPE_CHECKING:
     from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceAsyncStub
     from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceAsyncStub
 
+FULLY_CONSISTENT = Consistency(fully_consistent=True)
+
+MINIMIZE_LATENCY = Consistency(minimize_latency=True)
+"""An answer as of a recent revision, which SpiceDB chooses."""
+
+_DELETE = RelationshipUpdate.OPERATION_DELETE
+_TOUCH = RelationshipUpdate.OPERATION_TOUCH
+_YES = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
+
 CHECK_SECONDS = 2.0
-LOOKUP_SECONDS = 2.0
-LOOKUP_ALL_SECONDS = 60.0
-"""How long a lookup of all subjects may take. There may be a hundred thousand of them."""
 WRITE_SECONDS = 2.0
 SECONDS_AN_UPDATE = 0.005
 """Additional time of a write for each update. 900 deletes take more than a second on a busy engine, and a
@@ -73,8 +68,11 @@ class Question(NamedTuple):
     subject: ObjectReference
 
 
-class Engine:
-    """A connection to SpiceDB. Failures are `EngineUnavailable`, `EngineRefused` or `AlreadyThere`."""
+class Client:
+    """A connection to SpiceDB that asks and writes.
+
+    Failures are `EngineUnavailable`, `EngineRefused` or `AlreadyThere`.
+    """
 
     def __init__(
         self, endpoint: str, preshared_key: str, tls_ca: Path | None = None, *, tls: bool = False
@@ -98,10 +96,6 @@ class Engine:
     async def close(self) -> None:
         """Close the connection. Calls that are under way end."""
         await self._channel.close()
-
-    async def version(self) -> str | None:
-        """Return SpiceDB's version, such as `1.57.1`; None if it is set not to tell it."""
-        return await read_version(self._schema, self._metadata)
 
     async def check(
         self,
@@ -201,201 +195,12 @@ class Engine:
         )
         return str(response.written_at.token)
 
-    async def import_relationships(self, relationships: Sequence[Relationship]) -> None:
-        """Create all of the relationships or none. At most `MAX_IMPORT` are allowed.
-
-        It is faster than a write, but Watch reports it without metadata. Raises AlreadyThere if one of
-        the relationships exists.
-        """
-        await self._call(
-            self._permissions.ImportBulkRelationships(
-                import_requests(relationships), timeout=IMPORT_SECONDS, metadata=self._metadata
-            )
-        )
-
-    async def read(
-        self,
-        relationship_filter: RelationshipFilter,
-        at: Consistency = FULLY_CONSISTENT,
-        seconds: float | None = None,
-    ) -> AsyncIterator[tuple[Relationship, str]]:
-        """Yield the relationships that SpiceDB holds, each with the ZedToken at which it was read.
-
-        It may take `seconds`. By default there is no limit.
-        """
-        call = self._permissions.ReadRelationships(
-            ReadRelationshipsRequest(consistency=at, relationship_filter=relationship_filter),
-            timeout=seconds,
-            metadata=self._metadata,
-        )
-        try:
-            async for response in call:
-                yield relationship_from_message(response.relationship), response.read_at.token
-        except AioRpcError as error:
-            raise translate(error) from error
-
-    async def find_zed_token(self, relationship: Relationship) -> str | None:
-        """Return a ZedToken at which SpiceDB holds the relationship, None if it does not hold it."""
-        held = self.read(filter_of(relationship), seconds=CHECK_SECONDS)
-        return await anext((token async for _, token in held), None)
-
-    async def find(
-        self, relationship: Relationship, at: Consistency = FULLY_CONSISTENT
-    ) -> Relationship | None:
-        """Return the relationship as SpiceDB holds it, perhaps with another expiration, or None."""
-        held = self.read(filter_of(relationship), at, seconds=CHECK_SECONDS)
-        return await anext((found async for found, _ in held), None)
-
-    async def has_any(self, resource: ObjectReference, relation: str) -> bool:
-        """Return whether any subject has the relation to the resource."""
-        held = self.read(
-            RelationshipFilter(
-                resource_type=resource.type,
-                optional_resource_id=resource.id,
-                optional_relation=relation,
-            ),
-            seconds=CHECK_SECONDS,
-        )
-        return await anext((True async for _ in held), False)
-
-    async def export(self, objects: ObjectFilter) -> AsyncGenerator[list[StoredRelationship]]:
-        """Yield all relationships of the objects at one revision, in the order of the objects' ids.
-
-        They come in pages, so that reading is fast and takes little memory.
-        """
-        call = self._permissions.ExportBulkRelationships(
-            ExportBulkRelationshipsRequest(
-                consistency=FULLY_CONSISTENT,
-                optional_limit=PAGE_SIZE,
-                optional_relationship_filter=objects.filter,
-            ),
-            metadata=self._metadata,
-        )
-        try:
-            while page := cast("Any", await asyncio.wait_for(call.read(), PAGE_SECONDS)):
-                yield stored_relationships(page.relationships)
-        except AioRpcError as error:
-            raise _no_answer(translate(error)) from error
-        except TimeoutError as silence:
-            raise EngineUnavailable(cause="it stopped sending what it holds") from silence
-        finally:
-            call.cancel()
-
-    async def delete(self, objects: ObjectFilter, metadata: Mapping[str, Any]) -> int:
-        """Delete all relationships of the objects, page by page. Return how many there were."""
-        deleted = 0
-        request = DeleteRelationshipsRequest(
-            relationship_filter=objects.filter,
-            optional_limit=PAGE_SIZE,
-            optional_allow_partial_deletions=True,
-        )
-        request.optional_transaction_metadata.update(metadata)
-        while True:
-            response = await self._call(
-                self._permissions.DeleteRelationships(
-                    request, timeout=PAGE_SECONDS, metadata=self._metadata
-                )
-            )
-            deleted += int(response.relationships_deleted_count)
-            if response.deletion_progress == _COMPLETE:
-                return deleted
-
-    async def lookup_resources(
-        self,
-        resource_type: str,
-        permission: str,
-        subject: ObjectReference,
-        at: Consistency = FULLY_CONSISTENT,
-        seconds: float = LOOKUP_SECONDS,
-    ) -> AsyncIterator[str]:
-        """Yield the id of each resource on which the subject has the permission (LookupResources)."""
-        call = self._permissions.LookupResources(
-            LookupResourcesRequest(
-                consistency=at,
-                resource_object_type=resource_type,
-                permission=permission,
-                subject=subject_message(SubjectReference(subject)),
-            ),
-            timeout=seconds,
-            metadata=self._metadata,
-        )
-        try:
-            async for response in call:
-                yield response.resource_object_id
-        except AioRpcError as error:
-            raise _no_answer(translate(error)) from error
-
-    async def lookup_subjects(
-        self,
-        resource: ObjectReference,
-        permission: str,
-        subject_type: str,
-        at: Consistency = FULLY_CONSISTENT,
-    ) -> AsyncIterator[str]:
-        """Yield the id of each subject of the type that has the permission (LookupSubjects)."""
-        call = self._permissions.LookupSubjects(
-            LookupSubjectsRequest(
-                consistency=at,
-                resource=object_message(resource),
-                permission=permission,
-                subject_object_type=subject_type,
-            ),
-            timeout=LOOKUP_ALL_SECONDS,
-            metadata=self._metadata,
-        )
-        try:
-            async for response in call:
-                yield response.subject.subject_object_id
-        except AioRpcError as error:
-            raise _no_answer(translate(error)) from error
-
-    def watch(self, since: str | None = None) -> AsyncIterator[ObservedWrite]:
-        """Yield every write after the ZedToken `since`, by default from now on (Watch)."""
-        return watch(self._channel, self._metadata, since)
-
-    async def write_schema(self, text: str) -> str:
-        """Replace the schema, and return the ZedToken of the write."""
-        request = self._schema.WriteSchema(
-            WriteSchemaRequest(schema=text), timeout=30.0, metadata=self._metadata
-        )
-        return str((await self._call(request)).written_at.token)
-
-    async def has_schema(self) -> bool:
-        """Return whether SpiceDB has any schema. A new SpiceDB has none."""
-        call = self._schema.ReadSchema(
-            ReadSchemaRequest(), timeout=CHECK_SECONDS, metadata=self._metadata
-        )
-        try:
-            await call
-        except AioRpcError as error:
-            if error.code() is StatusCode.NOT_FOUND:
-                return False
-            raise _no_answer(translate(error)) from error
-        return True
-
-    async def schema_differences(
-        self, schema: str, at: Consistency = FULLY_CONSISTENT, seconds: float = CHECK_SECONDS
-    ) -> list[str]:
-        """Return the kinds of differences between SpiceDB's schema and this one, without comments.
-
-        `at` may be an earlier revision, as long as SpiceDB still remembers it.
-        """
-        response = await self._ask(
-            self._schema.DiffSchema(  # type: ignore[attr-defined]  # its stubs lack it
-                DiffSchemaRequest(comparison_schema=schema, consistency=at),
-                timeout=seconds,
-                metadata=self._metadata,
-            )
-        )
-        kinds = [str(diff.WhichOneof("diff")) for diff in response.diffs]
-        return [kind for kind in kinds if not kind.endswith("doc_comment_changed")]
-
     async def _ask(self, question: Awaitable[Any]) -> Any:
         """Return SpiceDB's answer to a question. SECURITY: any failure is an outage and never a yes."""
         try:
             return await self._call(question)
         except EngineRefused as refused:
-            raise _no_answer(refused) from refused
+            raise no_answer(refused) from refused
 
     async def _call(self, call: Awaitable[Any]) -> Any:
         try:
@@ -404,10 +209,81 @@ class Engine:
             raise translate(error) from error
 
 
-_YES = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
-_COMPLETE = DeleteRelationshipsResponse.DELETION_PROGRESS_COMPLETE
+def exact_snapshot(zed_token: str) -> Consistency:
+    """Return the consistency of exactly this revision. SpiceDB remembers revisions for a day."""
+    return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
 
 
-def _no_answer(failure: Exception) -> Exception:
+def at_least_as_fresh(zed_token: str | None) -> Consistency:
+    """Return the consistency of this revision or a later one. Without a token, it is fully consistent."""
+    if zed_token is None:
+        return FULLY_CONSISTENT
+    return Consistency(at_least_as_fresh=ZedToken(token=zed_token))
+
+
+def object_message(reference: ObjectReference) -> ObjectMessage:
+    """Return the object as SpiceDB's message."""
+    return ObjectMessage(object_type=reference.type, object_id=reference.id)
+
+
+def subject_message(reference: SubjectReference) -> SubjectMessage:
+    """Return the subject as SpiceDB's message."""
+    return SubjectMessage(
+        object=object_message(reference.object), optional_relation=reference.relation or ""
+    )
+
+
+def filter_of(relationship: Relationship) -> RelationshipFilter:
+    """Return the filter for this relationship, with any expiration."""
+    subject = relationship.subject
+    return RelationshipFilter(
+        resource_type=relationship.resource.type,
+        optional_resource_id=relationship.resource.id,
+        optional_relation=relationship.relation,
+        optional_subject_filter=SubjectFilter(
+            subject_type=subject.object.type,
+            optional_subject_id=subject.object.id,
+            optional_relation=SubjectFilter.RelationFilter(relation=subject.relation or ""),
+        ),
+    )
+
+
+def write_request(
+    updates: Iterable[Update], create: Iterable[Relationship]
+) -> WriteRelationshipsRequest:
+    """Return a write of TOUCHes and DELETEs, which are safe to repeat, and of CREATEs.
+
+    SpiceDB refuses the whole write if a relationship of `create` exists.
+    """
+    request = WriteRelationshipsRequest()
+    for update in updates:
+        message = request.updates.add()
+        message.operation = _DELETE if isinstance(update, Revocation) else _TOUCH
+        fill_message(message.relationship, update.relationship)
+    for relationship in create:
+        message = request.updates.add()
+        message.operation = RelationshipUpdate.OPERATION_CREATE
+        fill_message(message.relationship, relationship)
+    return request
+
+
+def fill_message(message: RelationshipMessage, relationship: Relationship) -> None:
+    """Write the relationship into an empty message.
+
+    Filling in place avoids the copies that a message composed of other messages makes. Those cost five
+    times as much.
+    """
+    resource, subject = relationship.resource, relationship.subject
+    to_resource, to_subject = message.resource, message.subject.object
+    to_resource.object_type, to_resource.object_id = resource.type, resource.id
+    message.relation = relationship.relation
+    to_subject.object_type, to_subject.object_id = subject.object.type, subject.object.id
+    if subject.relation is not None:
+        message.subject.optional_relation = subject.relation
+    if relationship.expiration is not None:
+        message.optional_expires_at.FromDatetime(relationship.expiration)
+
+
+def no_answer(failure: Exception) -> Exception:
     """Return the failure of a question. A refused question counts as unanswered."""
     return EngineUnavailable(cause=failure) if isinstance(failure, EngineRefused) else failure

@@ -50,11 +50,11 @@ class EngineRefused(Exception):
 
 
 class AlreadyThere(Exception):
-    """A CREATE met its relationship: the write was applied before, whole."""
+    """A relationship of a CREATE exists already: the whole write was applied before."""
 
 
 class NotThere(Exception):
-    """A relationship that the write demanded does not exist, so nothing was written."""
+    """A relationship that the write requires does not exist, so nothing was written."""
 
 
 def translate(error: AioRpcError) -> Exception:

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Sequence
 
 from teamaccess.engine.bulk import MAX_IMPORT
-from teamaccess.engine.client import Engine
+from teamaccess.engine.engine import Engine
 from teamaccess.relationships import Relationship
 
 KEY_BYTES = 32

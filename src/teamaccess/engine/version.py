@@ -1,4 +1,4 @@
-"""The version of SpiceDB, which it tells in the metadata of an answer."""
+"""The version of SpiceDB, which it reports in the metadata of an answer."""
 
 import re
 from typing import TYPE_CHECKING
@@ -20,9 +20,9 @@ SECONDS = 2.0
 async def read_version(
     schema: "SchemaServiceAsyncStub", metadata: tuple[tuple[str, str], ...]
 ) -> str | None:
-    """Return SpiceDB's version, such as `1.57.1`; None if it is set not to tell it.
+    """Return SpiceDB's version, such as `1.57.1`; None if SpiceDB is configured to hide it.
 
-    A SpiceDB without a schema tells its version too. Raises EngineUnavailable
+    A SpiceDB without a schema reports its version too. Raises EngineUnavailable
     and EngineRefused.
     """
     call = schema.ReadSchema(ReadSchemaRequest(), timeout=SECONDS, metadata=(*metadata, ASK))
@@ -35,6 +35,6 @@ async def read_version(
         ):  # without a schema, the metadata is still there
             raise translate(error) from error
         trailing = error.trailing_metadata()
-    told = next((str(value) for key, value in trailing if key == ANSWER), "")
-    found = re.search(r"\d+(\.\d+)+", told)
+    reported = next((str(value) for key, value in trailing if key == ANSWER), "")
+    found = re.search(r"\d+(\.\d+)+", reported)
     return found[0] if found else None

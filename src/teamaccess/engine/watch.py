@@ -16,8 +16,7 @@ from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel
 
-from teamaccess.engine.bulk import relationship_text
-from teamaccess.engine.convert import relationship_from_message
+from teamaccess.engine.convert import relationship_from_message, relationship_text
 from teamaccess.engine.errors import EngineUnavailable, translate
 from teamaccess.relationships import Delete, InvalidRelationship, Touch, Update
 

@@ -1,7 +1,7 @@
-"""SQLAlchemy's dialect for asyncpg, with two differences where connections end.
+"""SQLAlchemy's dialect for asyncpg, with three differences where connections end.
 
 A connection that is cut during its setup counts as an outage. A pooled connection is not used after
-asyncpg has seen it end.
+asyncpg has seen it end, nor after it died silently.
 """
 
 from collections.abc import Callable
@@ -10,8 +10,10 @@ from typing import Any
 import asyncpg
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.util import await_only
 
 from teamaccess.common.postgres.outages import ends_the_session
+from teamaccess.common.postgres.silence import end, gives_sign_of_life, needs_sign_of_life
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Errors that asyncpg raises where SQLAlchemy does not translate them."""
@@ -47,8 +49,19 @@ class Dialect(PGDialect_asyncpg):
         return ends_the_session(e) or bool(super().is_disconnect(e, connection, cursor))  # type: ignore[no-untyped-call]
 
     def do_ping(self, dbapi_connection: Any) -> bool:
-        """Return whether a pooled connection is open. asyncpg knows it without a round trip."""
-        return not dbapi_connection.driver_connection.is_closed()
+        """Return whether a pooled connection can be used.
+
+        asyncpg knows without a round trip that a connection was closed. A connection that was unused for
+        a while is asked, because it may have died silently.
+        """
+        connection = dbapi_connection.driver_connection
+        if connection.is_closed():
+            return False
+        return not needs_sign_of_life(connection) or await_only(gives_sign_of_life(connection))
+
+    def do_close(self, dbapi_connection: Any) -> None:
+        """Close a connection of the pool. One that died silently does not delay the end of a process."""
+        await_only(end(dbapi_connection.driver_connection))
 
 
 registry.register(DRIVER.replace("+", "."), __name__, Dialect.__name__)

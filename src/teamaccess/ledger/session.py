@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from teamaccess.catalog import Catalog
 from teamaccess.common.postgres.connect import connect, sqlstate
+from teamaccess.common.postgres.silence import OF_THE_SERVER, note_use
 from teamaccess.ledger.dialect import DRIVER
 from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
@@ -63,8 +64,9 @@ def net_updates(notes: Iterable[Note]) -> dict[OrganizationId, list[Update]]:
     """Return the net updates of one transaction's notes, by organization in the order of ids.
 
     Each intermediate image of a row is in the `after` of one note and in the `before` of the next, so the
-    two cancel in the sum over all notes. The sum is each row's first old image against its last new one.
-    The order of the notes does not matter, and keys may change (docs/decisions/0001).
+    two cancel in the sum over all notes. What remains is the difference between each row's first
+    old image and its last new one. The order of the notes does not matter, and keys may change
+    (docs/decisions/0001).
     """
     tables = RelationshipSource.tables()
     balance: dict[OrganizationId, Counter[Relationship]] = defaultdict(Counter)
@@ -103,7 +105,8 @@ def split_into_positions(updates: list[Update]) -> Iterator[list[Update]]:
 
     - The updates of a subject that loses some access and gets other access. With two writes, the subject
       would have neither in between.
-    - The registration of an object. Without its creator, the creator could authorize it in between.
+    - The registration of an object. If the relationship `creator` came later, the creator could
+      authorize the object in between.
     """
     if len(updates) <= UPDATES_PER_POSITION:
         yield updates
@@ -222,9 +225,10 @@ def session_maker(engine: AsyncEngine, catalog: Catalog) -> Sessions:
 SERVER_TIMEOUTS = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "15s",
+    **OF_THE_SERVER,
 }
 """Timeouts of each connection. They limit the wait for an organization's lock, and free the lock if a
-process freezes."""
+process freezes or its machine is gone."""
 
 
 LOCK_NOT_AVAILABLE = "55P03"
@@ -254,7 +258,7 @@ def create_pool(
     Without `transactions`, each statement commits by itself, without BEGIN and COMMIT. `options` are
     PostgreSQL's settings for each connection.
     """
-    return create_async_engine(
+    engine = create_async_engine(
         make_url(url).set(drivername=DRIVER),
         isolation_level=None if transactions else "AUTOCOMMIT",
         connect_args={
@@ -264,10 +268,17 @@ def create_pool(
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,  # this dialect's ping takes no round trip
+        pool_pre_ping=True,  # this dialect's ping takes no round trip on a connection in use
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,  # so that a logged error contains no address and no hash
     )
+    event.listen(engine.sync_engine, "checkin", _note_use)
+    return engine
+
+
+def _note_use(dbapi_connection: Any, _record: Any) -> None:
+    if dbapi_connection is not None:  # None for a connection that was given up
+        note_use(dbapi_connection.driver_connection)
 
 
 @event.listens_for(LedgerSession, "before_commit")

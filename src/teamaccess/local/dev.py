@@ -52,6 +52,7 @@ def run_everything(options: DevOptions) -> Iterator[tuple[LocalStack, DevInfo]]:
     Raises a LocalStackFailed if something cannot start, and StopRequested if a signal asks to stop
     before everything is up.
     """
+    _forget_other_postgresql()
     ensure_spicedb()
     with LocalStack(options.home, fresh=options.fresh) as stack:
         stack.home.dev_json.unlink(missing_ok=True)
@@ -63,6 +64,15 @@ def run_everything(options: DevOptions) -> Iterator[tuple[LocalStack, DevInfo]]:
                 yield stack, info
             finally:
                 stack.home.dev_json.unlink(missing_ok=True)
+
+
+def _forget_other_postgresql() -> None:
+    """Remove libpq's variables (`PGSSLMODE`, `PGSERVICE`, ...) from the environment of this process.
+
+    They are about another PostgreSQL. The driver of this process and of those that it starts reads them.
+    """
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        del os.environ[name]
 
 
 def _start(stack: LocalStack, options: DevOptions, report: Callable[[str], None]) -> DevInfo:

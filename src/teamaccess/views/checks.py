@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.views.request import Request, UserName
+from teamaccess.views.request import Request, UserReference
 
 MOST_CHECKS = 100
 
@@ -17,7 +17,7 @@ class CheckInput(Request):
 
     organization: Name
     action: Name
-    user: UserName | UnsetType = UNSET
+    user: UserReference | UnsetType = UNSET
     """The caller if it is left out."""
     resource: Annotated[str, Meta(min_length=1, max_length=300)] | UnsetType = UNSET
 

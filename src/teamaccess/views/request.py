@@ -11,9 +11,9 @@ from teamaccess.storage.base import LONGEST_LOCAL_ID
 
 Reason = Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
-RoleName = Annotated[str, Meta(min_length=1, max_length=64)]
-LocalName = Annotated[str, Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
-UserName = Annotated[str, Meta(min_length=1, max_length=254)]
+RoleReference = Annotated[str, Meta(min_length=1, max_length=64)]
+LocalId = Annotated[str, Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
+UserReference = Annotated[str, Meta(min_length=1, max_length=254)]
 """A member's id, e-mail address or external id."""
 Instant = Annotated[datetime, Meta(tz=True)]
 

@@ -33,8 +33,8 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     console.print(table)
 
 
-UTF8_MARK = "\ufeff"
-"""The byte order mark. Without it, spreadsheets take UTF-8 for another encoding."""
+BYTE_ORDER_MARK = "\ufeff"
+"""The first character of a file. Without it, spreadsheets take UTF-8 for another encoding."""
 FORMULA = ("=", "+", "-", "@")
 """The first characters of a cell that a spreadsheet takes for a formula."""
 SEPARATORS = re.compile(r"(?<=[;,|\t\r\n\v\f\x85\u2028\u2029\uff1b\uff0c\uff5c])")
@@ -51,7 +51,7 @@ def rows_as_csv(rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 def csv_file(rows: Iterable[Iterable[str]]) -> Iterator[str]:
     """Yield the text of a CSV file, which begins with a byte order mark."""
-    yield UTF8_MARK
+    yield BYTE_ORDER_MARK
     yield from rows_as_csv(rows)
 
 
@@ -64,7 +64,7 @@ def _safe(cell: str) -> str:
 
 
 def _is_formula(part: str) -> bool:
-    """Whether a part is a formula, also after characters that a spreadsheet skips, or in full width."""
+    """Whether a part is a formula, even if it starts with skipped or full-width characters."""
     begins = next(
         (c for c in part if unicodedata.category(c)[0] not in "CZ" and c not in "'\""), ""
     )

@@ -1,4 +1,4 @@
-"""What must hold of the answers: to outsiders, for ended tokens, about other tenants and secrets."""
+"""Checks of the answers: to outsiders, for ended tokens, about other tenants and secrets."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from tests.attacks.coalition.escalation_checks import State, Violation
 from tests.attacks.coalition.scenario import Attempt, Scenario
 
 REVEALING_STATUSES = {403, 409, 412}
-"""Statuses that reveal to an outsider that an organization exists."""
+"""Statuses from which an outsider learns that an organization exists."""
 REFUSALS = ("refused", "acceptance_refused", "sign_in_refused")
 SECRET = re.compile(r"ta_[A-Za-z0-9_-]{20,}")
 GENERATED = re.compile(r"\b(?:usr|sa|inv|req|tok)_[0-9a-f]{20}\b")
@@ -38,7 +38,7 @@ class AnswerChecks:
     ) -> None:
         """Raise Violation for an answer that must not be given.
 
-        `ended_tokens` are tokens that had ended.
+        `ended_tokens` are the tokens that had ended before the attempts.
         """
         for attempt in attempts:
             inside = self._inside(before, attempt)
@@ -52,11 +52,11 @@ class AnswerChecks:
                 raise Violation(f"{attempt.route} was answered {attempt.status} to an ended token")
             self._check_outsider(attempt, inside)
             self._check_leaks(attempt, inside)
-            self._check_secrets_shown_once(attempt)
-        await self._check_events_of_victim(attempts)
+            self._secrets_again(attempt)
+        await self._victims_events(attempts)
 
     def _inside(self, before: State, attempt: Attempt) -> set[str]:
-        """The organizations in which the caller, and the member they act for, were active members."""
+        """The organizations in which the actor was an active member. A pair needs both to be members."""
         if attempt.by is None:
             return set()
         here = {id for id, snapshot in before.items() if attempt.by.id in snapshot.members()}
@@ -72,13 +72,17 @@ class AnswerChecks:
         if self._may_ask(attempt):
             return
         if attempt.done:
-            raise Violation(f"{attempt.route} was done by an outsider of {attempt.organization}")
+            raise Violation(
+                f"{attempt.route} succeeded for a caller outside of {attempt.organization}"
+            )
         if (
             attempt.status in REVEALING_STATUSES
             and attempt.code not in ABOUT_ONESELF
             and not _is_about_own_organization(attempt)
         ):
-            raise Violation(f"{attempt.route} told an outsider {attempt.status} {attempt.code}")
+            raise Violation(
+                f"{attempt.route} revealed the organization: {attempt.status} {attempt.code}"
+            )
 
     def _may_ask(self, attempt: Attempt) -> bool:
         """Auditors of all organizations may audit, and callers may ask for the state of their own
@@ -108,7 +112,7 @@ class AnswerChecks:
                     and name not in asked
                     and not self._shared(name, allowed, attempt)
                 ):
-                    raise Violation(f"{attempt.route} told of {organization}: {name}")
+                    raise Violation(f"{attempt.route} revealed a name of {organization}: {name}")
 
     def _names(self) -> dict[str, set[str]]:
         """Ids to hide from outsiders, by organization: its own, and generated ones in it."""
@@ -129,15 +133,15 @@ class AnswerChecks:
         known = {each.id for each in self._scenario.objects if each.organization in allowed}
         return name in known or any(name in self._members_ever.get(each, ()) for each in allowed)
 
-    def _check_secrets_shown_once(self, attempt: Attempt) -> None:
+    def _secrets_again(self, attempt: Attempt) -> None:
         if attempt.answer is None:
             return
         for secret in SECRET.findall(attempt.answer.text):
             if secret in self._scenario.secrets and secret != attempt.about.get("secret"):
-                raise Violation(f"{attempt.route} told a secret again")
+                raise Violation(f"{attempt.route} returned a secret again")
 
-    async def _check_events_of_victim(self, attempts: Sequence[Attempt]) -> None:
-        """Raise Violation if outsiders added anything but refusals to the victim's events."""
+    async def _victims_events(self, attempts: Sequence[Attempt]) -> None:
+        """Raise Violation if others caused events in the victim's chain other than refusals."""
         async with self._scenario.deployment.service.reads() as session:
             count = await session.scalar(
                 select(func.count()).where(

@@ -33,37 +33,37 @@ class AnswerRecords:
             self._scenario.answered.add(attempt.fingerprint)
         if (etag := attempt.answer.headers.get("ETag")) is not None:
             self._scenario.etags.setdefault(attempt.url, []).append(etag)
-        answer = attempt.answer.json() if attempt.answer.content[:1] == b"{" else {}
+        content = attempt.answer.json() if attempt.answer.content[:1] == b"{" else {}
         path = dict(zip(_names(attempt.route), _values(attempt), strict=False))
         scenario, here = self._scenario, attempt.organization
         match attempt.route:
             case "POST /v1/invitations/accept":
-                self._joined(attempt, answer)
+                self._joined(attempt, content)
             case "POST /v1/organizations":
-                scenario.organizations.append(answer["id"])
-                attempt.about["founded"] = answer["id"]
+                scenario.organizations.append(content["id"])
+                attempt.about["founded"] = content["id"]
             case "POST /v1/me/sign-out":
                 await self._signed_out(attempt.by)
             case route if route in (INVITE, RESEND):
-                self._invited(attempt, answer)
+                self._invited(attempt, content)
             case route if route == f"POST {ONE}/access-requests":
-                scenario.add("access_request", here, answer["id"])
+                scenario.add("access_request", here, content["id"])
             case route if route == f"POST {ONE}/teams":
-                scenario.add("team", here, answer["id"])
+                scenario.add("team", here, content["id"])
             case route if route == f"POST {ONE}/roles":
-                scenario.add("role", here, answer["id"])
+                scenario.add("role", here, content["id"])
             case route if route == f"POST {ONE}/service-accounts":
-                self._service_account(here, answer)
+                self._machine(here, content)
             case route if route in (
                 f"POST {ACCOUNT}/tokens",
                 f"POST {ACCOUNT}/tokens/{{api_token}}/rotate",
             ):
                 account = path["account"].removesuffix("/")  # a slash at the end is ignored
-                self._token(attempt, account, answer)
+                self._token(attempt, account, content)
             case route if route == f"PUT {RESOURCE}":
-                self._registered(here, answer["type"], answer["id"], answer.get("creator"))
+                self._registered(here, content["type"], content["id"], content.get("creator"))
             case route if route == f"POST {ONE}/resources:batch":
-                for item, ordered in zip(answer["items"], attempt.body["items"], strict=True):
+                for item, ordered in zip(content["items"], attempt.body["items"], strict=True):
                     if item["outcome"] == "registered":
                         creator = ordered.get("creator")
                         if attempt.on_behalf is not None and item["type"] == "transfer":
@@ -101,58 +101,58 @@ class AnswerRecords:
             if change["change"] == "remove":
                 await self._signed_out(self._scenario.with_id(change["user"]))
 
-    def _joined(self, attempt: Attempt, answer: dict[str, Any]) -> None:
-        scenario, organization = self._scenario, answer["organization"]
+    def _joined(self, attempt: Attempt, content: dict[str, Any]) -> None:
+        scenario, organization = self._scenario, content["organization"]
         attempt.about["joined"] = organization
-        user = UserId(answer["user"])
+        user = UserId(content["user"])
         letter = attempt.about.get("letter")
         known = scenario.with_id(user)
         if known is None:
             address = letter.address if letter is not None else ""
             label = f"guest{sum(each.label.startswith('guest') for each in scenario.principals)}"
             scenario.principals.append(
-                Principal(label, user, COALITION, answer["access_token"], address)
+                Principal(label, user, COALITION, content["access_token"], address)
             )
         else:
-            known.sign_in(answer["access_token"])
+            known.sign_in(content["access_token"])
         scenario.add("user", organization, user)
 
-    def _invited(self, attempt: Attempt, answer: dict[str, Any]) -> None:
+    def _invited(self, attempt: Attempt, content: dict[str, Any]) -> None:
         scenario = self._scenario
-        scenario.add("invitation", attempt.organization, answer["id"])
+        scenario.add("invitation", attempt.organization, content["id"])
         giver = attempt.on_behalf or attempt.by
         assert giver is not None
-        scenario.inviters[answer["id"]] = giver.id
+        scenario.inviters[content["id"]] = giver.id
         attempt.about["handed"] = lambda place, free: self._offered(
-            place, attempt.organization, [role for role in answer["roles"] if role not in free]
+            place, attempt.organization, [role for role in content["roles"] if role not in free]
         )
         self._mailbox.open(scenario)
         for mail in scenario.mails:
-            if not mail.invitation and mail.address == answer["email"]:
-                mail.organization, mail.invitation = attempt.organization, answer["id"]
+            if not mail.invitation and mail.address == content["email"]:
+                mail.organization, mail.invitation = attempt.organization, content["id"]
 
     def _offered(
         self, snapshot: OrganizationSnapshot, organization: str, roles: list[str]
     ) -> frozenset[str]:
         return self._meaning.of_roles(organization, roles, snapshot.graph)
 
-    def _service_account(self, organization: str, answer: dict[str, Any]) -> None:
+    def _machine(self, organization: str, content: dict[str, Any]) -> None:
         scenario = self._scenario
         label = f"machine{len(scenario.of('account'))}"
-        principal = Principal(label, UserId(answer["id"]), COALITION, account_of=organization)
+        principal = Principal(label, UserId(content["id"]), COALITION, account_of=organization)
         scenario.principals.append(principal)
-        scenario.add("account", organization, answer["id"])
-        scenario.add("user", organization, answer["id"])
+        scenario.add("account", organization, content["id"])
+        scenario.add("user", organization, content["id"])
 
-    def _token(self, attempt: Attempt, account: str, answer: dict[str, Any]) -> None:
+    def _token(self, attempt: Attempt, account: str, content: dict[str, Any]) -> None:
         scenario = self._scenario
-        scenario.add("api_token", attempt.organization, answer["id"], owner=account)
-        secret = answer.get("secret")
+        scenario.add("api_token", attempt.organization, content["id"], owner=account)
+        secret = content.get("secret")
         if secret is None:
             return  # an answer that was given before, and is replayed without it
         attempt.about["secret"] = secret
         scenario.secrets.add(secret)
-        scenario.token_ids[answer["id"]] = secret
+        scenario.token_ids[content["id"]] = secret
         if attempt.route.endswith("/rotate") and attempt.body.get("overlap_hours") == 0:
             self._revoked(unquote(attempt.url.split("/")[-2]))
         machine = scenario.with_id(account)
@@ -167,7 +167,7 @@ class AnswerRecords:
         secret = self._scenario.token_ids.get(token)
         for each in self._scenario.principals:
             if secret is not None and secret in (each.token, *each.old):
-                each.dead.add(secret)
+                each.ended_tokens.add(secret)
 
     def _registered(self, organization: str, type: str, id: str, creator: str | None) -> None:
         self._scenario.add("resource", organization, id, type=type)
@@ -181,9 +181,9 @@ def _names(route: str) -> list[str]:
 
 def _values(attempt: Attempt) -> list[str]:
     template = attempt.route.partition(" ")[2].split("/")
-    answer = attempt.url.partition("?")[0].split("/")
+    content = attempt.url.partition("?")[0].split("/")
     return [
         unquote(value)
-        for part, value in zip(template, answer, strict=False)
+        for part, value in zip(template, content, strict=False)
         if part.startswith("{")
     ]

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.api.requests import ASKS, Route
+from tests.api.requests import VALID_REQUESTS, Route
 from tests.attacks.coalition.escalation_checks import State
 from tests.attacks.coalition.request_bodies import BODIES, ONE
 from tests.attacks.coalition.request_choices import KEYS, RequestChoices
@@ -27,18 +27,18 @@ def attack(
     ready = [
         each
         for each in scenario.coalition
-        if each.token and (each.token not in each.dead or seeded.often(0.1))
+        if each.token and (each.token not in each.ended_tokens or seeded.chance(0.1))
     ]
     able = _able(ready, route, choices, state)
-    if not able and seeded.often(0.6):
+    if not able and seeded.chance(0.6):
         choices.organization = (
             scenario.own_organization
         )  # an organization in which they may do everything
         able = _able(ready, route, choices, state)
     accounts = [each for each in ready if each.account_of]
-    backends = [each for each in accounts if each.label in BACKENDS and seeded.often(0.7)]
-    by = seeded.pick(able if able and seeded.often(0.7) else ready)
-    if accounts and seeded.often(0.15):
+    backends = [each for each in accounts if each.label in BACKENDS and seeded.chance(0.7)]
+    by = seeded.pick(able if able and seeded.chance(0.7) else ready)
+    if accounts and seeded.chance(0.15):
         by = seeded.pick(backends or accounts)
     choices.ask_as(by, state.get(choices.organization, OrganizationSnapshot()))
     choices.about["step"] = step
@@ -64,14 +64,14 @@ def _guard(scenario: Scenario, route: str, choices: RequestChoices) -> str:
     """The permission that a route needs; of those that need none, membership."""
     method, _, path = route.partition(" ")
     catalog = scenario.deployment.service.catalog
-    action = catalog.guards.get(ASKS[Route(method, path)].needs)
+    action = catalog.guards.get(VALID_REQUESTS[Route(method, path)].needs)
     permission = catalog.actions[action].permission if action else "membership"
     return f"organization:{choices.organization}#{permission}"
 
 
 def repeat_attempt(earlier: Attempt, scenario: Scenario, seeded: SeededChoices) -> Attempt:
     """An earlier request, repeated exactly by the same caller or by another."""
-    by = earlier.by if seeded.often(0.4) else seeded.pick(scenario.coalition)
+    by = earlier.by if seeded.chance(0.4) else seeded.pick(scenario.coalition)
     about: dict[str, Any] = {
         key: earlier.about[key] for key in ("letter", "inviter") if key in earlier.about
     }
@@ -115,24 +115,24 @@ def _request(choices: RequestChoices, route: str, by: Principal | None) -> Attem
 def _choose_acceptor(attempt: Attempt, choices: RequestChoices) -> None:
     """Choose the acceptor, mostly the invitee, who signs in if they have an account."""
     addressee = choices.scenario.with_email(choices.about["letter"].address)
-    if choices.seeded.often(0.85):
+    if choices.seeded.chance(0.85):
         attempt.by = addressee
 
 
 def _choose_headers(attempt: Attempt, choices: RequestChoices) -> None:
     seeded = choices.seeded
-    if attempt.method == "POST" and seeded.often(0.2):
+    if attempt.method == "POST" and seeded.chance(0.2):
         attempt.headers["Idempotency-Key"] = seeded.pick(KEYS)
     if (etag := choices.about.get("if_match")) is not None:
         attempt.headers["If-Match"] = etag
-    elif attempt.method == "PUT" and seeded.often(0.25):
+    elif attempt.method == "PUT" and seeded.chance(0.25):
         known = [
             *choices.scenario.etags.get(attempt.url.removesuffix("/roles"), []),
             "*",
             '"stale"',
         ]
         attempt.headers["If-Match"] = seeded.at(known)
-    if "/audit/" in attempt.route and seeded.often(0.2):
+    if "/audit/" in attempt.route and seeded.chance(0.2):
         attempt.headers["Accept"] = "text/csv"
 
 
@@ -140,11 +140,11 @@ def _choose_token(attempt: Attempt, seeded: SeededChoices) -> None:
     if attempt.by is None:
         return
     attempt.token = attempt.by.token
-    if attempt.by.old and seeded.often(0.08):
-        attempt.token = attempt.by.old[-1] if seeded.often(0.5) else attempt.by.old[0]
-    elif seeded.often(0.03):
+    if attempt.by.old and seeded.chance(0.08):
+        attempt.token = attempt.by.old[-1] if seeded.chance(0.5) else attempt.by.old[0]
+    elif seeded.chance(0.03):
         attempt.token = f"{attempt.token[:-2]}xx"
-    if seeded.often(0.02) or not attempt.token:
+    if seeded.chance(0.02) or not attempt.token:
         attempt.by, attempt.token = None, ""
 
 
@@ -153,11 +153,11 @@ def _choose_whom(
 ) -> None:
     """Let a service account act for others half of the time, mostly for a member who may do it."""
     account = attempt.by is not None and bool(attempt.by.account_of)
-    if not seeded.often(0.55 if account else 0.02):
+    if not seeded.chance(0.55 if account else 0.02):
         return
     people = [each for each in able if not each.account_of]
-    target = seeded.pick(people if people and seeded.often(0.75) else scenario.principals)
-    name = target.external_id if target.external_id and seeded.often(0.5) else str(target.id)
+    target = seeded.pick(people if people and seeded.chance(0.75) else scenario.principals)
+    name = target.external_id if target.external_id and seeded.chance(0.5) else str(target.id)
     attempt.headers[IN_PERSON] = name
     attempt.on_behalf = _acted_for(scenario, attempt.by, name)
 

@@ -1,4 +1,4 @@
-"""What honest administrators do during the attack: they give and take, within what they hold."""
+"""What honest administrators do during the attack: they give and take away access that they hold."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,10 +19,10 @@ def honest_attempt(
 
     They give much, but neither administration nor the permission to delete the organization.
     """
-    if seeded.often(0.15):
-        return _create_team_of_victim(scenario, seeded, step)
+    if seeded.chance(0.15):
+        return _in_the_victim_organization(scenario, seeded, step)
     if (
-        seeded.often(0.4)
+        seeded.chance(0.4)
         and (restored := _restore(scenario, state[scenario.workplace], seeded)) is not None
     ):
         return restored
@@ -96,8 +96,8 @@ def _restore(
     )
 
 
-def _create_team_of_victim(scenario: Scenario, seeded: SeededChoices, step: int) -> Attempt:
-    """Create a team of the victim, with an Idempotency-Key that the coalition also uses."""
+def _in_the_victim_organization(scenario: Scenario, seeded: SeededChoices, step: int) -> Attempt:
+    """Create a team, with an Idempotency-Key that the coalition uses too."""
     by = scenario.named("vic")
     body = {"id": f"victim_{step}", "name": f"A team {step}"}
     attempt = _attempt(f"POST {ONE}/teams", scenario.victim, by, body)
@@ -106,7 +106,7 @@ def _create_team_of_victim(scenario: Scenario, seeded: SeededChoices, step: int)
 
 
 def _safe_roles(scenario: Scenario) -> list[str]:
-    """The roles that an honest administrator assigns: all but the administrator role."""
+    """All roles of the workplace except the administrator's."""
     catalog = scenario.deployment.service.catalog
     own = [each.id for each in scenario.of("role", scenario.workplace)]
     predefined = [id for id in catalog.roles if id != catalog.administrator]
@@ -114,7 +114,7 @@ def _safe_roles(scenario: Scenario) -> list[str]:
 
 
 def _end(seeded: SeededChoices, now: datetime) -> dict[str, str]:
-    if seeded.often(0.6):
+    if seeded.chance(0.6):
         return {}
     return {"expires_at": (now + timedelta(hours=seeded.number(1, 500))).isoformat()}
 

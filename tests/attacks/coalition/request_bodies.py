@@ -25,7 +25,7 @@ def query(**builders: Callable[[RequestChoices], str]) -> Builder:
 
     def build(choices: RequestChoices) -> None:
         choices.about["query"] = {
-            name: make(choices) for name, make in builders.items() if choices.seeded.often(0.8)
+            name: make(choices) for name, make in builders.items() if choices.seeded.chance(0.8)
         }
 
     return build
@@ -35,7 +35,7 @@ def accept(choices: RequestChoices) -> dict[str, Any] | None:
     mails = choices.scenario.mails
     if not mails:
         return {"token": "none", "name": "Nobody"}
-    mail = choices.seeded.pick(mails[-5:] if choices.seeded.often(0.7) else mails)
+    mail = choices.seeded.pick(mails[-5:] if choices.seeded.chance(0.7) else mails)
     choices.about["letter"] = mail
     return {"token": mail.secret, "name": "Guest"}
 
@@ -43,44 +43,46 @@ def accept(choices: RequestChoices) -> dict[str, Any] | None:
 def invite(choices: RequestChoices) -> dict[str, Any]:
     known = choices.seeded.pick([each for each in choices.scenario.principals if each.email])
     new = f"g{choices.about['step']}@{choices.scenario.workplace}.example"
-    address = known.email if choices.seeded.often(0.3) else new
+    address = known.email if choices.seeded.chance(0.3) else new
     roles: list[Any] = [each["role"] for each in choices.roles()]
     return {"email": address, "roles": roles, "expires_in_hours": choices.seeded.number(1, 700)}
 
 
 def create_organization(choices: RequestChoices) -> dict[str, Any]:
     own = f"{choices.scenario.victim[:40]}-{choices.about['step']}"
-    id = own if choices.seeded.often(0.7) else choices.seeded.at(choices.scenario.organizations)
+    id = own if choices.seeded.chance(0.7) else choices.seeded.at(choices.scenario.organizations)
     return {"id": id, "name": "Own"}
 
 
 def ask(choices: RequestChoices) -> dict[str, Any]:
-    wanted = {"role": choices.role()} if choices.seeded.often(0.7) else {"action": choices.action()}
+    wanted = (
+        {"role": choices.role()} if choices.seeded.chance(0.7) else {"action": choices.action()}
+    )
     return {**wanted, "reason": "I want it", "duration_hours": choices.seeded.number(1, 50)}
 
 
 def approve(choices: RequestChoices) -> dict[str, Any]:
-    role = {"role": choices.role()} if choices.seeded.often(0.3) else {}
-    hours = {"duration_hours": choices.seeded.number(1, 60)} if choices.seeded.often(0.3) else {}
+    role = {"role": choices.role()} if choices.seeded.chance(0.3) else {}
+    hours = {"duration_hours": choices.seeded.number(1, 60)} if choices.seeded.chance(0.3) else {}
     return {**role, **hours, **choices.reason()}
 
 
 def new_role(choices: RequestChoices) -> dict[str, Any]:
     id = choices.name("role", new=True)
-    if choices.seeded.often(0.25):
+    if choices.seeded.chance(0.25):
         return {"id": id, "name": id, "clone_of": choices.role()}
     return {"id": id, "name": id, "actions": choices.actions()}
 
 
 def register(choices: RequestChoices) -> dict[str, Any] | None:
-    choices.about["new_resource"] = choices.seeded.often(0.6)
-    return {"creator": choices.user()} if choices.seeded.often(0.5) else None
+    choices.about["new_resource"] = choices.seeded.chance(0.6)
+    return {"creator": choices.user()} if choices.seeded.chance(0.5) else None
 
 
 def orders(choices: RequestChoices) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     for number in range(choices.seeded.number(1, 3)):
-        remove = choices.seeded.often(0.3)
+        remove = choices.seeded.chance(0.3)
         id = choices.name("resource") if remove else f"thing_{choices.about['step']}_{number}"
         item = {"operation": "remove" if remove else "register", "type": choices.type(), "id": id}
         if not remove and item["type"] == "transfer":
@@ -91,7 +93,7 @@ def orders(choices: RequestChoices) -> dict[str, Any]:
 
 def grants(choices: RequestChoices) -> dict[str, Any]:
     def one() -> dict[str, Any]:
-        team = choices.seeded.often(0.4)
+        team = choices.seeded.chance(0.4)
         holder = {"team": choices.name("team")} if team else {"user": choices.user()}
         return {**choices.right(), **holder, **choices.end()}
 
@@ -99,7 +101,7 @@ def grants(choices: RequestChoices) -> dict[str, Any]:
 
 
 def checks(choices: RequestChoices) -> dict[str, Any]:
-    user = {"user": choices.user()} if choices.seeded.often(0.6) else {}
+    user = {"user": choices.user()} if choices.seeded.chance(0.6) else {}
     return {"checks": [{"organization": choices.organization, "action": choices.action(), **user}]}
 
 
@@ -149,10 +151,10 @@ def plan(choices: RequestChoices) -> dict[str, Any]:
 def changes(choices: RequestChoices) -> dict[str, Any]:
     """The planned changes with the plan's ETag, or other changes, or changes without a plan."""
     planned = [each for each in choices.scenario.plans if each[0] == choices.organization]
-    if planned and choices.seeded.often(0.6):
+    if planned and choices.seeded.chance(0.6):
         _, wanted, etag = planned[-1]
         choices.about["if_match"] = etag
-        if choices.seeded.often(0.8):
+        if choices.seeded.chance(0.8):
             return {"changes": wanted, **choices.reason()}
     else:
         choices.about["if_match"] = "*"

@@ -34,7 +34,7 @@ class RequestChoices:
     def ask_as(self, by: Principal, snapshot: OrganizationSnapshot) -> None:
         """Choose as a caller who knows what they hold."""
         self.by, self.snapshot = by, snapshot
-        if by.account_of and self.seeded.often(0.5):
+        if by.account_of and self.seeded.chance(0.5):
             self.organization = by.account_of
 
     @property
@@ -49,17 +49,17 @@ class RequestChoices:
 
     def name(self, kind: str, new: bool = False) -> str:
         """An id for a path or a body: known here, known elsewhere, ended, or one that looks like it."""
-        if new and self.seeded.often(0.85):
+        if new and self.seeded.chance(0.85):
             return f"{kind}_{self.about.setdefault('step', 0)}"
         known = self._thing(kind)
         if known is None:
             return f"no_{kind}"
         self._chosen.setdefault(kind, known)
-        return known.id if self.seeded.often(0.96) else self._near(known.id)
+        return known.id if self.seeded.chance(0.96) else self._near(known.id)
 
     def user(self) -> str:
         """A user: a principal of any kind, sometimes the actor."""
-        if self.by is not None and self.seeded.often(0.12):
+        if self.by is not None and self.seeded.chance(0.12):
             return self.by.id
         return self.name("user")
 
@@ -72,9 +72,9 @@ class RequestChoices:
             for role in known
             if self._meaning.of_roles(self.organization, [role], self.snapshot.graph) <= self.held
         ]
-        if mine and self.seeded.often(0.5):
+        if mine and self.seeded.chance(0.5):
             return self.seeded.pick(mine)
-        if self.seeded.often(0.45):
+        if self.seeded.chance(0.45):
             return self.seeded.pick(list(self.catalog.roles))
         return self.name("role")
 
@@ -85,7 +85,7 @@ class RequestChoices:
 
     def end(self) -> dict[str, str | None]:
         """An expiry: none, soon, late, past, beyond the catalog's limit, or left out."""
-        if self.seeded.often(0.5):
+        if self.seeded.chance(0.5):
             return {}
         offset = self.seeded.weighted(
             {
@@ -109,7 +109,7 @@ class RequestChoices:
 
     def actions(self) -> list[Any]:
         """Actions for a role, sometimes all of a level, or those the actor would like best."""
-        if self.seeded.often(0.1):
+        if self.seeded.chance(0.1):
             resource = self.seeded.pick(sorted({a.resource for a in self.catalog.actions.values()}))
             level = self.seeded.pick(["view", "manage", "authorize"])
             return [{"resource": resource, "level": level}]
@@ -118,7 +118,7 @@ class RequestChoices:
             for action in self.catalog.actions.values()
             if f"organization:{self.organization}#{action.permission}" in self.held
         ]
-        if mine and self.seeded.often(0.6):
+        if mine and self.seeded.chance(0.6):
             return self.seeded.some(mine, 4)
         return self.seeded.some(list(self.catalog.actions), 3)
 
@@ -138,13 +138,13 @@ class RequestChoices:
         action = self.verb()
         chosen = self._chosen.get("resource")
         kind = self.catalog.types.get(chosen.type) if chosen is not None else None
-        if kind is not None and kind.roles and self.seeded.often(0.4):
+        if kind is not None and kind.roles and self.seeded.chance(0.4):
             return {"role": self.seeded.pick(list(kind.roles))}
         return {"action": action}
 
     def reason(self) -> dict[str, str]:
         """A reason, or none."""
-        return {"reason": "as agreed"} if self.seeded.often(0.3) else {}
+        return {"reason": "as agreed"} if self.seeded.chance(0.3) else {}
 
     def _organization(self) -> str:
         scenario, seeded = self.scenario, self.seeded
@@ -169,7 +169,7 @@ class RequestChoices:
             return str(self.seeded.number(1, 40))
         if name == "type":
             chosen = self._choose("resource")
-            return chosen.type if chosen is not None and self.seeded.often(0.92) else self.type()
+            return chosen.type if chosen is not None and self.seeded.chance(0.92) else self.type()
         if name == "api_token":
             account = self._chosen.get("account")
             mine = [
@@ -177,7 +177,7 @@ class RequestChoices:
                 for each in self.scenario.of("api_token")
                 if account is not None and each.owner == account.id
             ]
-            if mine and self.seeded.often(0.8):
+            if mine and self.seeded.chance(0.8):
                 return self.seeded.pick(mine).id
         if name == "user":
             return self.user()
@@ -194,9 +194,9 @@ class RequestChoices:
 
     def _thing(self, kind: str) -> KnownObject | None:
         here = self.scenario.of(kind, self.organization)
-        if here and self.seeded.often(0.88):
+        if here and self.seeded.chance(0.88):
             # recent objects are as likely as all earlier ones together
-            return self.seeded.pick(here[-6:] if self.seeded.often(0.5) else here)
+            return self.seeded.pick(here[-6:] if self.seeded.chance(0.5) else here)
         everywhere = self.scenario.of(kind)
         return self.seeded.pick(everywhere) if everywhere else None
 

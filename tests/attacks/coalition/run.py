@@ -26,10 +26,10 @@ from tests.support.deployment import Deployment
 
 MOST_ORGANIZATIONS = 9
 RARE = 2
-"""The turns of a route with at most this weight go to no other request, so that no route is left out."""
+"""The highest weight of a rare route. A step that is due for a rare route always requests it."""
 STEPS_PER_SCENARIO = 400
-"""Steps in one scenario. It is small, so that requests meet the same objects again."""
-AGAIN = "To repeat this run: TEAMACCESS_COALITION_SEED={seed} TEAMACCESS_COALITION={steps}"
+"""Steps in one scenario. It is small, so that later requests are about the same objects again."""
+AGAIN = "To repeat it: TEAMACCESS_COALITION_SEED={seed} TEAMACCESS_COALITION={steps}"
 SETTLES_SECONDS = 30.0
 
 
@@ -79,16 +79,16 @@ class Run:
         self, scenario: Scenario, seed: int, routes: Iterable[str] = BODIES, honest: float = 0.16
     ) -> None:
         self.scenario = scenario
-        self.tally = AttemptCounts()
+        self.counts = AttemptCounts()
         self.history: list[tuple[int, Attempt]] = []
         self._seed = seed
         self._weights = {route: BODIES[route][0] for route in sorted(routes)}
         self._honest = honest
         self._spicedb = SpiceDBReader(scenario.deployment)
         effects = RelationshipEffects(scenario.deployment.service.catalog)
-        self._answer_records = AnswerRecords(scenario, effects)
-        self._escalation_checks = EscalationChecks(scenario, effects)
-        self._answer_checks = AnswerChecks(scenario)
+        self._records = AnswerRecords(scenario, effects)
+        self._escalations = EscalationChecks(scenario, effects)
+        self._answers = AnswerChecks(scenario)
         self._state: State = {}
 
     @classmethod
@@ -97,9 +97,9 @@ class Run:
     ) -> "Run":
         """Create a scenario and read its first state."""
         run = cls(await create_scenario(deployment), seed, routes, honest)
-        run._state = await run._look()
-        run._answer_checks.remember(run._state)
-        await run._answer_checks.check(run._state, [], set())
+        run._state = await run._read_state()
+        run._answers.remember(run._state)
+        await run._answers.check(run._state, [], set())
         return run
 
     async def take(self, steps: Iterable[int]) -> None:
@@ -109,50 +109,50 @@ class Run:
             for step in steps:
                 await self._take(step)
         finally:
-            self.tally.seconds += time.monotonic() - began
+            self.counts.seconds += time.monotonic() - began
 
     async def _take(self, step: int) -> None:
         seeded = SeededChoices(f"{self._seed} {step}")
         attempts = await self._choose(seeded, step)
-        dead = {token for each in self.scenario.principals for token in each.dead}
+        ended_tokens = {token for each in self.scenario.principals for token in each.ended_tokens}
         await asyncio.gather(*(each.send(self.scenario.deployment) for each in attempts))
-        self.tally.steps += 1
+        self.counts.steps += 1
         for attempt in attempts:
-            attempt.about["ended"] = attempt.token in dead
+            attempt.about["ended"] = attempt.token in ended_tokens
             self.history.append((step, attempt))
-            self.tally.count(attempt)
+            self.counts.count(attempt)
             await self._settle(attempt)
-            await self._answer_records.record(attempt)
-        before, after = self._state, await self._look()
+            await self._records.record(attempt)
+        before, after = self._state, await self._read_state()
         self._state = after
-        self._answer_checks.remember(after)
-        self._escalation_checks.check(before, after, attempts)
-        await self._answer_checks.check(before, attempts, dead)
+        self._answers.remember(after)
+        self._escalations.check(before, after, attempts)
+        await self._answers.check(before, attempts, ended_tokens)
         if not after[self.scenario.own_organization].graph:
             await recreate_own_organization(self.scenario)
-            self._state = await self._look()
+            self._state = await self._read_state()
 
     async def _choose(self, seeded: SeededChoices, step: int) -> list[Attempt]:
-        """One request, or two at once by two of the coalition."""
+        """One request, or two concurrent ones by two members of the coalition."""
         now = await self.scenario.deployment.service.now()
-        if self._weights[self._dealt(step)] > RARE:
-            if seeded.often(self._honest):
+        if self._weights[self._route_of(step)] > RARE:
+            if seeded.chance(self._honest):
                 return [honest_attempt(self.scenario, self._state, seeded, step, now)]
             earlier = [attempt for _, attempt in self.history[-40:] if attempt.method != "GET"]
-            if earlier and seeded.often(0.06):
+            if earlier and seeded.chance(0.06):
                 return [repeat_attempt(seeded.pick(earlier), self.scenario, seeded)]
-        count = 2 if seeded.often(0.12) else 1
+        count = 2 if seeded.chance(0.12) else 1
         return [self._attack(seeded, step, number, now) for number in range(count)]
 
     def _attack(self, seeded: SeededChoices, step: int, number: int, now: datetime) -> Attempt:
         weights = dict(self._weights)
         if len(self.scenario.organizations) >= MOST_ORGANIZATIONS and len(weights) > 1:
             weights.pop("POST /v1/organizations", None)
-        route = self._dealt(step) if number == 0 else seeded.weighted(weights)
+        route = self._route_of(step) if number == 0 else seeded.weighted(weights)
         return attack(self.scenario, self._state, seeded, route, step, now)
 
-    def _dealt(self, step: int) -> str:
-        """The route of a step. In each deck of steps, each route appears as often as its weight says."""
+    def _route_of(self, step: int) -> str:
+        """The route of a step. Each route appears as often as its weight says."""
         deck = [route for route, weight in self._weights.items() for _ in range(weight)]
         hand, place = divmod(step, len(deck))
         return SeededChoices(f"{self._seed} deal {hand}").shuffled(deck)[place]
@@ -171,12 +171,12 @@ class Run:
                         ):
                             break  # opening a change has delivered what was pending
 
-    async def _look(self) -> State:
+    async def _read_state(self) -> State:
         known = self.scenario.organizations
-        places = await asyncio.gather(
+        snapshots = await asyncio.gather(
             *(self._spicedb.snapshot(each, self._state.get(each)) for each in known)
         )
-        return dict(zip(known, places, strict=True))
+        return dict(zip(known, snapshots, strict=True))
 
     async def confirm(self) -> None:
         """Check every principal against every permission everywhere, one by one."""
@@ -184,12 +184,12 @@ class Run:
         for organization, snapshot in self._state.items():
             await self._spicedb.confirm(organization, users, snapshot)
 
-    def reported(self, last: int | None = None) -> str:
+    def report(self, last: int | None = None) -> str:
         """The requests, one a line, with labels in place of generated ids."""
         shown = self.history[-last:] if last else self.history
-        return self.labelled("\n".join(_line(step, attempt) for step, attempt in shown))
+        return self.with_labels("\n".join(_line(step, attempt) for step, attempt in shown))
 
-    def labelled(self, text: str) -> str:
+    def with_labels(self, text: str) -> str:
         """Replace generated ids by labels."""
         for id, label in self.scenario.legend().items():
             text = text.replace(id, label)
@@ -219,13 +219,13 @@ async def run_attack(
             await run.take(range(min(STEPS_PER_SCENARIO, steps - total.steps)))
             await run.confirm()
         except Violation as broken:
-            say(run.reported())
+            say(run.report())
             found.append(
-                f"{run.labelled(str(broken))}\n{AGAIN.format(seed=seed, steps=run.tally.steps)}"
+                f"{run.with_labels(str(broken))}\n{AGAIN.format(seed=seed, steps=run.counts.steps)}"
             )
             say(found[-1])
-        total.add(run.tally)
-        say(f"{total.steps} steps in {total.seconds:.0f} s, the last scenario with seed {seed}")
+        total.add(run.counts)
+        say(f"{total.steps} steps in {total.seconds:.0f} s, the last scenario with the seed {seed}")
         seed += 1
     say(str(total))
     if found:

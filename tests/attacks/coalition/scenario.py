@@ -28,12 +28,12 @@ class Principal:
     external_id: str = ""
     old: list[str] = field(default_factory=list)
     """Earlier tokens. Some of them may still be valid."""
-    dead: set[str] = field(default_factory=set)
+    ended_tokens: set[str] = field(default_factory=set)
     """Tokens that must never be accepted again."""
 
     def end_sessions(self) -> None:
         """Count every token issued so far as dead."""
-        self.dead |= {self.token, *self.old} - {""}
+        self.ended_tokens |= {self.token, *self.old} - {""}
 
     def sign_in(self, token: str) -> None:
         """Use another token from now on, and remember the one before."""

@@ -16,10 +16,10 @@ class SeededChoices:
     """
 
     def __init__(self, seed: str) -> None:
-        self._random = Random(seed)  # noqa: S311 - nothing secret hangs on it
+        self._random = Random(seed)  # noqa: S311 - no secret depends on it
 
-    def often(self, probability: float) -> bool:
-        """True in this share of cases."""
+    def chance(self, probability: float) -> bool:
+        """True with this probability."""
         return self._random.random() < probability
 
     def number(self, least: int, most: int) -> int:

@@ -1,4 +1,4 @@
-"""How a run begins: the coalition's own organization, one that it has a part in, and a victim."""
+"""Create a scenario: the coalition's own organization, one where it has members, and a victim."""
 
 from datetime import timedelta
 
@@ -10,7 +10,7 @@ from tests.attacks.coalition import setup_objects
 from tests.attacks.coalition.scenario import COALITION, HONEST, Principal, Scenario
 from tests.attacks.coalition.workplace import set_up_workplace
 from tests.support.deployment import Deployment
-from tests.support.organization import Organization as Organization
+from tests.support.organization import Organization
 
 LOGIN = "https://login.example"
 

@@ -40,5 +40,5 @@ async def _found(deployment: Deployment, seed: int, steps: Sequence[int]) -> tup
     try:
         await run.take(steps)
     except Violation as broken:
-        return run.labelled(str(broken)), run.reported()
+        return run.with_labels(str(broken)), run.report()
     return None

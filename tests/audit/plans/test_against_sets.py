@@ -21,7 +21,7 @@ async def test_gains_and_losses_match_plain_sets_and_the_state_after_the_change(
     acme: Organization,
 ) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails
-    history = RandomChanges(acme, Random(SEED))  # noqa: S311 - nothing secret hangs on it
+    history = RandomChanges(acme, Random(SEED))  # noqa: S311 - no secret depends on it
     await history.begin()
     for _ in range(PLANS):
         for _ in range(3):

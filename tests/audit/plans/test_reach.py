@@ -36,7 +36,7 @@ Access = set[tuple[str, str, str | None]]
 @pytest.mark.parametrize("seed", SEEDS, ids=["1", "2", "3", "4", "random"])
 async def test_a_plan_has_every_gain_and_every_loss(acme: Organization, seed: int) -> None:
     print(f"TEAMACCESS_SEED={seed}")  # noqa: T201 - shown when it fails
-    chance = Random(seed)  # noqa: S311 - nothing secret hangs on it
+    chance = Random(seed)  # noqa: S311 - no secret depends on it
     await populate(acme, chance)
     made = 0
     for _ in range(PLANS):
@@ -51,8 +51,8 @@ async def test_a_plan_has_every_gain_and_every_loss(acme: Organization, seed: in
         after = replay([parse_update(each) for each in answer.json()["updates"]], before)
         catalog = acme.deployment.service.catalog
         had, has = all_access(catalog, acme.id, before), all_access(catalog, acme.id, after)
-        assert reported(answer.json(), "gains") == has - had, changes
-        assert reported(answer.json(), "loses") == had - has, changes
+        assert access_in(answer.json(), "gains") == has - had, changes
+        assert access_in(answer.json(), "loses") == had - has, changes
         applied = await acme.administrator.ask(
             "POST",
             f"{acme.path}/changes",
@@ -130,9 +130,9 @@ def all_access(catalog: Catalog, organization: str, relationships: set[Relations
     for each in relationships:
         subjects.setdefault(f"{each.resource}#{each.relation}", set()).add(str(each.subject))
 
-    def people(place: str) -> set[str]:
+    def people(userset: str) -> set[str]:
         found = set()
-        for subject in subjects.get(place, ()):
+        for subject in subjects.get(userset, ()):
             found |= {subject} if subject.startswith("user:") else people(subject)
         return found
 
@@ -162,7 +162,7 @@ def all_access(catalog: Catalog, organization: str, relationships: set[Relations
     return access
 
 
-def reported(plan: dict[str, Any], kind: str) -> Access:
+def access_in(plan: dict[str, Any], kind: str) -> Access:
     """The gains or the losses that a plan reports, with every object of each group."""
     return {
         (f"user:{item['user']}", held["action"], on)

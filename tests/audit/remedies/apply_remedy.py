@@ -64,7 +64,7 @@ async def _taken(
         case "change_end":
             return await by.ask("PATCH", member, json={"expires_at": None})
         case "give_role":
-            roles = [*await held(organization, target), {"role": step["role"]}]
+            roles = [*await roles_of(organization, target), {"role": step["role"]}]
             return await by.ask("PUT", f"{member}/roles", json={"roles": roles})
         case "join_team":
             seat = f"{organization.path}/teams/{step['team']}/members/{target.id}"
@@ -94,7 +94,7 @@ async def _accepted(organization: Organization, target: Person, by: Person) -> h
     return await by.ask("POST", "/v1/invitations/accept", json=body)
 
 
-async def held(organization: Organization, target: Person) -> list[dict[str, Any]]:
+async def roles_of(organization: Organization, target: Person) -> list[dict[str, Any]]:
     """The directly assigned roles with their expiry, as a replacement contains them."""
     url = f"{organization.path}/members/{target.id}"
     member = (await organization.administrator.ask("GET", url)).raise_for_status().json()

@@ -1,4 +1,4 @@
-"""In random organizations, remedies work as described, and only the named members can apply them.
+"""Remedies in random organizations work as described, and only the named members can apply them.
 
 TEAMACCESS_SEED=<number> repeats the stories, TEAMACCESS_ORGANIZATIONS=<number> runs more of them.
 """
@@ -15,7 +15,7 @@ from tests.audit.remedies.apply_remedy import (
     Remedy,
     apply_remedy,
     by_operator,
-    held,
+    roles_of,
     steps_of,
     users_who_may_apply,
     why,
@@ -40,7 +40,7 @@ class Story:
     organization: Organization
     stranger: Person
     chance: Random
-    crews: tuple[str, ...] = ("pay", "ship")
+    teams: tuple[str, ...] = ("pay", "ship")
 
     @property
     def catalog(self) -> Any:
@@ -49,7 +49,7 @@ class Story:
 
     @property
     def objects(self) -> list[str | None]:
-        """Those that are registered, None where the catalog has no types."""
+        """The registered objects, or only None if the catalog has no types."""
         known = self.catalog.types
         return [each for each in OBJECTS if each.partition(":")[0] in known] or [None]
 
@@ -71,10 +71,10 @@ class Story:
             actions = chance.sample(free, 4) + chance.sample(guards, 1)
             holders = chance.sample(list(people.values()), chance.randint(0, 2))
             await organization.add_custom_role(name, *sorted(set(actions)), holders=[*holders])
-        teamed = [each for each in roles if self.catalog.roles[each].teams]
-        for name in self.crews:
+        team_roles = [each for each in roles if self.catalog.roles[each].teams]
+        for name in self.teams:
             team = await Team.create(organization, name)
-            (await team.set_roles(*chance.sample([*teamed, *own], 2))).raise_for_status()
+            (await team.set_roles(*chance.sample([*team_roles, *own], 2))).raise_for_status()
             (await team.add_member(chance.choice(list(people.values())))).raise_for_status()
         for name in filter(None, self.objects):
             creator = people["eve"] if name.startswith("transfer") else None
@@ -83,7 +83,7 @@ class Story:
             holder = chance.choice((people["mal"], None)) or "pay"
             (await set_grants(organization, name, grant_to(holder, verb))).raise_for_status()
 
-    async def go_on(self) -> str:
+    async def ask_one_question(self) -> str:
         """Ask one question. If the answer is no, try the remedies."""
         chance, organization = self.chance, self.organization
         question = await self._question()
@@ -94,20 +94,20 @@ class Story:
         assert not found["allowed"]
         remedies: list[Remedy] = found["remedies"]
         if not remedies:
-            await self._in_vain(who, action, on)
+            await self._assert_nothing_helps(who, action, on)
             return "none"
         remedy = chance.choice(remedies)
         if remedy["operator"]:
             assert remedies == [remedy]
             assert not remedy["by"]
             if chance.random() < 0.3:
-                await self._does(who, action, on, remedy)
+                await self._apply(who, action, on, remedy)
             else:
-                await self._in_vain(who, action, on)
+                await self._assert_nothing_helps(who, action, on)
             return "operator"
-        if not await self._is_refused_to_others(who, action, remedy):
+        if not await self._others_are_refused(who, action, remedy):
             return "half"
-        await self._does(who, action, on, remedy)
+        await self._apply(who, action, on, remedy)
         return "+".join(kind for kind, _ in steps_of(remedy))
 
     async def _question(self) -> tuple[Person, str, str | None] | None:
@@ -125,12 +125,12 @@ class Story:
                 return question
         return None
 
-    async def _does(self, who: Person, action: str, on: str | None, remedy: Remedy) -> None:
-        """A named member applies it.
+    async def _apply(self, who: Person, action: str, on: str | None, remedy: Remedy) -> None:
+        """Apply the remedy as a named member.
 
-        SpiceDB then says yes, and the additional permissions are as described.
+        Then SpiceDB allows the action, and the additional actions are those that the remedy named.
         """
-        before = await self._everywhere(who)
+        before = await self._actions_of(who)
         if remedy["operator"]:
             await by_operator(self.organization, who)
         else:
@@ -138,13 +138,13 @@ class Story:
             done = await apply_remedy(self.organization, who, remedy, by, action)
             assert all(each.is_success for each in done), done[-1].text
         assert await self._can(who, action, on), remedy
-        gained = await self._everywhere(who) - before - {action}
+        gained = await self._actions_of(who) - before - {action}
         four_eyes = {each.id for each in self.catalog.actions.values() if each.four_eyes}
         reported = {each for each in remedy["adds"] if " " not in each} - four_eyes
         assert gained == reported, remedy
 
-    async def _is_refused_to_others(self, who: Person, action: str, remedy: Remedy) -> bool:
-        """Whether a member who is not named, and does not hold everything, was refused."""
+    async def _others_are_refused(self, who: Person, action: str, remedy: Remedy) -> bool:
+        """Apply the remedy as an unnamed member. Return whether the first step was refused."""
         assert remedy["more"] == 0
         others = [
             person
@@ -159,14 +159,14 @@ class Story:
         assert done[-1].status_code in (403, 404), done[-1].text
         return len(done) == 1
 
-    async def _in_vain(self, who: Person, action: str, on: str | None) -> None:
-        """Nothing that the administrator can do helps: no role, no team, no grant."""
+    async def _assert_nothing_helps(self, who: Person, action: str, on: str | None) -> None:
+        """Assert that nothing the administrator can do helps: no role, no team, no grant."""
         organization = self.organization
         if on is not None and who is not self.stranger:
             await set_grants(organization, on, grant_to(who, action))
             assert not await self._can(who, action, on)
         own = ("own", "other", "third")
-        mine = await held(organization, who) if who is not self.stranger else []
+        mine = await roles_of(organization, who) if who is not self.stranger else []
         for role in (*self.catalog.roles, *own):
             url = f"{organization.path}/members/{who.id}/roles"
             wanted = [*(each for each in mine if each["role"] != role), {"role": role}]
@@ -175,13 +175,13 @@ class Story:
         await organization.administrator.ask(
             "PUT", f"{organization.path}/members/{who.id}/roles", json={"roles": mine}
         )
-        for name in self.crews:
+        for name in self.teams:
             await organization.administrator.ask(
                 "PUT", f"{organization.path}/teams/{name}/members/{who.id}"
             )
             assert not await self._can(who, action, on), name
 
-    async def _everywhere(self, who: Person) -> set[str]:
+    async def _actions_of(self, who: Person) -> set[str]:
         url, about = f"{self.organization.path}/audit/what-can", {"user": who.id}
         answer = (
             await self.organization.administrator.ask("GET", url, params=about)
@@ -210,24 +210,24 @@ class Story:
 
 @pytest.mark.parametrize("number", range(ORGANIZATIONS))
 async def test_random_remedies_of_fintoc_work_as_described(fintoc: Deployment, number: int) -> None:
-    await _told(fintoc, SEED + number)
+    await _run_story(fintoc, SEED + number)
 
 
 @pytest.mark.parametrize("number", range(ORGANIZATIONS))
 async def test_random_remedies_work_as_described_with_middle_roles(
     bank: Deployment, number: int
 ) -> None:
-    await _told(bank, SEED + number)
+    await _run_story(bank, SEED + number)
 
 
-async def _told(deployment: Deployment, seed: int) -> None:
+async def _run_story(deployment: Deployment, seed: int) -> None:
     print(f"TEAMACCESS_SEED={seed}")  # noqa: T201 - shown when it fails
     organization, elsewhere = (
         await deployment.create_organization("acme"),
         await deployment.create_organization("globex"),
     )
     stranger = (await elsewhere.add_members({"zoe": []}))["zoe"]
-    story = Story(organization, stranger, Random(seed))  # noqa: S311 - nothing secret hangs on it
+    story = Story(organization, stranger, Random(seed))  # noqa: S311 - no secret depends on it
     await story.begin()
     for _ in range(QUESTIONS):
-        print(await story.go_on())  # noqa: T201 - shown when it fails
+        print(await story.ask_one_question())  # noqa: T201 - shown when it fails

@@ -11,7 +11,7 @@ from teamaccess.ledger import OrganizationBusy, OrganizationStopped
 from tests.audit.remedies.apply_remedy import (
     apply_remedy,
     by_operator,
-    held,
+    roles_of,
     steps_of,
     users_who_may_apply,
     why,
@@ -53,10 +53,10 @@ async def test_the_smallest_role_with_the_action_is_proposed(acme: Organization)
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
     assert steps_of(remedy) == [("give_role", "support")]
     assert remedy["adds"] == ["refunds_cancel"]
-    before = await held(acme, bob)
+    before = await roles_of(acme, bob)
     await apply_remedy(acme, bob, remedy, acme.administrator, "refunds_create")
     assert await acme.can(bob, "refunds_create")
-    assert before[0] in await held(acme, bob)
+    assert before[0] in await roles_of(acme, bob)
 
 
 async def test_a_custom_role_is_proposed_before_larger_roles_of_the_catalog(

@@ -111,7 +111,7 @@ async def test_a_host_that_never_answers_does_not_hide_the_next_one(
         assert await settings_in_session(address, "timezone") == ["UTC"]
 
 
-async def test_a_host_that_only_reads_does_not_fit_read_write(fintoc: Deployment) -> None:
+async def test_a_read_only_host_is_not_used_for_read_write(fintoc: Deployment) -> None:
     only_reads = "options=-c%20default_transaction_read_only%3Don"
     address = f"{fintoc.settings.database_url}&{only_reads}&target_session_attrs="
     assert await settings_in_session(f"{address}any", "transaction_read_only") == ["on"]
@@ -158,7 +158,7 @@ def test_a_service_file_supplies_what_the_address_does_not_name(tmp_path: Path) 
     assert arguments["dsn"] == "postgresql://?sslmode=disable"
 
 
-def test_the_authorities_of_the_machine_prove_the_server() -> None:
+def test_sslrootcert_system_uses_the_machines_certificate_authorities() -> None:
     address = "postgresql://a:b@db.internal/t?sslmode=verify-full&sslrootcert=system"
     arguments = driver_arguments(address)
     assert arguments["ssl"] == "system"
@@ -181,7 +181,7 @@ def test_files_and_their_parameters_reach_the_driver(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "message"),
     [
         ("mysql://ana:hunter2@db/t", "must be postgresql://"),
         ("ana:hunter2@db/t", "must be postgresql://"),
@@ -211,9 +211,9 @@ def test_files_and_their_parameters_reach_the_driver(tmp_path: Path) -> None:
     ],
 )
 async def test_an_address_that_would_not_take_effect_is_refused_at_the_start(
-    run: Run, monkeypatch: pytest.MonkeyPatch, address: str, said: str
+    run: Run, monkeypatch: pytest.MonkeyPatch, address: str, message: str
 ) -> None:
-    with pytest.raises(InvalidAddress, match=said) as refused:
+    with pytest.raises(InvalidAddress, match=message) as refused:
         sqlalchemy_url(address)
     monkeypatch.setenv("TEAMACCESS_DATABASE_URL", address)
     done = await run("operator", "auditors")

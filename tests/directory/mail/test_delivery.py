@@ -135,7 +135,7 @@ async def test_the_log_contains_the_failure_but_no_secret_and_no_address(
 
 
 @pytest.mark.parametrize("case", PROBLEMS)
-async def test_a_failure_is_shown_by_a_word_of_ours_and_counts_only_if_a_server_may_have_it(
+async def test_a_failure_is_shown_as_a_code_and_counts_only_if_a_server_may_have_the_mail(
     acme: Organization,
     use_mailer: Callable[[Mailer], None],
     monkeypatch: pytest.MonkeyPatch,

@@ -19,7 +19,7 @@ from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import compose
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.mail import Mail, SmtpMailer, serialize_verified, without_links
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 from teamaccess.storage import (
     CustomRole,
     Invitation,
@@ -69,9 +69,8 @@ def letter_to(
     mail = composed(address, organization, url)
     content = serialize_verified(mail, readable=True)
     beyond_ascii = not address.isascii()
-    if (
-        beyond_ascii
-    ):  # the parser of bytes knows no headers beyond ASCII, and that of text no bodies
+    # the parser of bytes can't read headers beyond ASCII, and the parser of text can't read such bodies
+    if beyond_ascii:
         read = email.message_from_string(content.decode(), policy=email.policy.default)
     else:
         read = email.message_from_bytes(content, policy=email.policy.default)
@@ -97,7 +96,7 @@ def test_a_mail_names_the_organization_the_roles_the_expiry_and_the_link() -> No
 @given(st.text(max_size=30), st.sampled_from(["example.com", "Bücher.example"]))
 def test_a_mail_goes_only_to_the_invited_address(local: str, domain: str) -> None:
     try:
-        address = normalise(f"{local}@{domain}")
+        address = normalize_email(f"{local}@{domain}")
     except InvalidEmail:
         return
     read = letter_to(address)
@@ -167,7 +166,7 @@ LONG_NAMES = ["x" * 100, "株" * 100, "👩‍💻" * 33, " ".join(["word"] * 20
 @pytest.mark.parametrize("readable", [True, False])
 @pytest.mark.parametrize("name", LONG_NAMES)
 def test_no_line_of_a_mail_is_too_long(name: str, readable: bool) -> None:
-    """RFC 5322 section 2.1.1 allows 998 bytes, RFC 2047 section 2 allows 76 beside an encoded word."""
+    """RFC 5322 section 2.1.1 allows 998 bytes, RFC 2047 section 2 allows 76 with an encoded word."""
     mail = composed("b" * 64 + "@" + "d" * 60 + ".example", name, names=[name] * 100)
     content = serialize_verified(mail, readable=readable)
 

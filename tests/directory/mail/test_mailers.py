@@ -94,17 +94,17 @@ async def test_an_unavailable_server_is_an_error() -> None:
 
 
 async def test_user_name_and_password_are_sent_and_may_contain_any_character(inbox: Inbox) -> None:
-    said = []
+    credentials = []
 
     def authenticate(server: object, session: object, *rest: object) -> AuthResult:
         _, _, data = rest
         assert isinstance(data, LoginPassword)
-        said.append((data.login.decode(), data.password.decode()))
+        credentials.append((data.login.decode(), data.password.decode()))
         return AuthResult(success=True)
 
     with inbox.serving(authenticator=authenticate, auth_require_tls=False) as running:
         await SmtpMailer(url(running, "ana%40acme:p%2Fw%3A%C3%A9@")).send(letter())
-    assert said == [("ana@acme", "p/w:é")]
+    assert credentials == [("ana@acme", "p/w:é")]
     assert len(inbox.envelopes) == 1
 
 

@@ -1,4 +1,4 @@
-"""Which schema SpiceDB was given is recorded_schemas, once and in order."""
+"""Each schema that SpiceDB was given is recorded, once and in order."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ async def apply(deployment: Deployment, catalog: Catalog | None = None) -> list[
 
 
 async def recorded_schemas(deployment: Deployment) -> Sequence[SchemaVersion]:
-    """The recorded schemas, the oldest first."""
+    """The rows, the oldest first."""
     async with deployment.service.reads() as session:
         rows = select(SchemaVersion).order_by(SchemaVersion.applied_at)
         return (await session.scalars(rows)).all()

@@ -7,11 +7,11 @@ from teamaccess.directory.schemas.in_force import AppliedSchema, schema_in_force
 from tests.directory.schemas.test_apply import apply, recorded_schemas
 from tests.support.deployment import Deployment
 
-MOMENT = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 async def at(deployment: Deployment, moment: datetime) -> AppliedSchema | None:
-    """The schema in force."""
+    """The schema that was in force at the moment."""
     async with deployment.service.reads() as session:
         return await schema_in_force(session, moment)
 
@@ -22,11 +22,11 @@ async def test_a_schema_is_in_force_until_the_next_one(
     await apply(isolated, catalog_with_cashier)
     first, second = [row.applied_at for row in await recorded_schemas(isolated)]
 
-    assert await at(isolated, first - MOMENT) is None
+    assert await at(isolated, first - MICROSECOND) is None
     old = isolated.service.catalog
     for moment, catalog, since in (
         (first, old, first),
-        (second - MOMENT, old, first),
+        (second - MICROSECOND, old, first),
         (second, catalog_with_cashier, second),
         (second + timedelta(days=1), catalog_with_cashier, second),
     ):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from teamaccess.directory.users.addresses import InvalidEmail, invitee, normalise
+from teamaccess.directory.users.addresses import InvalidEmail, invitee, normalize_email
 
 ATOM = string.ascii_letters + string.digits + "!#$%&'*+-/^_`{|}~"
 words = st.text(ATOM, min_size=1, max_size=20)
@@ -19,17 +19,17 @@ domains = st.lists(labels, min_size=2, max_size=4).map(".".join)
 @given(locals_, domains)
 def test_an_ordinary_address_changes_only_its_case(local: str, domain: str) -> None:
     assume(not any(label.lower().startswith("xn--") for label in domain.split(".")))
-    assert normalise(f"{local}@{domain}") == f"{local}@{domain}".lower()
+    assert normalize_email(f"{local}@{domain}") == f"{local}@{domain}".lower()
 
 
 @given(locals_, domains, st.sampled_from(["", " ", "\t", "\n", "\u00a0"]))
 def test_surrounding_space_and_a_trailing_dot_do_not_make_another_address(
     local: str, domain: str, space: str
 ) -> None:
-    plain = normalise(f"{local}@{domain}")
-    assert normalise(f"{space}{local}@{domain}{space}") == plain
-    assert normalise(f"{local}@{domain}.") == plain
-    assert normalise(f"{local}@{domain}".upper()) == plain
+    plain = normalize_email(f"{local}@{domain}")
+    assert normalize_email(f"{space}{local}@{domain}{space}") == plain
+    assert normalize_email(f"{local}@{domain}.") == plain
+    assert normalize_email(f"{local}@{domain}".upper()) == plain
 
 
 @given(st.text(max_size=300) | st.builds("{}@{}".format, st.text(), st.text()))
@@ -39,10 +39,10 @@ def test_surrounding_space_and_a_trailing_dot_do_not_make_another_address(
 @example("a@" + "\u0e33" * 200)
 def test_any_input_is_refused_or_has_one_canonical_spelling(typed: str) -> None:
     try:
-        address = normalise(typed)
+        address = normalize_email(typed)
     except InvalidEmail:
         return
-    assert normalise(address) == address
+    assert normalize_email(address) == address
     local, _, domain = address.rpartition("@")
     assert local
     assert domain.isascii()
@@ -55,7 +55,7 @@ def test_composed_and_decomposed_letters_are_the_same(local: str, domain: str) -
     spellings = set()
     for form in ("NFC", "NFD"):
         try:
-            spellings.add(normalise(normalize(form, f"{local}@{domain}")))
+            spellings.add(normalize_email(normalize(form, f"{local}@{domain}")))
         except InvalidEmail:
             spellings.add("refused")
     assert len(spellings) == 1
@@ -78,7 +78,7 @@ def test_composed_and_decomposed_letters_are_the_same(local: str, domain: str) -
     ],
 )
 def test_case_does_not_matter_and_domains_are_idna(typed: str, kept: str) -> None:
-    assert normalise(typed) == kept
+    assert normalize_email(typed) == kept
 
 
 @given(st.binary(min_size=16, max_size=32), locals_, locals_)
@@ -86,7 +86,7 @@ def test_an_invitee_id_is_64_hex_digits_and_differs_for_each_address(
     key: bytes, one: str, other: str
 ) -> None:
     assume(one.lower() != other.lower())
-    hashes = [invitee(key, normalise(f"{local}@example.com")) for local in (one, other)]
+    hashes = [invitee(key, normalize_email(f"{local}@example.com")) for local in (one, other)]
     assert all(len(each) == 64 and set(each) <= set("0123456789abcdef") for each in hashes)
     assert hashes[0] != hashes[1]
-    assert invitee(key + b"x", normalise(f"{one}@example.com")) != hashes[0]
+    assert invitee(key + b"x", normalize_email(f"{one}@example.com")) != hashes[0]

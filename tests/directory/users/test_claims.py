@@ -23,11 +23,11 @@ NOTHING = object()
     ("settings", "verified", "counts"),
     [
         (ProfileClaims(), True, True),
-        *((ProfileClaims(), said, False) for said in (NOTHING, None, False, "true", 1, "false")),
-        *((TEXT, said, True) for said in (True, "true")),
-        *((TEXT, said, False) for said in (NOTHING, None, False, "false", "True", 1, "1", "")),
-        *((TRUSTING, said, True) for said in (NOTHING, None, True)),
-        *((TRUSTING, said, False) for said in (False, "false", "true", 0, "")),
+        *((ProfileClaims(), claim, False) for claim in (NOTHING, None, False, "true", 1, "false")),
+        *((TEXT, claim, True) for claim in (True, "true")),
+        *((TEXT, claim, False) for claim in (NOTHING, None, False, "false", "True", 1, "1", "")),
+        *((TRUSTING, claim, True) for claim in (NOTHING, None, True)),
+        *((TRUSTING, claim, False) for claim in (False, "false", "true", 0, "")),
     ],
 )
 def test_an_address_counts_if_the_issuer_has_verified_it_or_is_trusted(
@@ -97,19 +97,19 @@ async def test_a_person_of_any_issuer_can_be_invited(
     issuer_and_claims: tuple[Deployment, dict[str, Any]],
 ) -> None:
     deployment, claims = issuer_and_claims
-    said = {
+    shown = {
         name: value.format(acme.address("eve")) if isinstance(value, str) else value
         for name, value in claims.items()
     }
-    token = issuer_server.token(RSA, "RS256", "k", sub=f"eve-{acme.id}", **said)
+    token = issuer_server.token(RSA, "RS256", "k", sub=f"eve-{acme.id}", **shown)
     signed_in = {"Authorization": f"Bearer {token}"}
     await acme.invite("eve", ["support"])
     secret = {"token": deployment.invitation_token(acme.address("eve"))}
 
-    strange = await acme.deployment.http.post(
+    elsewhere = await acme.deployment.http.post(
         "/v1/invitations/accept", json=secret, headers=signed_in
     )
-    refused(strange, 401, "invalid_token")  # this process has other settings
+    refused(elsewhere, 401, "invalid_token")  # that process does not have these settings
     accepted = await deployment.http.post("/v1/invitations/accept", json=secret, headers=signed_in)
     assert accepted.status_code == 200, accepted.text
     assert (await acme.roles_by_member())[accepted.json()["user"]] == ["support"]

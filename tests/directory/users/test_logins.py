@@ -2,13 +2,26 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import pytest
+from sqlalchemy import Update, update
+from sqlalchemy.exc import IntegrityError
 
-from teamaccess.directory.users.logins import SignInAgain, find_login_user, first_sign_in
+from teamaccess.changes import Change
+from teamaccess.common.postgres.connect import violated_constraint
+from teamaccess.directory.users import logins
+from teamaccess.directory.users.logins import (
+    SignInAgain,
+    find_login_user,
+    first_sign_in,
+    later_sign_in,
+)
+from teamaccess.directory.users.profiles import AddressHasAnotherLogin, waiting_shortly
 from teamaccess.directory.users.tokens import Login
 from teamaccess.ledger import Attribution
-from teamaccess.storage import Channel
+from teamaccess.storage import Channel, User
 from tests.support.organization import Organization
 
 HOUR = timedelta(hours=1)
@@ -43,3 +56,53 @@ async def test_concurrent_sign_ins_with_and_without_an_address_must_be_repeated(
         found = await find_login_user(session, with_address)
     assert found is not None
     assert found.id == made.id != eve.id
+
+
+async def test_only_a_taken_address_is_reported_as_one(acme: Organization) -> None:
+    people = await acme.add_members({"eve": [], "bob": []})
+    eve, bob = people["eve"], people["bob"]
+    await acme.set_external_id(bob, f"crm-{acme.id}")
+    now = await acme.deployment.service.now()
+    login = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, bob.email, None)
+    for values, expected, constraint in (
+        ({"email": bob.email}, AddressHasAnotherLogin, None),
+        ({"external_id": f"crm-{acme.id}"}, IntegrityError, "users_external_id_key"),
+        ({"issuer": "https://login.example"}, IntegrityError, "users_login_check"),
+    ):
+        statement = update(User).where(User.id == eve.id).values(values)
+        with pytest.raises(expected) as raised:
+            await _within(acme, login, statement)
+        if constraint is not None:
+            assert violated_constraint(raised.value) == constraint
+
+
+async def test_a_sign_in_repeats_a_race_and_hides_no_other_mistake(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another request takes the login or the external id between this one's questions."""
+    people = await acme.add_members({"eve": [], "bob": []})
+    eve, bob = people["eve"], people["bob"]
+    await acme.set_external_id(bob, f"crm-{acme.id}")
+    now = await acme.deployment.service.now()
+    login = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, None, None)
+    for values, expected in (
+        ({"external_id": f"crm-{acme.id}"}, SignInAgain),
+        ({"issuer": "https://login.example"}, IntegrityError),
+    ):
+
+        async def racing(change: Change, *_: object, values: Any = values) -> None:
+            await change.session.execute(update(User).where(User.id == eve.id).values(values))
+
+        monkeypatch.setattr(logins, "_link", racing)
+        monkeypatch.setattr(logins, "take_over", racing)
+        for sign_in in (first_sign_in, partial(later_sign_in, id=eve.id)):
+            with pytest.raises(expected):
+                async with acme.deployment.service.ledger.change(WHO) as change:
+                    await sign_in(change, login=login)
+
+
+async def _within(organization: Organization, login: Login, statement: Update) -> None:
+    """Execute a statement where only short waits are allowed."""
+    ledger = organization.deployment.service.ledger
+    async with ledger.change(WHO) as change, waiting_shortly(change, login):
+        await change.session.execute(statement)

@@ -1,4 +1,4 @@
-"""Which of an issuer's keys verifies a token, and what is said of an issuer that cannot be used."""
+"""Which of an issuer's keys verifies a token, and how an unusable issuer is reported."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def issuer(issuer_server: IssuerServer) -> Issuer:
     return Issuer(issuer_server.url, API)
 
 
-ONE_NAME = {
+KEYS_WITH_ONE_KID = {
     "one RSA key for each algorithm": (
         [public(RSA, kid="k", alg=alg, use="sig") for alg in ("RS256", "RS384", "RS512")],
         [(RSA, "RS256"), (RSA, "RS384"), (RSA, "RS512")],
@@ -50,7 +50,7 @@ ONE_NAME = {
 }
 
 
-@pytest.mark.parametrize(("keys", "signers"), ONE_NAME.values(), ids=ONE_NAME)
+@pytest.mark.parametrize(("keys", "signers"), KEYS_WITH_ONE_KID.values(), ids=KEYS_WITH_ONE_KID)
 async def test_every_key_of_one_name_verifies_its_own_tokens(
     issuer_server: IssuerServer,
     issuer: Issuer,
@@ -85,7 +85,7 @@ async def test_a_token_without_a_key_name_is_refused_where_several_keys_fit(
         await issuer.verify(issuer_server.token(RSA, "RS256", None))
 
 
-NOT_FOR_IT = {
+UNSUITABLE_KEYS = {
     "of another kind": lambda: public(P256, kid="k"),
     "for another algorithm": lambda: public(RSA, kid="k", alg="RS512"),
     "for encryption": lambda: public(RSA, kid="k", use="enc"),
@@ -93,7 +93,7 @@ NOT_FOR_IT = {
 }
 
 
-@pytest.mark.parametrize("key", NOT_FOR_IT.values(), ids=NOT_FOR_IT)
+@pytest.mark.parametrize("key", UNSUITABLE_KEYS.values(), ids=UNSUITABLE_KEYS)
 async def test_a_key_verifies_only_what_it_is_for(
     issuer_server: IssuerServer, issuer: Issuer, key: Callable[[], dict[str, Any]]
 ) -> None:
@@ -102,7 +102,7 @@ async def test_a_key_verifies_only_what_it_is_for(
         await issuer.verify(issuer_server.token(RSA, "RS256", "k"))
 
 
-async def test_a_key_that_nobody_can_read_does_not_hide_another_one(
+async def test_an_unreadable_key_does_not_hide_another_one(
     issuer_server: IssuerServer, issuer: Issuer
 ) -> None:
     issuer_server.keys = [{"kty": "RSA", "kid": "k", "n": "?"}, public(RSA, kid="k")]

@@ -50,8 +50,8 @@ async def test_entries_truncated_with_their_head_are_missing(
     if table == "ledger":
         await intruder.do(f"DELETE FROM ledger_applications WHERE {of(history, table, last)}")
     await intruder.end_at(history, table, last - 1)
-    assert await intruder.found(history) == []
-    assert await intruder.found(history, kept) == [f"{table} {last} kept_head_missing"]
+    assert await intruder.chain_findings(history) == []
+    assert await intruder.chain_findings(history, kept) == [f"{table} {last} kept_head_missing"]
 
 
 @pytest.mark.parametrize("table", NAMES)
@@ -61,8 +61,8 @@ async def test_a_rewritten_entry_differs_from_the_kept_head(
     kept, last = await intruder.kept(history), await intruder.last(history, table)
     await intruder.do(f"UPDATE {table} SET actor = 'user:nobody' WHERE {of(history, table, 3)}")
     await intruder.rehash_from(history, table, 3)
-    assert await intruder.found(history) == []
-    assert await intruder.found(history, kept) == [f"{table} {last} kept_head_differs"]
+    assert await intruder.chain_findings(history) == []
+    assert await intruder.chain_findings(history, kept) == [f"{table} {last} kept_head_differs"]
 
 
 async def test_an_organization_that_vanished_is_detected(
@@ -76,7 +76,7 @@ async def test_an_organization_that_vanished_is_detected(
         f"DELETE FROM ledger_applications WHERE organization_id = '{history.id}'",
         f"DELETE FROM organizations WHERE id = '{history.id}'",
     )
-    assert await intruder.found(history, kept) == [
+    assert await intruder.chain_findings(history, kept) == [
         f"{head.kind} {head.position} chain_missing" for head in kept
     ]
 

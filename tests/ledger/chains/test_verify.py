@@ -60,7 +60,7 @@ async def test_no_column_can_be_altered(
         "position": "missing",
         "previous_hash": "does_not_follow",
     }.get(column, "altered")
-    assert f"{table} 3 {fault}" in await intruder.found(history)
+    assert f"{table} 3 {fault}" in await intruder.chain_findings(history)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ async def test_no_column_can_become_an_odd_value(
     history: Organization, intruder: Intruder, table: str, alteration: str
 ) -> None:
     await intruder.do(f"UPDATE {table} SET {alteration} WHERE {of(history, table, 3)}")
-    assert await intruder.found(history) == [f"{table} 3 altered"]
+    assert await intruder.chain_findings(history) == [f"{table} 3 altered"]
 
 
 async def test_null_differs_from_an_empty_text(history: Organization, intruder: Intruder) -> None:
@@ -95,7 +95,7 @@ async def test_null_differs_from_an_empty_text(history: Organization, intruder: 
     here = of(history, "events", await intruder.last(history, "events"))
     await intruder.do(f"UPDATE events SET subject = '' WHERE {here}")
     assert await intruder.ask(f"SELECT hash = event_hash(t) FROM events t WHERE {here}")
-    [found] = await intruder.found(history)
+    [found] = await intruder.chain_findings(history)
     assert found.endswith(" altered")
 
 
@@ -120,7 +120,7 @@ async def test_updates_are_distinguished_even_without_the_constraint(
     if hashed_alike is not None:
         alike = f"SELECT hash = ledger_hash(t) FROM ledger t WHERE {here}"
         assert await intruder.ask(alike) is hashed_alike
-    assert await intruder.found(history) == ["ledger 1 altered"]
+    assert await intruder.chain_findings(history) == ["ledger 1 altered"]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ async def test_a_value_that_cannot_be_hashed_is_altered(
         f"UPDATE {table} SET {column} = E'a\nb', hash = NULL WHERE {of(history, table, last)}",
         f"UPDATE {HEADS[table]} SET hash = NULL WHERE {of(history, table)}",
     )
-    assert await intruder.found(history) == [f"{table} {last} altered"]
+    assert await intruder.chain_findings(history) == [f"{table} {last} altered"]
 
 
 @pytest.mark.parametrize("table", NAMES)
@@ -145,7 +145,7 @@ async def test_an_entry_removed_from_the_middle_is_missing(
 ) -> None:
     await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, 3)}")
     alone = ["ledger 3 application_alone"] if table == "ledger" else []
-    assert await intruder.found(history) == [f"{table} 3 missing", *alone]
+    assert await intruder.chain_findings(history) == [f"{table} 3 missing", *alone]
 
 
 @pytest.mark.parametrize("table", NAMES)
@@ -157,7 +157,7 @@ async def test_a_removed_entry_is_detected_even_if_later_ones_are_renumbered(
     for position in range(4, last + 1):
         here = of(history, table, position)
         await intruder.do(f"UPDATE {table} SET position = position - 1 WHERE {here}")
-    assert f"{table} 3 does_not_follow" in await intruder.found(history)
+    assert f"{table} 3 does_not_follow" in await intruder.chain_findings(history)
 
 
 @pytest.mark.parametrize("table", NAMES)
@@ -166,7 +166,7 @@ async def test_entries_that_swap_positions_do_not_follow(
 ) -> None:
     for here, there in ((3, -1), (4, 3), (-1, 4)):
         await intruder.do(f"UPDATE {table} SET position = {there} WHERE {of(history, table, here)}")
-    assert await intruder.found(history) == [f"{table} 3 does_not_follow"]
+    assert await intruder.chain_findings(history) == [f"{table} 3 does_not_follow"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ async def test_entries_that_swap_contents_are_altered(
         f" FROM {table} o WHERE t.position IN (3, 4) AND o.position = 7 - t.position"
         f" AND t.{of(history, table)} AND o.{of(history, table)}"
     )
-    assert await intruder.found(history) == [f"{table} 3 altered"]
+    assert await intruder.chain_findings(history) == [f"{table} 3 altered"]
 
 
 FORGED = """
@@ -197,7 +197,7 @@ async def test_a_forged_entry_before_all_others_does_not_follow(
     history: Organization, intruder: Intruder
 ) -> None:
     await intruder.do(FORGED.format(0, "''", of(history, "ledger", 1)))
-    assert "ledger 0 does_not_follow" in await intruder.found(history)
+    assert "ledger 0 does_not_follow" in await intruder.chain_findings(history)
 
 
 async def test_a_forged_entry_in_the_middle_breaks_what_comes_after_it(
@@ -212,7 +212,7 @@ async def test_a_forged_entry_in_the_middle_breaks_what_comes_after_it(
         FORGED.format(3, "hash", of(history, "ledger", 2)),
         f"UPDATE ledger t SET hash = ledger_hash(t) WHERE {of(history, 'ledger', 3)}",
     )
-    assert "ledger 4 does_not_follow" in await intruder.found(history)
+    assert "ledger 4 does_not_follow" in await intruder.chain_findings(history)
 
 
 async def test_a_forged_entry_at_the_end_does_not_match_the_head(
@@ -221,11 +221,11 @@ async def test_a_forged_entry_at_the_end_does_not_match_the_head(
     last = await intruder.last(history, "ledger")
     forged = last + 1
     await intruder.do(FORGED.format(forged, "hash", of(history, "ledger", last)))
-    assert f"ledger {forged} altered" in await intruder.found(history)
+    assert f"ledger {forged} altered" in await intruder.chain_findings(history)
     await intruder.do(
         f"UPDATE ledger t SET hash = ledger_hash(t) WHERE {of(history, 'ledger', forged)}"
     )
-    assert await intruder.found(history) == [
+    assert await intruder.chain_findings(history) == [
         f"ledger {forged} head_differs",
         f"ledger {forged} application_missing",
     ]
@@ -239,7 +239,7 @@ async def test_a_time_that_goes_back_is_detected_although_every_hash_matches(
         f" WHERE {of(history, 'ledger', 3)}"
     )
     await intruder.rehash_from(history, "ledger", 3)
-    assert await intruder.found(history) == ["ledger 3 time_goes_back"]
+    assert await intruder.chain_findings(history) == ["ledger 3 time_goes_back"]
 
 
 @pytest.mark.parametrize("table", NAMES)
@@ -248,7 +248,7 @@ async def test_truncated_entries_are_missing_as_long_as_the_head_remains(
 ) -> None:
     last = await intruder.last(history, table)
     await intruder.do(f"DELETE FROM {table} WHERE {of(history, table)} AND position >= {last - 1}")
-    assert f"{table} {last - 1} missing" in await intruder.found(history)
+    assert f"{table} {last - 1} missing" in await intruder.chain_findings(history)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ async def test_the_row_of_a_head_matches_the_last_entry(
 ) -> None:
     last = await intruder.last(history, "ledger")
     await intruder.do(alteration.format(of(history, "ledger")))
-    assert await intruder.found(history) == [f"ledger {last} {fault}"]
+    assert await intruder.chain_findings(history) == [f"ledger {last} {fault}"]
 
 
 async def test_an_entry_without_a_delivery_is_detected(
@@ -275,7 +275,7 @@ async def test_an_entry_without_a_delivery_is_detected(
     await intruder.do(
         f"DELETE FROM ledger_applications WHERE {of(history, 'ledger')} AND position IN (2, 4)"
     )
-    assert await intruder.found(history) == ["ledger 2 application_missing"]
+    assert await intruder.chain_findings(history) == ["ledger 2 application_missing"]
 
 
 async def test_chains_that_only_an_entry_mentions_are_verified(
@@ -318,7 +318,7 @@ async def test_a_reason_can_be_erased_but_not_altered(
     before = await intruder.verify(history)
     assert (before.intact, before.reasons, before.reasons_erased) == (True, 1, 0)
     await intruder.do(f"UPDATE reasons SET text = 'another' WHERE {mine}")
-    assert await intruder.found(history) == ["ledger 1 reason_altered"]
+    assert await intruder.chain_findings(history) == ["ledger 1 reason_altered"]
     await intruder.do(f"DELETE FROM reasons WHERE {mine}")
     after = await intruder.verify(history)
     assert (after.intact, after.reasons, after.reasons_erased) == (True, 1, 1)

@@ -33,8 +33,8 @@ async def request_comparison(organization: Organization) -> None:
         await session.execute(REQUEST_COMPARISON, {"organization": organization.id})
 
 
-def inspector(deployment: Deployment, max_deletes: int | None = None) -> Inspector:
-    """The inspector of the command. It repairs if a number of deletes is given."""
+def create_inspector(deployment: Deployment, max_deletes: int | None = None) -> Inspector:
+    """Return an inspector as the command has it. It repairs if a number of deletes is given."""
     service = deployment.service
     budget = None if max_deletes is None else DeleteBudget(max_deletes)
     return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, budget)
@@ -44,15 +44,17 @@ async def compare_all(
     deployment: Deployment, max_deletes: int | None = None
 ) -> dict[str, ReconcileResult]:
     """Compare everything. Returns the organizations that differ, by id."""
-    looking = inspector(deployment, max_deletes).reconcile_all(lambda seen: None)
-    return {verdict.organization: verdict async for verdict in looking}
+    results = create_inspector(deployment, max_deletes).reconcile_all(lambda seen: None)
+    return {result.organization: result async for result in results}
 
 
 async def compare_one(
     organization: Organization, max_deletes: int | None = None
 ) -> ReconcileResult:
-    """Look at one organization."""
-    return await inspector(organization.deployment, max_deletes).reconcile_tenant(organization.id)
+    """Compare one organization."""
+    return await create_inspector(organization.deployment, max_deletes).reconcile_tenant(
+        organization.id
+    )
 
 
 async def spicedb_texts(organization: Organization) -> list[str]:

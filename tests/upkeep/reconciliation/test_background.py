@@ -1,12 +1,15 @@
 """Workers compare one organization after the other, all the time."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import pytest
 from sqlalchemy import func, select, text
 
+from teamaccess.engine import EngineUnavailable, ObjectFilter, StoredRelationship
 from teamaccess.storage import Finding, FindingKind, Reconciliation
 from teamaccess.storage.advisory_locks import Purpose
+from teamaccess.upkeep.worker import reconciler
 from teamaccess.upkeep.worker.reconciler import PAUSE_SECONDS, Reconciler
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
@@ -17,7 +20,7 @@ from tests.support.spicedb_proxy import (
     running_worker,
     wait_until,
 )
-from tests.upkeep.reconciliation.drift import add_to_spicedb, inspector, request_comparison
+from tests.upkeep.reconciliation.drift import add_to_spicedb, create_inspector, request_comparison
 
 OVERLORD = "organization:aaa#overlord@user:eve"
 FORGED = text(
@@ -83,17 +86,52 @@ async def test_an_organization_that_cannot_be_compared_does_not_delay_others(
     assert await _compared_count(isolated) == len(organizations)
 
 
+@pytest.mark.parametrize("how", ["fails", "never ends"])
+async def test_an_organization_whose_comparison_alone_fails_does_not_keep_others_waiting(
+    isolated: Deployment, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """SpiceDB answers about all other organizations, so this is not an outage of the deployment."""
+    hopeless = await isolated.create_organization("aaa")
+    organizations = [
+        await isolated.create_organization("acme"),
+        await isolated.create_organization("globex"),
+    ]
+    await request_comparison(hopeless)  # so it comes first in each round
+    monkeypatch.setattr(reconciler, "COMPARISON_SECONDS", 0.5)
+    export = isolated.service.engine.export
+
+    async def exporting(objects: ObjectFilter) -> AsyncGenerator[list[StoredRelationship]]:
+        if hopeless.id in (objects.id, (objects.prefix or "").rstrip("/")):
+            if how == "fails":
+                raise EngineUnavailable(cause="it stopped sending what it holds")
+            await asyncio.Event().wait()
+        async for page in export(objects):
+            yield page
+
+    monkeypatch.setattr(isolated.service.engine, "export", exporting)
+
+    async def compared() -> bool:
+        async with isolated.service.reads() as session:
+            done = await session.scalars(
+                select(Reconciliation.organization_id).where(Reconciliation.asked_at.is_(None))
+            )
+            return set(done) == {organization.id for organization in organizations}
+
+    async with running_worker(isolated):
+        await wait_until(compared, seconds=20)
+
+
 async def test_a_request_during_a_comparison_is_not_answered_by_it(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reconciling = inspector(acme.deployment)
+    inspector = create_inspector(acme.deployment)
     await request_comparison(acme)
     assert await _is_comparison_requested(acme)
-    await reconciling.reconcile_organization(acme.id)
+    await inspector.reconcile_organization(acme.id)
     assert not await _is_comparison_requested(acme)
     with monkeypatch.context() as patch:
         before_first_call(patch, acme.deployment, "answers", lambda: request_comparison(acme))
-        await reconciling.reconcile_organization(acme.id)
+        await inspector.reconcile_organization(acme.id)
     assert await _is_comparison_requested(acme)
 
 

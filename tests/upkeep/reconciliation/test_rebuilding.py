@@ -218,8 +218,8 @@ async def test_a_new_organization_removes_what_another_history_left_in_spicedb(
         f"organization:{acme.id}-new#administrator@user:eve",
         f"organization:{acme.id}-new#head@{position}",
     )
-    [verdict] = (await compare_all(isolated)).values()
-    assert verdict.problem == "other_history"
+    [result] = (await compare_all(isolated)).values()
+    assert result.problem == "other_history"
     assert (await rebuild(isolated)).organizations == [f"{acme.id}-new"]
     assert await compare_all(isolated) == {}
 

@@ -1,4 +1,4 @@
-"""A worker watches during a rebuild: the rebuild is not a finding, and foreign writes are."""
+"""A worker watches during a rebuild. It reports foreign writes, and not the rebuild's own."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -32,7 +32,7 @@ async def acme(isolated: Deployment) -> Organization:
 
 @pytest.fixture
 async def globex(isolated: Deployment) -> Organization:
-    """An organization that is not rebuilt. Forged writes to it show how far the worker has read."""
+    """An organization that is not rebuilt. Foreign writes to it show how far the worker has read."""
     return await isolated.create_organization("globex")
 
 
@@ -42,17 +42,17 @@ async def worker(
 ) -> AsyncIterator[None]:
     """A worker that watches."""
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: _is_watching(isolated))
         yield
 
 
-async def _begun(deployment: Deployment) -> bool:
+async def _is_watching(deployment: Deployment) -> bool:
     async with deployment.service.reads() as session:
         return bool(await session.scalar(select(WatchCursor.zed_token)))
 
 
-async def delete_head(organization: Organization) -> None:
-    """Delete the organization's head relationship, so that the next rebuild includes it."""
+async def require_rebuild(organization: Organization) -> None:
+    """Delete the head in SpiceDB, so that the organization needs a rebuild."""
     heads = [str(each) for each in await spicedb_contents(organization) if each.relation == "head"]
     await delete_from_spicedb(organization.deployment, *heads)
 
@@ -65,7 +65,7 @@ async def rebuild(organization: Organization) -> None:
     assert done.organizations == [organization.id]
 
 
-async def details_of_findings(
+async def findings_about(
     organization: Organization, kind: FindingKind = FindingKind.FOREIGN_WRITE
 ) -> list[dict[str, Any]]:
     """The details of the findings about the organization, the oldest first."""
@@ -79,19 +79,19 @@ async def details_of_findings(
 
 
 async def foreign_relationships(organization: Organization) -> list[str]:
-    """The relationships in findings of foreign writes.
+    """The relationships that were reported as foreign, without heads.
 
-    Head relationships are left out, because these tests delete them themselves.
+    `require_rebuild` deletes heads, so heads are reported in any case.
     """
     reported = [
-        text for details in await details_of_findings(organization) for text in details["updates"]
+        text for details in await findings_about(organization) for text in details["updates"]
     ]
     return [text for text in reported if "#head@" not in text]
 
 
-async def wait_until_worker_has_read(other: Organization) -> None:
-    """Wait until the worker has read every earlier write, because it reports a new forged one."""
-    written = f"organization:{other.id}#product@user:after-{len(await details_of_findings(other))}"
+async def wait_until_read(other: Organization) -> None:
+    """Wait until the worker has read all that was written before this."""
+    written = f"organization:{other.id}#product@user:after-{len(await findings_about(other))}"
     await add_to_spicedb(other.deployment, written)
     await wait_until(lambda: _is_reported(other, written))
 
@@ -100,30 +100,30 @@ async def _is_reported(organization: Organization, text: str) -> bool:
     return f"TOUCH {text}" in await foreign_relationships(organization)
 
 
-async def importing(organization: Organization) -> bool:
-    """Whether a rebuild may still have written something that the watcher has not read."""
+async def has_unsettled_run(organization: Organization) -> bool:
+    """Whether a rebuild may have written something that the watcher has not seen."""
     async with organization.deployment.service.reads() as session:
         return bool(await unsettled_runs(session, [organization.id]))
 
 
-async def import_settled(organization: Organization) -> bool:
-    """Whether the watcher has read the end of the import."""
-    return not await importing(organization)
+async def is_settled(organization: Organization) -> bool:
+    """Whether the watcher has seen the end of the rebuild."""
+    return not await has_unsettled_run(organization)
 
 
-async def _disconnect() -> None:
-    raise ConnectionError("disconnected")
+async def _lose_connection() -> None:
+    raise ConnectionError("pulled the plug")
 
 
 @pytest.mark.usefixtures("worker")
 async def test_the_import_of_a_rebuild_is_not_a_finding(
     acme: Organization, globex: Organization
 ) -> None:
-    await delete_head(acme)
+    await require_rebuild(acme)
     await rebuild(acme)
-    await wait_until_worker_has_read(globex)
+    await wait_until_read(globex)
     assert await foreign_relationships(acme) == []
-    assert await import_settled(acme)
+    assert await is_settled(acme)
     await assert_agreement(acme)
     forged = f"organization:{acme.id}#administrator@user:eve"
     await add_to_spicedb(acme.deployment, forged)
@@ -144,43 +144,43 @@ async def test_a_foreign_write_during_a_rebuild_is_found(
 
     # it cannot be compared before it is rebuilt, and then it is not compared again unless requested
     monkeypatch.setattr(reconciler, "POSTPONED_SECONDS", 3600)
-    await delete_head(acme)
+    await require_rebuild(acme)
     await request_comparison(acme)
-    await wait_until(lambda: _found(acme, FindingKind.OTHER_HISTORY))
+    await wait_until(lambda: _has_finding(acme, FindingKind.OTHER_HISTORY))
     with monkeypatch.context() as patch:
         before_first_call(patch, acme.deployment, "import_relationships", eve)
         await rebuild(acme)
     await wait_until(lambda: _is_reported(globex, other))
-    await wait_until(lambda: _found(acme, FindingKind.DRIFT))
-    [drift] = await details_of_findings(acme, FindingKind.DRIFT)
+    await wait_until(lambda: _has_finding(acme, FindingKind.DRIFT))
+    [drift] = await findings_about(acme, FindingKind.DRIFT)
     assert (drift["extra"], drift["counts"]) == ([forged], {"extra": 1})
-    await wait_until(lambda: import_settled(acme))
+    await wait_until(lambda: is_settled(acme))
 
 
-async def _found(organization: Organization, kind: FindingKind) -> bool:
-    return bool(await details_of_findings(organization, kind))
+async def _has_finding(organization: Organization, kind: FindingKind) -> bool:
+    return bool(await findings_about(organization, kind))
 
 
 async def test_a_worker_that_lags_behind_distinguishes_two_rebuilds(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_worker(acme.deployment):
-        await wait_until(lambda: _begun(acme.deployment))
-        await wait_until_worker_has_read(globex)
-    await delete_head(acme)
+        await wait_until(lambda: _is_watching(acme.deployment))
+        await wait_until_read(globex)
+    await require_rebuild(acme)
     await rebuild(acme)
-    await delete_head(acme)
-    with monkeypatch.context() as patch:
-        before_first_call(patch, acme.deployment, "write", _disconnect)
+    await require_rebuild(acme)
+    with monkeypatch.context() as plug:
+        before_first_call(plug, acme.deployment, "write", _lose_connection)
         with pytest.raises(ConnectionError):
             await rebuild(acme)
     async with running_worker(acme.deployment):
-        await wait_until_worker_has_read(globex)
+        await wait_until_read(globex)
         assert await foreign_relationships(acme) == []
-        assert await importing(acme)
+        assert await has_unsettled_run(acme)
         await rebuild(acme)
-        await wait_until_worker_has_read(globex)
-        assert await import_settled(acme)
+        await wait_until_read(globex)
+        assert await is_settled(acme)
     assert await foreign_relationships(acme) == []
     await assert_agreement(acme)
 
@@ -188,19 +188,19 @@ async def test_a_worker_that_lags_behind_distinguishes_two_rebuilds(
 async def test_a_worker_that_starts_at_the_present_does_not_wait_for_the_end_of_an_earlier_rebuild(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await delete_head(acme)
+    await require_rebuild(acme)
     await rebuild(acme)
-    assert await importing(acme)
-    await delete_head(globex)
+    assert await has_unsettled_run(acme)
+    await require_rebuild(globex)
     async with AsyncExitStack() as workers:
 
         async def begins() -> None:
             await workers.enter_async_context(running_worker(acme.deployment))
-            await wait_until(lambda: _begun(acme.deployment))
+            await wait_until(lambda: _is_watching(acme.deployment))
 
         before_first_call(monkeypatch, acme.deployment, "import_relationships", begins)
         await rebuild(globex)
-        assert await import_settled(acme)
-        await wait_until_worker_has_read(acme)
-        assert await import_settled(globex)
+        assert await is_settled(acme)
+        await wait_until_read(acme)
+        assert await is_settled(globex)
         assert await foreign_relationships(globex) == []

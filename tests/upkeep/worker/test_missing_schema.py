@@ -55,10 +55,10 @@ async def test_it_stays_stopped_while_the_schema_has_no_place_for_the_entry(
         await acme.wait_until_stopped()
 
 
-async def test_applying_the_schema_again_hands_the_organization_over(
+async def test_applying_the_schema_again_lets_the_organization_recover(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
-    """The schema arrived while no worker ran, and nothing differs any more."""
+    """The schema arrived while no worker ran, so the last `schema apply` finds no difference."""
     await stopped_by_cashier(isolated)
     service = isolated.service
     await service.engine.write_schema(catalog_with_cashier.schema())

@@ -6,7 +6,7 @@ from teamaccess.storage import InvitationId, LedgerEntry
 from tests.support.agreement import assert_agreement, ledger_entries, spicedb_relationships
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
-from tests.support.spicedb_proxy import running_worker, swept, wait_until
+from tests.support.spicedb_proxy import running_worker, sweep, wait_until
 
 SOON = timedelta(seconds=1.2)
 LATER = timedelta(days=1)
@@ -84,7 +84,7 @@ async def test_an_old_link_does_not_bring_back_a_member_whose_membership_expired
     bob = (await acme.add_members({"bob": ["product"]}))["bob"]
     await acme.set_membership_expiry(bob, await time_from_now(acme.deployment, -SOON))
 
-    assert await swept(acme) == 1
+    assert await sweep(acme) == 1
 
     late = await acme.accept("bob", headers={"Authorization": f"Bearer {bob.token}"})
     assert late.status_code == 401  # the sessions have ended, too
@@ -123,8 +123,8 @@ async def test_an_expired_invitation_can_be_resent_cancelled_or_followed_by_anot
     ids = [(await acme.invite(each, ["support"])).json()["id"] for each in ("bob", "eve", "fay")]
     for id in ids:
         await acme.set_invitation_expiry(id, await time_from_now(acme.deployment, -SOON))
-    assert await swept(acme) == 3
-    assert await swept(acme) == 0
+    assert await sweep(acme) == 3
+    assert await sweep(acme) == 0
 
     ana, path = acme.administrator, f"{acme.path}/invitations"
     assert (await ana.ask("POST", f"{path}/{ids[0]}/resend")).json()["status"] == "pending"
@@ -181,7 +181,7 @@ async def test_an_extended_expiry_ends_nothing(acme: Organization) -> None:
     await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
     before = await acme.ledger()
 
-    assert await swept(acme) == 0
+    assert await sweep(acme) == 0
 
     assert await acme.ledger() == before
     assert await acme.can(bob, "refunds_create")
@@ -198,7 +198,7 @@ async def test_expiries_of_a_suspended_member_take_effect_and_do_not_return(
     await acme.set_role_expiry(people["bob"], "support", end)
     await acme.set_membership_expiry(people["eve"], end)
 
-    assert await swept(acme) == 2
+    assert await sweep(acme) == 2
 
     assert (await acme.reactivate(people["bob"])).status_code == 204
     assert (await acme.reactivate(people["eve"])).status_code == 404

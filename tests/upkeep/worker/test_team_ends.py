@@ -1,8 +1,8 @@
-"""A place in a team and a role of a team end when their end comes, by PostgreSQL's clock."""
+"""Team memberships and the roles of teams end at their expiry, by PostgreSQL's clock."""
 
 from tests.support.agreement import assert_agreement, ledger_entries
 from tests.support.organization import Organization
-from tests.support.spicedb_proxy import running_worker, swept, wait_until
+from tests.support.spicedb_proxy import running_worker, sweep, wait_until
 from tests.support.teams import Team
 from tests.upkeep.worker.test_sweeper import LATER, SOON, has_grown, on_time, time_from_now
 
@@ -72,7 +72,7 @@ async def test_an_expired_row_is_swept_once_and_not_after_its_team_was_deleted(
         await team.set_role_expiry("support", past)
     await ops.delete()
 
-    assert await swept(acme) == 3
-    assert await swept(acme) == 0
+    assert await sweep(acme) == 3
+    assert await sweep(acme) == 0
     assert await pay.member_ids() == []
     await assert_agreement(acme)

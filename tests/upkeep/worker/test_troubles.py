@@ -183,7 +183,7 @@ async def test_an_organization_with_another_history_does_not_delay_the_others(
 ) -> None:
     bob, eve = await temporary(acme, SOON), await temporary(globex, SOON)
     head = "UPDATE ledger_heads SET hash = {} WHERE organization_id = $1"
-    true = (
+    newest_hash = (
         "(SELECT hash FROM ledger AS l WHERE l.organization_id = $1 ORDER BY position DESC LIMIT 1)"
     )
     async with running_worker(acme.deployment):
@@ -193,7 +193,7 @@ async def test_an_organization_with_another_history_does_not_delay_the_others(
             assert (await acme.roles_by_member())[bob.id] == ["support"]
         finally:
             # other tests verify the chains of the whole database
-            await superuser_connection.execute(head.format(true), acme.id)
+            await superuser_connection.execute(head.format(newest_hash), acme.id)
         await wait_until(lambda: has_ended(acme, bob))
     await assert_agreement(globex)
     await assert_agreement(acme)
@@ -257,13 +257,13 @@ async def sweeper_of_its_own(deployment: Deployment, name: str) -> AsyncIterator
     """A sweeper whose connections to PostgreSQL have a recognizable name."""
     settings, catalog = deployment.settings, deployment.service.catalog
     async with AsyncExitStack() as stack:
-        pool, reads, marks = (
+        pool, reads, status_pool = (
             create_pool(settings.sqlalchemy_url, application_name=name) for _ in range(3)
         )
-        for each in (pool, reads, marks):
+        for each in (pool, reads, status_pool):
             stack.push_async_callback(each.dispose)
         alone = {"isolation_level": "AUTOCOMMIT"}
-        applier = Applier(deployment.service.engine, marks.execution_options(**alone))
+        applier = Applier(deployment.service.engine, status_pool.execution_options(**alone))
         stack.push_async_callback(applier.close)
         service = deployment.service
         ledger = Ledger(

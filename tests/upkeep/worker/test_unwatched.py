@@ -1,5 +1,6 @@
 """A gap of the watch is a finding that says from when until when nobody saw SpiceDB's writes."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -59,3 +60,42 @@ async def test_a_cursor_that_spicedb_refuses_is_a_finding_with_both_times(
         await resolve_findings(change, [id], "compared everything")
         await isolated.service.ledger.commit(change)
     assert await unwatched(isolated) == []
+
+
+async def test_the_time_until_the_watch_begins_again_is_a_finding_too(
+    isolated: Deployment,
+) -> None:
+    """The workers were stopped just after SpiceDB had refused the cursor."""
+    async with isolated.service.sessions.begin() as session:
+        await session.execute(
+            text("INSERT INTO watch_cursor VALUES (1, '', clock_timestamp() - interval '1 hour')")
+        )
+
+    async def any_gap() -> bool:
+        return bool(await unwatched(isolated))
+
+    async with running_worker(isolated):
+        await wait_until(any_gap)
+    [(_, details)] = await unwatched(isolated)
+    begin, end = (datetime.fromisoformat(details[each]) for each in ("from", "to"))
+    assert 3600 <= (end - begin).total_seconds() < 3700
+
+
+async def test_a_metric_grows_while_no_worker_watches(isolated: Deployment) -> None:
+    operator = await isolated.operator_person()
+
+    async def seconds() -> float:
+        scraped = (await operator.ask("GET", "/metrics")).text
+        [line] = re.findall(r"^teamaccess_watch_unwatched_seconds (.*)$", scraped, re.MULTILINE)
+        return float(line)
+
+    async def watched() -> bool:
+        return 0 < await seconds() < 30
+
+    async with isolated.service.sessions.begin() as session:
+        await session.execute(
+            text("INSERT INTO watch_cursor VALUES (1, '', clock_timestamp() - interval '1 hour')")
+        )
+    assert await seconds() > 3600
+    async with running_worker(isolated):
+        await wait_until(watched)

@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.directory.organizations.stopped import skip_stopped
-from teamaccess.engine import TooLarge, channel
+from teamaccess.engine import Engine, ObservedWrite, TooLarge, channel
 from teamaccess.engine.convert import relationship_message
 from teamaccess.relationships import Delete, Relationship, Touch, Update
 from teamaccess.storage import Finding, FindingKind, OrganizationId
+from teamaccess.upkeep.worker import watcher
+from teamaccess.upkeep.worker.judgement import Judgement, judge_write
 from tests.support.agreement import assert_agreement, ledger_entries
 from tests.support.database_connections import Connection
 from tests.support.deployment import Deployment
@@ -248,3 +251,28 @@ async def _drifted(organization: Organization) -> bool:
             Finding.organization_id == organization.id, Finding.kind == FindingKind.DRIFT
         )
         return (await session.scalar(drift)) is not None
+
+
+async def test_a_write_that_cannot_be_judged_is_a_finding_and_the_watch_continues(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await watching(acme)
+
+    async def judging(session: AsyncSession, engine: Engine, observed: ObservedWrite) -> Judgement:
+        if any("poison" in str(update) for update in observed.updates):
+            raise RuntimeError("a mistake of ours")
+        return await judge_write(session, engine, observed)
+
+    monkeypatch.setattr(watcher, "judge_write", judging)
+    for user in ("poison", "later"):
+        update = Touch(Relationship.parse(f"organization:{acme.id}#product@user:{user}"))
+        await write(acme.deployment, update)
+
+    async def later_found() -> bool:
+        return "later" in str(await found(acme))
+
+    await wait_until(later_found, seconds=20)
+    assert "poison" not in str(await found(acme))
+    async with acme.deployment.service.reads() as session:
+        whys = select(Finding.details["why"].astext).where(Finding.organization_id == "*")
+        assert watcher.NOT_JUDGED in set(await session.scalars(whys))

@@ -83,7 +83,7 @@ async def _user_of(service: Service, claims: Claims) -> tuple[User | None, Claim
             refuse_unless_current(claims, found.now)
             await note_early(session, claims.token, claims.issued_at, claims.expires_at, found.now)
         if not await wait_until_issued(claims.issued_at, found.now):
-            issued_at = effective_issue_time(claims.issued_at, found.first_shown)
+            issued_at = effective_issue_time(claims.issued_at, found.first_used)
             return found.user, replace(claims, issued_at=issued_at)
 
 
@@ -100,7 +100,7 @@ async def _user_with_login(service: Service, login: Login) -> tuple[User | None,
             await note_early(session, token, login.issued_at, login.expires_at, found.now)
         if not await wait_until_issued(login.issued_at, found.now):
             return found.user, replace(
-                login, issued_at=effective_issue_time(login.issued_at, found.first_shown)
+                login, issued_at=effective_issue_time(login.issued_at, found.first_used)
             )
 
 

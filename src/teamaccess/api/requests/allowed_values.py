@@ -1,4 +1,4 @@
-"""Name the values that a parameter or a field of a body may have, where another one is refused."""
+"""Find the values that a parameter or a body's field may have, to name them when another is refused."""
 
 import re
 from collections.abc import Iterator

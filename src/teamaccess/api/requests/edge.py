@@ -67,8 +67,9 @@ def changes(
     """Make a route of a function that takes a `change`.
 
     If the function takes an OrganizationChange, the change is of the organization in the path, and its
-    actor is the signed-in user. The route then has the parameters `organization` and `actor`. With
-    `repeated`, a request that is sent again with its `Idempotency-Key` is not answered just as before.
+    actor is the signed-in user. The route then has the parameters `organization` and `actor`. A
+    request that is sent again with its `Idempotency-Key` gets the stored answer, or what `repeated`
+    returns for it.
     """
     signature = inspect.signature(handler, eval_str=True)
     takes_request = "request" in signature.parameters
@@ -118,7 +119,7 @@ def _parameter(name: str, annotation: Any) -> inspect.Parameter:
 async def open_change(
     service: Service, request: Request[Any, Any, Any], *, even_if_stopped: bool
 ) -> AsyncIterator[Change]:
-    """Open a change. If the path names an organization, lock it, if the caller may wait for the lock."""
+    """Open a change, and lock the organization in the path if the caller may wait for the lock."""
     attributed = attribution(request)
     organization = named_in_path(request)
     if organization is None:

@@ -47,7 +47,7 @@ MomentText = Annotated[
         name="at",
         max_length=100,
         description="A past time with its zone, as in 2026-03-31T23:59:59Z, a date, or a ledger "
-        "position. The list is then as it was, and requires the right to audit. Omit it for the present.",
+        "position. The list is as it was then. It requires the right to audit. Omit it for the present.",
     ),
 ]
 

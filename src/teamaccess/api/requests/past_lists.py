@@ -1,4 +1,4 @@
-"""Lists as of a past time: who may ask, and a page of what was."""
+"""Lists as of a past time: who may ask, and how pages are made."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ Key = Callable[[Row], tuple[datetime, str]]
 
 
 class OnlyAtPresent(Invalid):
-    """A filter asks about something of which no history is kept."""
+    """A filter uses a field that has no history."""
 
     message = (
         "{parameter} can't be combined with `at`: there is no history of it. Leave one of them out."
@@ -55,7 +55,7 @@ def past_page(
     key: Key[Row],
     item: Callable[[Row], Item],
 ) -> Page[Item]:
-    """Return a page of a complete list. The list is the same for every page, because the past is."""
+    """Return a page of a complete list, which is the same in each request: the past does not change."""
     start = 0
     if (after := decode(cursor)) is not None:
         keys = [key(row) for row in rows]

@@ -1,6 +1,7 @@
 """The auditor's questions."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Protocol
@@ -19,7 +20,6 @@ from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
 from teamaccess.common.errors import Invalid
 from teamaccess.service import Service
-from teamaccess.storage import is_local_id
 from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
 from teamaccess.views.tables import csv_file
 
@@ -38,8 +38,15 @@ Resource = Annotated[
     QueryParameter(max_length=200, description="An object as type:id, as in webhook:wh_1."),
 ]
 UserParameter = Annotated[
-    str, QueryParameter(min_length=1, max_length=100, description="A user's id.")
+    str,
+    QueryParameter(
+        min_length=1,
+        max_length=255,
+        description="A user's id, or the e-mail address or external id of a present or past member.",
+    ),
 ]
+LOST_PLUS = re.compile(r"\S+ \S+@\S+\.\S+")
+"""An address with a space, which no address has."""
 BasisParameter = Annotated[
     Basis,
     QueryParameter(
@@ -49,11 +56,11 @@ BasisParameter = Annotated[
 
 
 class NoUserId(Invalid):
-    """The parameter `user` has not the form of a user id; HTTP does not look users up by address."""
+    """The parameter `user` cannot be an id, an e-mail address or an external id."""
 
     message = (
-        "{user!r} is not a user id. Use an id from the list of members; only the command "
-        "`teamaccess audit` accepts e-mail addresses."
+        "{user!r} is not an id, an e-mail address or an external id. In a URL, write the + of an address "
+        "as %2B."
     )
 
 
@@ -114,7 +121,7 @@ async def show_what_can(
     The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
     scope = await _scope(request, service, organization, at, basis)
-    answer = await service.audit.what_can(scope, _user_id(user))
+    answer = await service.audit.what_can(scope, _name_of(user))
     view = await asyncio.to_thread(WhatCanView.of, answer)
     return await _respond(request, service, scope, view)
 
@@ -132,7 +139,7 @@ async def show_why(
 ) -> WhyView:
     """Explain why a user can do something, or why not and which changes would allow it."""
     scope = await _scope(request, service, organization, at, basis)
-    answer = await service.audit.why(scope, _user_id(user), action, resource)
+    answer = await service.audit.why(scope, _name_of(user), action, resource)
     await recheck_audit_access(request, service, scope.organization)
     return WhyView.of(answer.why, answer.remedies)
 
@@ -167,9 +174,12 @@ async def _scope(
     return AuditScope(id, at, basis, attribution(request).caller)
 
 
-def _user_id(user: str) -> str:
-    """Return the user's id. Raises NoUserId, because a mistyped id must not get the answer "no"."""
-    if not is_local_id(user):
+def _name_of(user: str) -> str:
+    """Return the name of a user. Raises NoUserId for a text that nobody has as a name.
+
+    The usual reason is the + of an address, which a URL turns into a space.
+    """
+    if not user.isprintable() or LOST_PLUS.fullmatch(user):
         raise NoUserId(user=user)
     return user
 

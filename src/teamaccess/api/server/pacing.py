@@ -30,10 +30,10 @@ CLIENT_GONE = "teamaccess.client_gone"
 PACED_BY_ADDRESS_ONLY = frozenset({"/healthz"})
 """A monitor's requests wait only for other requests from its own address."""
 SHARE = 4.0
-"""One address's unknown requests take a quarter of the process's time at most. A request that takes more
-than a quarter of its interval counts as several. On a busy machine the same request takes longer."""
+"""The requests of one address take at most a quarter of the process's time. So a request that takes
+longer than a quarter of its interval counts as more than one, as on a busy machine."""
 LONGEST_SECONDS = 0.02
-"""A request counts as no longer than this: it may wait for something else."""
+"""The most time that counts for one request. The rest is probably waiting, and not work."""
 
 
 class KnownTokens:

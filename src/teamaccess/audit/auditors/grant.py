@@ -10,7 +10,7 @@ from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.changes.events.users import AuditorGranted, AuditorRevoked
 from teamaccess.common.errors import NotFound
-from teamaccess.directory.users.addresses import normalise
+from teamaccess.directory.users.addresses import normalize_email
 from teamaccess.directory.users.find import find_user, user_with
 from teamaccess.storage import Auditor, Event, User, UserId
 
@@ -31,7 +31,7 @@ async def grant_auditor(change: Change, email: str, reason: str, until: datetime
     Raises InvalidEmail, EndInThePast and EndTooFar.
     """
     refuse_bad_end(change.catalog, until, change.now)
-    user = await user_with(change, normalise(email))
+    user = await user_with(change, normalize_email(email))
     reason_hash = change.store_reason(reason)
     assert reason_hash is not None  # noqa: S101 - there is a reason
     row = {

@@ -36,7 +36,7 @@ ABOUT_LISTS = (
     "invitation_accepted",
     "invitation_expired",
 )
-"""The kinds of events that the lists need beside the ledger."""
+"""The kinds of events that the lists need in addition to the ledger."""
 EVENTS = (
     select(Event.kind, Event.actor, Event.subject, Event.details, Event.occurred_at)
     .where(
@@ -70,7 +70,7 @@ class PastEvent(NamedTuple):
 
 @dataclass(frozen=True)
 class PastDirectory:
-    """What the ledger and the events of an organization said at a past time. Names are today's."""
+    """What the ledger and the events of an organization recorded by a past time. Names are today's."""
 
     organization: OrganizationId
     at: datetime

@@ -16,7 +16,7 @@ from teamaccess.audit.plans.held_actions import (
     ObjectGroups,
     refuse_too_many,
 )
-from teamaccess.audit.plans.reach import Reached, place_of
+from teamaccess.audit.plans.reach import Reached, userset_of
 from teamaccess.audit.plans.related_rows import RelatedRows, State
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Question
@@ -117,9 +117,9 @@ class _Questions:
                 if each.resource.type in self._catalog.types:
                     self._of_object[str(each.resource)].append(each)
                 if subject.startswith("user:"):
-                    place = place_of(each)
-                    self._of_user[subject].add(f"{number} {place}")
-                    self._teams[subject].add(place)
+                    userset = userset_of(each)
+                    self._of_user[subject].add(f"{number} {userset}")
+                    self._teams[subject].add(userset)
 
     def _group_objects(self) -> None:
         """Group the objects that can be asked about."""
@@ -173,7 +173,7 @@ class _Questions:
 
     def _asks(self, users: list[UserId]) -> Iterator[Ask]:
         reached = self._related.reached[users[0]]
-        for action in self._catalog.actions.values():
+        for action in self._catalog.permissions.values():
             if action.id in reached.actions and not action.four_eyes:
                 yield Ask(users, action.id, ())
         on_group: dict[ObjectReference, set[str]] = defaultdict(set)
@@ -218,7 +218,7 @@ class _Questions:
         tenant = organization_object(self._related.organization)
         for group in self._groups:
             if group.first in objects and group.registered[number]:
-                place = group.first.relates("organization", tenant)
-                if place.identity not in state:
-                    chosen.append(place)
+                registration = group.first.relates("organization", tenant)
+                if registration.identity not in state:
+                    chosen.append(registration)
         return chosen

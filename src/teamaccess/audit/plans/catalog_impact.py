@@ -47,7 +47,7 @@ async def plan_everywhere(
     async with sources.reads() as session:
         applied = await schema_in_force(session, await database_time(session))
     if applied is not None:
-        sources = replace(sources, catalog=applied.catalog)
+        sources, ledger = replace(sources, catalog=applied.catalog), ledger.under(applied.catalog)
     impact = CatalogImpact(sources.catalog.version)
     async with sources.reads() as session:
         impact.offers = await find_open_offers(session, organizations, sources.catalog, catalog)

@@ -55,7 +55,7 @@ async def find_holders_by_action(
     place = organization_object(organization)
     questions = {
         (place, action.id): HeldAction(action.id, None)
-        for action in catalog.actions.values()
+        for action in catalog.permissions.values()
         if not action.four_eyes
     }
     questions |= {

@@ -1,40 +1,48 @@
-"""Invitations and access requests that name a role or an action which another catalog does not have.
+"""What another catalog leaves behind although no relationship in SpiceDB shows it.
 
-They give no access yet, so no relationship in SpiceDB shows them.
+Pending invitations and access requests give no access yet, and names of custom roles never do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
+from teamaccess.common.lookalikes import find_lookalike
+from teamaccess.common.sentences.plurals import pluralize
 from teamaccess.storage import (
     AccessRequest,
     AccessRequestStatus,
+    CustomRole,
     Invitation,
     InvitationRole,
     OrganizationId,
 )
 
+GONE = "which the catalog does not have"
+OF_OPERATORS = "which only operators can give with the catalog"
+OF_THE_CATALOG = "which is a role of the catalog. Rename one of them"
+
 
 @dataclass(frozen=True)
 class OpenOffer:
-    """A pending invitation or access request that the other catalog makes impossible."""
+    """A pending invitation or request that the other catalog makes impossible, or a name it takes."""
 
     organization: str
     kind: str
-    """`invitation` or `access_request`."""
+    """`invitation`, `access_request` or `custom_role`."""
     id: str
     names: str
-    """The role or the action that the other catalog lacks."""
+    """The role or the action that goes, or the role whose name looks alike."""
+    why: str = GONE
 
     def __str__(self) -> str:
-        does = "offers" if self.kind == "invitation" else "asks for"
+        does = {"invitation": "offers", "access_request": "asks for", "custom_role": "looks like"}
         return (
-            f"{self.organization}: the {self.kind.replace('_', ' ')} {self.id} {does} {self.names}, "
-            "which the catalog does not have."
+            f"{self.organization}: the {self.kind.replace('_', ' ')} {self.id} {does[self.kind]} "
+            f"{self.names}, {self.why}."
         )
 
 
@@ -44,12 +52,38 @@ async def find_open_offers(
     present: Catalog,
     planned: Catalog,
 ) -> list[OpenOffer]:
-    """Return what is pending in these organizations and names what the planned catalog lacks."""
-    roles = present.roles.keys() - planned.roles.keys()
-    actions = present.actions.keys() - planned.actions.keys()
-    if not roles and not actions:
-        return []
-    offered = (
+    """Return what is left behind in these organizations, in the order of their ids."""
+    reasons = dict(_reasons(present, planned))
+    found = [
+        OpenOffer(organization, kind, id, names, reasons[names])
+        for kind, statement in (
+            ("invitation", _offered(organizations, reasons)),
+            ("access_request", _asked(organizations, reasons)),
+        )
+        if reasons
+        for organization, id, names in await session.execute(statement)
+    ]
+    found += await _too_long(session, organizations, planned)
+    found += await _lookalikes(session, organizations, present, planned)
+    return sorted(found, key=lambda each: (each.organization, each.kind, each.id, each.names))
+
+
+def _reasons(present: Catalog, planned: Catalog) -> Iterator[tuple[str, str]]:
+    """Yield each role and action that nobody can give any more, with the reason."""
+    for id, role in present.roles.items():
+        if id not in planned.roles:
+            yield id, GONE
+        elif planned.roles[id].granted_by == "operator" != role.granted_by:
+            yield id, OF_OPERATORS
+    for id in present.actions.keys() - planned.actions.keys():
+        yield id, GONE
+
+
+def _offered(
+    organizations: Sequence[OrganizationId], names: Iterable[str]
+) -> Select[OrganizationId, str, str]:
+    """Select the pending invitations with one of the roles."""
+    return (
         select(InvitationRole.organization_id, InvitationRole.invitation_id, InvitationRole.role)
         .join(
             Invitation,
@@ -60,29 +94,72 @@ async def find_open_offers(
         )
         .where(
             InvitationRole.organization_id.in_(organizations),
-            InvitationRole.role.in_(roles),
+            InvitationRole.role.in_(names),
             Invitation.accepted_at.is_(None),
             Invitation.cancelled_at.is_(None),
             Invitation.expires_at > func.clock_timestamp(),
         )
     )
-    asked = select(
-        AccessRequest.organization_id,
-        AccessRequest.id,
-        func.coalesce(AccessRequest.role, AccessRequest.action),
-    ).where(
+
+
+def _asked(
+    organizations: Sequence[OrganizationId], names: Iterable[str]
+) -> Select[OrganizationId, str, str]:
+    """Select the pending requests for one of the roles or actions."""
+    wanted = func.coalesce(AccessRequest.role, AccessRequest.action)
+    return select(AccessRequest.organization_id, AccessRequest.id, wanted).where(
         AccessRequest.organization_id.in_(organizations),
         AccessRequest.status == AccessRequestStatus.PENDING,
-        or_(_names(AccessRequest.role, roles), _names(AccessRequest.action, actions)),
+        wanted.in_(names),
     )
-    found = [
-        OpenOffer(organization, kind, id, names)
-        for kind, statement in (("invitation", offered), ("access_request", asked))
-        for organization, id, names in await session.execute(statement)
+
+
+async def _too_long(
+    session: AsyncSession, organizations: Sequence[OrganizationId], planned: Catalog
+) -> list[OpenOffer]:
+    """Return the pending requests for more time than the catalog lets anybody give."""
+    wanted = func.coalesce(AccessRequest.role, AccessRequest.action)
+    rows = await session.execute(
+        select(AccessRequest.organization_id, AccessRequest.id, wanted, AccessRequest.hours).where(
+            AccessRequest.organization_id.in_(organizations),
+            AccessRequest.status == AccessRequestStatus.PENDING,
+            AccessRequest.hours > planned.longest_days * 24,
+        )
+    )
+    longest = pluralize(planned.longest_days, "day")
+    return [
+        OpenOffer(
+            organization,
+            "access_request",
+            id,
+            names,
+            f"for {pluralize(hours, 'hour')}, and the catalog allows {longest} at most",
+        )
+        for organization, id, names, hours in rows
     ]
-    return sorted(found, key=lambda each: (each.organization, each.kind, each.id, each.names))
 
 
-def _names(column: object, gone: set[str]) -> ColumnElement[bool]:
-    in_any: ColumnElement[bool] = column.in_(gone)  # type: ignore[attr-defined]
-    return in_any
+async def _lookalikes(
+    session: AsyncSession,
+    organizations: Sequence[OrganizationId],
+    present: Catalog,
+    planned: Catalog,
+) -> list[OpenOffer]:
+    """Return the custom roles that people would take for a role that the catalog brings."""
+    new = _names(planned) - _names(present)
+    if not new:
+        return []
+    rows = await session.execute(
+        select(CustomRole.organization_id, CustomRole.id, CustomRole.name).where(
+            CustomRole.organization_id.in_(organizations)
+        )
+    )
+    return [
+        OpenOffer(organization, "custom_role", id, taken, OF_THE_CATALOG)
+        for organization, id, name in rows
+        if (taken := find_lookalike(name, sorted(new))) is not None
+    ]
+
+
+def _names(catalog: Catalog) -> set[str]:
+    return {text for role in catalog.roles.values() for text in (role.name, role.id)}

@@ -62,7 +62,7 @@ def state_of(position: LedgerPosition, catalog: Catalog) -> str:
 
 def refuse_moved(change: OrganizationChange, is_planned: Callable[[str], bool]) -> None:
     """Raise StateMoved unless the organization under change is in the planned state."""
-    [position] = change.standing
+    [position] = change.ledger_positions
     state = state_of(position, change.catalog)
     if not is_planned(state):
         raise StateMoved(organization=position.organization, state=state)
@@ -130,11 +130,12 @@ async def plan(
     asker: Attribution | None = None,
     caller: str = "",
 ) -> Plan:
-    """Return who would gain and lose which actions by the changes, under the catalog if one is given.
+    """Return who would gain and lose which actions if the changes were made, and the catalog if given.
 
-    The changes are rehearsed as the asker, and as an operator if the asker may not make them. Then two
-    sandboxes, with the states before and after, are asked what the changes can reach. Another catalog
-    reaches everybody, so that sandboxes with the whole organization are asked everything.
+    The changes are rehearsed as the `asker`, and as an operator if the asker may not make them or is
+    None. Then two sandboxes, with the states before and after, answer for everything that the changes
+    can reach. A new catalog can reach everybody, so with one the sandboxes hold the whole organization
+    and answer for all of it. `caller` names the principal who takes turns with others.
 
     Raises NothingProposed, the refusals of the changes, PlanTakesTooLong, PlanTooLarge, and what
     `SandboxPool.ask` does.
@@ -166,7 +167,7 @@ async def plan(
     )
     return Plan(
         evidence=await _evidence(sources, rehearsal, question, len(changes)),
-        state=state_of(rehearsal.standing, sources.catalog),
+        state=state_of(rehearsal.ledger_position, sources.catalog),
         catalog=new_catalog.version,
         updates=[str(update) for update in rehearsal.updates],
         orphans=effect.orphans,
@@ -263,7 +264,10 @@ async def _effect_everywhere(
     sources: AuditSources, rehearsal: Rehearsal, catalog: Catalog
 ) -> _Effect:
     """Ask two sandboxes with the whole organization what everybody can do, under each catalog."""
-    organization, position = rehearsal.standing.organization, rehearsal.standing.position
+    organization, position = (
+        rehearsal.ledger_position.organization,
+        rehearsal.ledger_position.position,
+    )
     permits = sources.catalog.schema_allows
     facts = await facts_at(sources.reads, organization, position, permits=permits)
     before = await asyncio.to_thread(_before, sources.catalog, organization, facts, rehearsal)
@@ -290,7 +294,7 @@ def _after(
 ) -> tuple[SandboxState, list[str]]:
     """Apply the rehearsal to the facts; return the new state, and what the catalog does not allow."""
     for update in rehearsal.updates:
-        facts.apply(str(update), rehearsal.standing.position + 1, rehearsal.now)
+        facts.apply(str(update), rehearsal.ledger_position.position + 1, rehearsal.now)
     relationships = {
         identity: Relationship.parse(fact.text) for identity, fact in facts.current.items()
     }
@@ -319,11 +323,11 @@ async def _evidence(
         now = await database_time(session)
     return Evidence(
         query=question,
-        organization=rehearsal.standing.organization,
+        organization=rehearsal.ledger_position.organization,
         asked_at=now,
         at=rehearsal.now,
-        position=rehearsal.standing.position,
-        hash=rehearsal.standing.hash.hex(),
+        position=rehearsal.ledger_position.position,
+        hash=rehearsal.ledger_position.hash.hex(),
         catalog=sources.catalog.version,
         rows=rows,
         unexplained=0,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from teamaccess.audit.plans.operations.base import Invitations, OperationContext
+from teamaccess.audit.plans.operations.base import Invitations, PlanContext
 from teamaccess.audit.plans.operations.members import (
     AddMember,
     Reactivate,
@@ -15,7 +15,7 @@ from teamaccess.audit.plans.operations.members import (
     Suspend,
 )
 from teamaccess.audit.plans.operations.objects import (
-    GrantAction,
+    AddGrant,
     RegisterObject,
     RemoveGrant,
     RemoveObject,
@@ -88,7 +88,7 @@ Proposal = (
     | RegisterObject
     | RemoveObject
     | SetGrants
-    | GrantAction
+    | AddGrant
     | RemoveGrant
     | CreateServiceAccount
     | DeleteServiceAccount
@@ -118,7 +118,7 @@ async def make_all(
                     if text in seen:
                         raise ChangeTwice(change=text)
                     seen.add(text)
-                    await proposal.make(change, OperationContext(invitations, number))
+                    await proposal.make(change, PlanContext(invitations, number))
                     await change.session.flush()
     except TimeoutError as late:
         raise PlanTakesTooLong(organization=change.organization, seconds=LONGEST_SECONDS) from late

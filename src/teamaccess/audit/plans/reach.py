@@ -13,7 +13,8 @@ class Reached(NamedTuple):
     """Actions that may change: throughout the organization, and on single objects."""
 
     actions: frozenset[str]
-    """Actions of the catalog. Each stands for the objects' actions that it gives too."""
+    """Actions of the catalog, and permissions to give roles. An action stands also for the actions on
+    objects that it gives."""
     on_objects: frozenset[tuple[ObjectReference, str]]
     """Actions on one object."""
 
@@ -25,8 +26,8 @@ class Reached(NamedTuple):
 NOTHING = Reached(frozenset(), frozenset())
 
 
-def place_of(relationship: Relationship) -> str:
-    """Return the resource and relation, such as `team:acme/pay#member`."""
+def userset_of(relationship: Relationship) -> str:
+    """Return the userset, the resource and relation, such as `team:acme/pay#member`."""
     return f"{relationship.resource}#{relationship.relation}"
 
 
@@ -34,30 +35,30 @@ class Reach:
     """What updates can reach.
 
     It follows the shape of every compiled schema: users are in teams, users and teams hold roles, and
-    roles, grants and creators decide actions behind the membership gate. `known` has the relationships
-    around the updates, before and after them, with the whole of every set of people in an update.
+    roles, grants and creators decide actions behind the membership gate. `known` are the relationships
+    around the updates, from before and after them. They include all members of a userset in an update.
     """
 
     def __init__(self, catalog: Catalog, known: Iterable[Relationship]) -> None:
         self._catalog = catalog
         self._subjects: dict[str, list[Relationship]] = defaultdict(list)
-        """Relationships by their place."""
-        self._places: dict[str, set[str]] = defaultdict(set)
-        """The places that a set of people has, by the set."""
+        """Relationships by their userset (resource and relation)."""
+        self._usersets: dict[str, set[str]] = defaultdict(set)
+        """The usersets that contain a userset, by the contained one."""
         self._resources: dict[str, tuple[ObjectReference, str]] = {}
         for relationship in known:
-            place = place_of(relationship)
-            self._subjects[place].append(relationship)
-            self._resources[place] = (relationship.resource, relationship.relation)
+            userset = userset_of(relationship)
+            self._subjects[userset].append(relationship)
+            self._resources[userset] = (relationship.resource, relationship.relation)
             if relationship.subject.relation is not None:
-                self._places[str(relationship.subject)].add(place)
+                self._usersets[str(relationship.subject)].add(userset)
         self._given: dict[str, Reached] = {}
 
     def by_user(self, updated: Iterable[Relationship]) -> Mapping[UserId, Reached]:
         """Return what may change for each user, without what may change for everybody."""
         reached: dict[UserId, Reached] = {}
         for relationship in updated:
-            gives = self._gives(place_of(relationship))
+            gives = self._gives(userset_of(relationship))
             if gives == NOTHING:
                 continue
             for user in self._people(str(relationship.subject)):
@@ -87,36 +88,37 @@ class Reach:
         for relationship in self._subjects.get(subject, ()):
             yield from self._people(str(relationship.subject))
 
-    def _gives(self, place: str) -> Reached:
-        """Return what a subject may gain by having a place."""
-        if place not in self._given:
-            reached = self._own(*self._resources[place])
-            for further in self._places.get(place, ()):
+    def _gives(self, userset: str) -> Reached:
+        """Return what a subject may gain by being in a userset."""
+        if userset not in self._given:
+            reached = self._own(*self._resources[userset])
+            for further in self._usersets.get(userset, ()):
                 reached |= self._gives(further)
-            self._given[place] = reached
-        return self._given[place]
+            self._given[userset] = reached
+        return self._given[userset]
 
     def _own(self, resource: ObjectReference, relation: str) -> Reached:
         catalog = self._catalog
         if resource.type == "organization":
             return Reached(self._organization_actions(relation), frozenset())
         if resource.type in catalog.types:
-            actions = catalog.types[resource.type].actions
-            on = {
-                action
-                for action, behind in actions.items()
-                if relation == f"granted_{action}"
-                or (relation == "creator" and catalog.actions[behind].four_eyes)
-            }
+            kind = catalog.types[resource.type]
+            on = set(kind.actions_granted(relation.removeprefix("granted_")))
+            if relation == "creator":
+                on |= {
+                    action
+                    for action, behind in kind.actions.items()
+                    if catalog.actions[behind].four_eyes
+                }
             return Reached(frozenset(), frozenset((resource, action) for action in on))
         return NOTHING
 
     def _organization_actions(self, relation: str) -> frozenset[str]:
         catalog = self._catalog
         if relation == "member":
-            return frozenset(catalog.actions)
+            return frozenset(catalog.permissions)
         if relation in catalog.roles:
-            return catalog.roles[relation].actions
+            return catalog.permissions_of(relation)
         return frozenset(
             action.id for action in catalog.actions.values() if relation == action.grant_relation
         )

@@ -41,7 +41,8 @@ async def matrix(source: AuditSource) -> Matrix:
     The engine is asked for the holders of each action, so the number of questions depends on the number
     of actions and not on the number of members.
     """
-    actions = [action.id for action in source.catalog.actions.values() if not action.four_eyes]
+    permissions = source.catalog.permissions.values()
+    actions = [action.id for action in permissions if not action.four_eyes]
     organization = organization_object(source.organization)
 
     async def ask(engine: Engine, at: Consistency) -> HoldersByPermission:

@@ -52,7 +52,7 @@ async def what_can(source: AuditSource, user: UserId) -> WhatCan:
     Raises what the source's `snapshot` does.
     """
     catalog, organization = source.catalog, organization_object(source.organization)
-    actions = [action.id for action in catalog.actions.values() if not action.four_eyes]
+    actions = [action.id for action in catalog.permissions.values() if not action.four_eyes]
 
     async def ask(engine: Engine, at: Consistency) -> list[ActionOn]:
         held = await engine.permitted(organization, actions, user_object(user), at)

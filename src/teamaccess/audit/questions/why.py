@@ -69,13 +69,13 @@ async def why(source: AuditSource, user: UserId, action: str, resource: str | No
 
     Raises what `resources.questions.question_about` and the source's `snapshot` do.
     """
-    place, permission = question_about(source.catalog, source.organization, action, resource)
+    target, permission = question_about(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> bool:
-        return await engine.check(place, permission, user_object(user), at)
+        return await engine.check(target, permission, user_object(user), at)
 
     snapshot = await source.snapshot(ask, about=user)
-    on = place if resource is not None else None
+    on = target if resource is not None else None
     paths = snapshot.graph.paths(user, action, on)
     async with source.reads() as session:
         display_name = await _display_name(session, snapshot, user)

@@ -41,7 +41,7 @@ def facts_about(facts: Facts, user: UserId, on: ObjectReference | None) -> Facts
 
 def action_set_of(catalog: Catalog, graph: Graph, user: UserId) -> ActionSet:
     """Return the user's actions throughout the organization, and the object actions that grants add."""
-    everywhere = frozenset(action for action in catalog.actions if graph.paths(user, action))
+    everywhere = frozenset(action for action in catalog.permissions if graph.paths(user, action))
     return everywhere | frozenset(
         f"{action} {on}"
         for action, on in graph.object_actions(user)
@@ -81,7 +81,7 @@ class RoleAndTeamActions(NamedTuple):
             else:
                 granted = _actions_granted(catalog, resource, relation)
                 team_grants[holder] |= {f"{action} {resource}" for action in granted}
-        roles = {role.id: role.actions for role in catalog.roles.values()}
+        roles = {role: catalog.permissions_of(role) for role in catalog.roles}
         roles |= {
             role: frozenset(actions & catalog.actions.keys())
             for role, actions in custom_roles.items()

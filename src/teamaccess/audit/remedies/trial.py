@@ -1,7 +1,7 @@
 """Tests whether a candidate would allow the action, and who may make it, by rehearsing it.
 
-A remedy is sufficient because the result of its rehearsal contains a path to the action. It names only
-people whose own rehearsal succeeded.
+A remedy is sufficient because the result of its rehearsal contains a path to the action. It names
+only people whose own rehearsal was accepted.
 """
 
 import asyncio
@@ -23,8 +23,7 @@ from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import UserId
 
 MOST_PEOPLE = 10
-"""The most people whose rehearsals are tried for each remedy, and the most who are named if somebody
-other than the user has to do it."""
+"""How many people are tried for each remedy, and how many are named who could make it."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Trial:
     _by_guards: dict[frozenset[str], list[Person]] = field(default_factory=dict)
     """People who hold all of these guards, in the order in which they are tried."""
 
-    async def of(self, candidate: Candidate) -> Remedy | None:
+    async def by_people(self, candidate: Candidate) -> Remedy | None:
         """Return the candidate with the people who may make it, None if nobody may or it fails.
 
         Administrators are tried first, because they are the most likely to be allowed.
@@ -109,7 +108,7 @@ class Trial:
 
     async def _adds(self, candidate: Candidate, rehearsal: Rehearsal) -> list[str] | None:
         """Return the other actions that the rehearsal adds, None if it would not allow the action."""
-        await self._advance_to(rehearsal.standing.position)
+        await self._advance_to(rehearsal.ledger_position.position)
         updates = [*map(str, rehearsal.updates), *candidate.accepted]
         return await asyncio.to_thread(self._added_by, updates, rehearsal.now)
 

@@ -19,18 +19,18 @@ SMALLEST_PAGE, LARGEST_PAGE = 20, 500
 UPDATES_PER_PAGE = 5000
 """The number of updates that a page aims at. Other tasks run between pages."""
 PAGE = """
-SELECT position, decided_at, said.updates, status
+SELECT position, decided_at, selected.updates, status
 FROM ledger JOIN ledger_applications USING (organization_id, position)
-CROSS JOIN LATERAL (SELECT {} AS updates) AS said
+CROSS JOIN LATERAL (SELECT {} AS updates) AS selected
 WHERE organization_id = :organization AND position > :after AND position <= :until
-  AND cardinality(said.updates) > 0
+  AND cardinality(selected.updates) > 0
 ORDER BY position LIMIT :entries
 """
 PAGE_OF_ALL_USERS = text(PAGE.format("ledger.updates"))
 PAGE_OF_ONE_USER = text(
     PAGE.format("""ARRAY(
-      SELECT said FROM unnest(ledger.updates) WITH ORDINALITY AS each (said, nth)
-      WHERE strpos(said, '@user:') = 0 OR strpos(said, :about) > 0 ORDER BY nth
+      SELECT item FROM unnest(ledger.updates) WITH ORDINALITY AS each (item, nth)
+      WHERE strpos(item, '@user:') = 0 OR strpos(item, :about) > 0 ORDER BY nth
     )""")
 )
 """Leaves out the updates about other users, except users whose ids begin with this user's id."""

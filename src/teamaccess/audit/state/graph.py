@@ -92,7 +92,7 @@ class Graph:
 
     def users_with(self, action: str) -> set[UserId]:
         """Return everybody who has an action throughout the organization."""
-        about = self._catalog.actions[action]
+        about = self._catalog.permissions[action]
         predefined = [self._all_users(f"{self._organization}#{role}") for role in about.roles]
         custom = [self._all_users(f"{role}#member") for role in self._custom_roles_with(action)]
         return set().union(*predefined, *custom) & self.members
@@ -115,8 +115,8 @@ class Graph:
     def paths(self, user: UserId, action: str, on: ObjectReference | None = None) -> list[Path]:
         """Return every path by which a user has an action.
 
-        Without `on` it is an action of the catalog, throughout the organization. With `on` it is an
-        action of that object's type.
+        Without `on` it is an action of the catalog, or a permission to give a role, throughout the
+        organization. With `on` it is an action of that object's type.
         """
         gate = self.fact(self._organization, "member", user_object(user))
         if gate is None:
@@ -165,7 +165,7 @@ class Graph:
 
         Each is a role of the user, a place in a team that holds a role, or a role of a team of the user.
         """
-        about = self._catalog.actions[action]
+        about = self._catalog.permissions[action]
         holdable = [(self._organization, role) for role in about.roles]
         holdable += [
             (ObjectReference.parse(role), "member") for role in self._custom_roles_with(action)
@@ -197,7 +197,7 @@ class Graph:
         ]
 
     def _organization_paths(self, user: UserId, action: str) -> Iterator[Path]:
-        about = self._catalog.actions[action]
+        about = self._catalog.permissions[action]
         for role in about.roles:
             for team_id, links in self._relation_paths(self._organization, role, user):
                 yield Path(role, False, team_id, links)
@@ -240,28 +240,28 @@ class Graph:
 
     def _custom_roles_with(self, action: str) -> list[str]:
         """Return the custom roles that contain an action, as objects."""
-        relation = self._catalog.actions[action].grant_relation
+        relation = self._catalog.permissions[action].grant_relation
         subjects = self._subjects[f"{self._organization}#{relation}"]
         return [subject.removesuffix("#member") for subject in subjects]
 
-    def _all_users(self, place: str) -> set[UserId]:
+    def _all_users(self, key: str) -> set[UserId]:
         """Return the users who have a relation, directly or through a team."""
-        teams = [subject for subject in self._subjects[place] if subject.startswith("team:")]
-        return self._users(place).union(*(self._users(team_members) for team_members in teams))
+        teams = [subject for subject in self._subjects[key] if subject.startswith("team:")]
+        return self._users(key).union(*(self._users(team_members) for team_members in teams))
 
-    def _users(self, place: str) -> set[UserId]:
+    def _users(self, key: str) -> set[UserId]:
         return {
             UserId(subject.removeprefix("user:"))
-            for subject in self._subjects[place]
+            for subject in self._subjects[key]
             if subject.startswith("user:")
         }
 
     def _index(self, identity: str) -> None:
         """Index the relationship by its resource, its team or its object."""
-        place, _, subject = identity.partition("@")
-        resource, _, relation = place.partition("#")
+        key, _, subject = identity.partition("@")
+        resource, _, relation = key.partition("#")
         type, _, id = resource.partition(":")
-        self._subjects[place].append(subject)
+        self._subjects[key].append(subject)
         if type == "team" and relation == "member":
             self._teams[subject.removeprefix("user:")].append(id.partition("/")[2])
         elif relation == "organization" and type in self._catalog.types:

@@ -45,7 +45,7 @@ class Basis(StrEnum):
     DECIDED = "decided"
     """The changes that had been decided by then."""
     ENFORCED = "enforced"
-    """The changes that SpiceDB had confirmed by then, so the answer is what services were told."""
+    """The changes that SpiceDB had confirmed by then, so the answer is what services got."""
 
 
 class Moment(NamedTuple):

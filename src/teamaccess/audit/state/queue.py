@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class AuditBusy(Unavailable):
-    """The question waited in vain behind other large questions about the organization."""
+    """The question waited too long behind other large questions about the organization."""
 
     message = (
         "{organization} is busy with other large questions, and yours has waited for a minute. "

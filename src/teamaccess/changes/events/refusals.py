@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Hashable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -44,8 +45,9 @@ POSTPONED_SECONDS = 120.0
 """How long a refusal is kept. No change holds a chain for longer."""
 SHORTEST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
-CLOSING_SECONDS = 3.0
-"""How long a process that ends waits for its postponed refusals."""
+CLOSING_SECONDS = 15.0
+"""How long a process that ends waits for its postponed refusals. A change that another process has left
+open ends in that time."""
 
 INSERT_WITHIN_LIMITS = text("""
 INSERT INTO events (chain, kind, actor, channel, request_id, subject, details)
@@ -125,6 +127,7 @@ class Refusals:
         self._postponed: dict[str, deque[_Refused]] = {}
         self._recording: set[asyncio.Task[None]] = set()
         self._waiting = 0
+        self._closing = asyncio.Event()
 
     async def record(
         self,
@@ -158,9 +161,16 @@ class Refusals:
             self._waiting -= 1
 
     async def close(self) -> None:
-        """Record the postponed refusals, if that takes a few seconds only."""
+        """Record the postponed refusals, because the process ends. They are tried again at once.
+
+        The log names those whose chain stays busy for CLOSING_SECONDS. They are lost.
+        """
+        self._closing.set()
         if self._recording:
             await asyncio.wait(self._recording, timeout=CLOSING_SECONDS)
+        for chain, lost in self._postponed.items():
+            actors = sorted({refused.attribution.actor for refused in lost})
+            log.error("refusals_not_recorded", chain=chain, count=len(lost), actors=actors)
         for task in self._recording:
             task.cancel()
 
@@ -183,7 +193,7 @@ class Refusals:
         pause = SHORTEST_PAUSE_SECONDS
         try:
             while waiting := self._postponed[chain]:
-                await asyncio.sleep(pause)
+                await self._pause(pause)
                 if await self._retry(waiting[0]):
                     waiting.popleft()
                     pause = 0.0
@@ -192,6 +202,15 @@ class Refusals:
         finally:
             for refused in self._postponed.pop(chain):  # none, unless the process ends
                 self._suppress(refused.chain_and_actor)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt. The end of the process shortens it."""
+        if self._closing.is_set():
+            seconds = min(seconds, SHORTEST_PAUSE_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._closing.wait()
+                await asyncio.sleep(SHORTEST_PAUSE_SECONDS)
 
     async def _retry(self, refused: _Refused) -> bool:
         """Try once more to record a postponed refusal. Return whether it is done, or was given up."""

@@ -68,7 +68,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 DENIED = 1
 
 Organization = Annotated[str, typer.Argument(help="The organization's id.")]
-UserArgument = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail address.")]
+UserArgument = Annotated[
+    str, typer.Argument(metavar="USER", help="A user's id, e-mail address or external id.")
+]
 Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
 Resource = Annotated[str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]

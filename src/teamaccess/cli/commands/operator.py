@@ -1,5 +1,6 @@
 """`teamaccess operator`: changes that only an operator of the service may make."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated
 
@@ -9,6 +10,7 @@ from teamaccess.audit.auditors.find import AuditorEntry
 from teamaccess.audit.auditors.find import list_auditors as list_all
 from teamaccess.audit.auditors.grant import grant_auditor as grant_audits
 from teamaccess.audit.auditors.grant import revoke_auditor as revoke_audits
+from teamaccess.changes import Change
 from teamaccess.cli.terminal import time_of
 from teamaccess.cli.with_service import (
     AsJson,
@@ -25,7 +27,7 @@ from teamaccess.directory.users.logins import link_login as link_to_user
 from teamaccess.directory.users.logins import release_address as release_of_user
 from teamaccess.ledger import database_time
 from teamaccess.service import Service
-from teamaccess.storage import OrganizationId, UserId
+from teamaccess.storage import OrganizationId, User, UserId
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -114,14 +116,7 @@ def grant_auditor(
     """Let a person ask the audit questions about every organization, and nothing else."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
     end = time_of(until) if until is not None else None
-
-    async def make(service: Service) -> UserId:
-        async with service.ledger.change(operator_attribution()) as change:
-            user = await grant_audits(change, email, cleaned_reason, end)
-            await service.ledger.commit(change)
-        return user.id
-
-    user = with_service(make)
+    user = _made(lambda change: grant_audits(change, email, cleaned_reason, end)).id
     print_result(
         as_json,
         f"{email} ({user}) may audit every organization{_until_text(end)}.",
@@ -139,14 +134,7 @@ def revoke_auditor(
 ) -> None:
     """Take back `grant-auditor`. The person keeps audit permissions that they have as a member."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
-
-    async def end(service: Service) -> UserId:
-        async with service.ledger.change(operator_attribution()) as change:
-            user = await revoke_audits(change, email, cleaned_reason)
-            await service.ledger.commit(change)
-        return user.id
-
-    user = with_service(end)
+    user = _made(lambda change: revoke_audits(change, email, cleaned_reason)).id
     print_result(
         as_json, f"{email} ({user}) is no longer an auditor of all organizations.", user=user
     )
@@ -195,14 +183,7 @@ def release_address(
 ) -> None:
     """Take the address from a person whose mailbox has a new owner. They keep everything else."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
-
-    async def release(service: Service) -> UserId:
-        async with service.ledger.change(operator_attribution()) as change:
-            released = await release_of_user(change, user, cleaned_reason)
-            await service.ledger.commit(change)
-        return released.id
-
-    id = with_service(release)
+    id = _made(lambda change: release_of_user(change, user, cleaned_reason)).id
     print_result(as_json, f"{id} has no address any more. Another person can use it now.", user=id)
 
 
@@ -232,3 +213,15 @@ def _until_text(end: datetime | None) -> str:
 
 def _timestamp(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
+
+
+def _made(make: Callable[[Change], Awaitable[User]]) -> User:
+    """Make one change to a user as the operator; return the user."""
+
+    async def commit(service: Service) -> User:
+        async with service.ledger.change(operator_attribution()) as change:
+            user = await make(change)
+            await service.ledger.commit(change)
+        return user
+
+    return with_service(commit)

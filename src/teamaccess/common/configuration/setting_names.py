@@ -13,7 +13,7 @@ OF_KUBERNETES = re.compile(
 )
 """Variables that Kubernetes sets in each pod for a Service called `teamaccess` or `teamaccess-...`."""
 
-OF_THE_PROJECT = frozenset(
+PROJECT_VARIABLES = frozenset(
     {
         "TEAMACCESS_COALITION",
         "TEAMACCESS_COALITION_SEED",
@@ -47,7 +47,7 @@ def refuse_unknown_names(prefix: str, names: Iterable[str]) -> None:
         for name in sorted(os.environ)
         if name.upper().startswith(prefix)
         and name.upper().removeprefix(prefix) not in known
-        and name.upper() not in OF_THE_PROJECT
+        and name.upper() not in PROJECT_VARIABLES
         and not OF_KUBERNETES.fullmatch(name.upper())
     ]
     if unknown:

@@ -241,7 +241,7 @@ class Settings(BaseSettings):
     def _port_is_not_a_service_link(cls, port: Any) -> Any:
         if isinstance(port, str) and "://" in port:
             raise ValueError(
-                "must be a number. Kubernetes sets this variable to an address in each pod beside a "
+                "must be a number. Kubernetes sets this variable to an address in each pod next to a "
                 "Service called teamaccess: set enableServiceLinks: false for the pod"
             )
         return port

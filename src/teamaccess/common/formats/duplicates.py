@@ -1,4 +1,4 @@
-"""Refuse a key that JSON or YAML has twice. Every reader would choose another one of the two values."""
+"""Refuse a key that JSON or YAML has twice. Parsers differ in which of the two values they take."""
 
 import json
 from collections import Counter
@@ -47,7 +47,7 @@ def _refuse_pairs(pairs: list[tuple[str, Any]]) -> None:
 
 
 def read_yaml(text: str) -> Any:
-    """Return the content of a YAML file, of which JSON is a part.
+    """Return the content of a YAML or JSON file.
 
     Raises yaml.YAMLError, and DuplicateLine for a key that a block has twice.
     """

@@ -32,22 +32,22 @@ PARAMETER = re.compile(r"(?P<name>[a-z_]+)=(?P<value>[^=]*)")
 HIGHEST_PORT = 65535
 STRICTER_THAN_REQUIRE = frozenset({"verify-ca", "verify-full"})
 
-OF_THE_URL = ("user", "password", "dbname", "host", "port", "connect_timeout")
-"""Parameters with a place of their own in SQLAlchemy's URLs. asyncpg reads all others from its `dsn`."""
+IN_SQLALCHEMY_URL = ("user", "password", "dbname", "host", "port", "connect_timeout")
+"""Parameters that SQLAlchemy takes from its own URL. asyncpg reads all others from its `dsn`."""
 
 
 class InvalidAddress(ValueError):
-    """The URL is not one of PostgreSQL, or it asks for something that this driver cannot do."""
+    """The URL is not a PostgreSQL URL, or it asks for something that this driver cannot do."""
 
 
 def read_address(url: str) -> dict[str, str]:
-    """Return the parameters of a libpq URL, decoded, those of its `service` included.
+    """Return the parameters of a libpq URL, decoded, including those of its `service`.
 
     `host` and `port` are lists with commas if there are several hosts. Raises InvalidAddress.
 
-    SECURITY: a password that is not percent-encoded can move the host. In `ana:/secret@db.internal` one
-    parser finds the host `ana` and decides on TLS by it, and another finds `db.internal` and connects to
-    it. Such URLs are refused.
+    SECURITY: a password that is not percent-encoded can move the host. In `ana:/secret@db.internal`, the
+    parser that decides on TLS could find the host `ana`, and the one that connects `db.internal`.
+    Such URLs are refused.
     """
     if WHITESPACE.search(url):
         raise InvalidAddress("contains a space or a line break. Percent-encode it, or remove it")
@@ -59,17 +59,17 @@ def read_address(url: str) -> dict[str, str]:
     # an "@" after the host may be the end of a password with a "?"
     if "@" in query and authority and not at_sign:
         raise InvalidAddress(FORM)
-    who = LOGIN.fullmatch(login)
-    if who is None:
+    credentials = LOGIN.fullmatch(login)
+    if credentials is None:
         raise InvalidAddress(FORM)
     found = {
-        "user": unquote(who["user"]),
-        "password": unquote(who["password"] or ""),
+        "user": unquote(credentials["user"]),
+        "password": unquote(credentials["password"] or ""),
         "dbname": unquote(parts["database"] or ""),
         **_hosts(hosts),
     }
     parameters = {**found, **_parameters(query)}  # libpq prefers the query, too
-    return _completed({name: value for name, value in parameters.items() if value})
+    return _checked_and_completed({name: value for name, value in parameters.items() if value})
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -81,16 +81,16 @@ def sqlalchemy_url(url: str) -> str:
     parameters = read_address(url)
     stricter = os.environ.get("PGSSLMODE") in STRICTER_THAN_REQUIRE
     query: dict[str, str] = {}
-    dsn = {name: parameters[name] for name in parameters if name not in OF_THE_URL}
+    dsn = {name: parameters[name] for name in parameters if name not in IN_SQLALCHEMY_URL}
     if not ("sslmode" in dsn or stricter or _is_local(parameters)):
         dsn = {"sslmode": "require", **dsn}
     if dsn.get("sslrootcert") == "system":
         dsn = {name: value for name, value in dsn.items() if name not in ("sslmode", "sslrootcert")}
         query["ssl"] = "system"
-    # SQLAlchemy has a place for one host, and takes a socket folder or several hosts from the query
+    # SQLAlchemy's authority holds one host; a socket folder or several hosts go into the query
     host, port = parameters.get("host", ""), parameters.get("port", "")
-    in_place = host and not host.startswith("/") and "," not in host
-    if not in_place:
+    in_authority = host and not host.startswith("/") and "," not in host
+    if not in_authority:
         query |= {name: value for name, value in (("host", host), ("port", port)) if value}
     if "connect_timeout" in parameters:
         query["timeout"] = parameters["connect_timeout"]
@@ -99,14 +99,14 @@ def sqlalchemy_url(url: str) -> str:
     return (
         "postgresql+asyncpg://"
         + _login(parameters)
-        + (_place(host, port) if in_place else "")
+        + (_host_and_port(host, port) if in_authority else "")
         + (f"/{quote(parameters['dbname'], safe='')}" if "dbname" in parameters else "/")
         + (f"?{urlencode(query)}" if query else "")
     )
 
 
 def _hosts(text: str) -> dict[str, str]:
-    """Return `host` and `port` of the part behind the login."""
+    """Return `host` and `port` from the part after the login."""
     if not text:
         return {}
     names, ports = [], []
@@ -135,7 +135,7 @@ def _parameters(query: str) -> dict[str, str]:
     return found
 
 
-def _completed(parameters: dict[str, str]) -> dict[str, str]:
+def _checked_and_completed(parameters: dict[str, str]) -> dict[str, str]:
     """Return the parameters after all checks, completed by those of their service."""
     try:
         check_parameters(parameters)
@@ -226,5 +226,5 @@ def _login(parameters: dict[str, str]) -> str:
     return f"{quote(user or '', safe='')}{secret}@"
 
 
-def _place(host: str, port: str) -> str:
+def _host_and_port(host: str, port: str) -> str:
     return (f"[{host}]" if ":" in host else host) + (f":{port}" if port else "")

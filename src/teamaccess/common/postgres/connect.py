@@ -7,6 +7,8 @@ from typing import Any
 import asyncpg
 from asyncpg.exceptions import CannotConnectNowError, TargetServerAttributeNotMatched
 
+from teamaccess.common.postgres.silence import limit_silence
+
 DEFAULT_SECONDS = 60.0
 """How long one connection may take if the address has no `connect_timeout`: asyncpg's own default."""
 NEXT_HOST = (OSError, TimeoutError, CannotConnectNowError, TargetServerAttributeNotMatched)
@@ -27,13 +29,26 @@ def sqlstate(error: BaseException) -> str | None:
     return code
 
 
+def violated_constraint(error: BaseException) -> str | None:
+    """Return the name of the constraint or unique index that a statement violated, None if none."""
+    cause = getattr(error, "orig", error)
+    for each in (cause, cause.__cause__):  # SQLAlchemy wraps the driver's error
+        name: str | None = getattr(each, "constraint_name", None)
+        if name is not None:
+            return name
+    return None
+
+
 async def connect(**arguments: Any) -> Any:
     """Return a connection, as `_connect` does. Raises PostgresUnreachable.
 
-    An OSError of something else, such as a missing file, is therefore never taken for an outage.
+    An outage has this class of its own. So an OSError from elsewhere, such as a missing file, does not
+    count as one.
     """
     try:
-        return await _connect(**arguments)
+        connection = await _connect(**arguments)
+        limit_silence(connection)
+        return connection
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as cause:
         raise PostgresUnreachable(cause) from cause
 

@@ -1,4 +1,4 @@
-"""Tell outages of PostgreSQL from statements that it refused, by the class of their SQLSTATE."""
+"""Distinguish outages of PostgreSQL from statements that it refused, by the class of their SQLSTATE."""
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -11,6 +11,9 @@ REFUSED_STATEMENTS = frozenset(
 """The classes (https://www.postgresql.org/docs/current/errcodes-appendix.html) that say something about
 the statement: PostgreSQL works, and the same statement fails again. Every other class, a future one
 included, says something about the server, the connection or other transactions. Trying again can help."""
+
+OTHER_TABLES = ("42P01", "42703", "42883")
+"""A table, a column or a function that does not exist: the tables are those of another version."""
 
 SESSION_IS_USELESS = ("25006", "08", "57P", "58", "XX")
 """States after which a connection is not used again. 25006 is a session that only reads: after a failover
@@ -25,6 +28,11 @@ def is_outage(error: BaseException) -> bool:
         state = sqlstate(error)
         return state is None or state[:2] not in REFUSED_STATEMENTS
     return isinstance(error, SQLAlchemyError | ConnectionError)
+
+
+def lacks_tables(error: BaseException) -> bool:
+    """Return whether the database does not have the tables of this version."""
+    return sqlstate(error) in OTHER_TABLES
 
 
 def ends_the_session(error: BaseException) -> bool:

@@ -20,7 +20,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
 }
 """Parameters with a fixed list of values."""
 
-TAKEN = frozenset(
+SUPPORTED = frozenset(
     {
         *CHOICES,
         "application_name",
@@ -47,7 +47,7 @@ TAKEN = frozenset(
 )
 """Parameters that take effect as libpq documents them."""
 
-AS_IT_IS: dict[str, tuple[str, ...]] = {
+ONLY_DEFAULTS: dict[str, tuple[str, ...]] = {
     "channel_binding": ("disable", "prefer"),
     "client_encoding": ("utf8", "utf-8", "unicode", "auto"),
     "gssdelegation": ("0",),
@@ -69,10 +69,10 @@ AS_IT_IS: dict[str, tuple[str, ...]] = {
     "min_protocol_version": (),
     "tcp_user_timeout": (),
 }
-"""Parameters of libpq that this driver does not have, with the values that ask for nothing else than it
-does."""
+"""Parameters of libpq that this driver does not support. The listed values are accepted, because they ask
+for what the driver does anyway."""
 
-INSTEAD = {
+ALTERNATIVES = {
     "channel_binding": " sslmode=verify-full proves the server by its certificate.",
 }
 SECONDS = re.compile(r"-?[0-9]{1,6}")
@@ -85,13 +85,13 @@ def check_parameters(parameters: dict[str, str]) -> None:
     quoted.
     """
     for name, value in parameters.items():
-        if name in AS_IT_IS:
-            if value.lower() not in AS_IT_IS[name]:
+        if name in ONLY_DEFAULTS:
+            if value.lower() not in ONLY_DEFAULTS[name]:
                 raise ValueError(
                     f"asks for {name}, which this driver does not support. Remove it from the "
-                    f"address.{INSTEAD.get(name, '')}"
+                    f"address.{ALTERNATIVES.get(name, '')}"
                 )
-        elif name not in TAKEN:
+        elif name not in SUPPORTED:
             raise ValueError(f"has a parameter that PostgreSQL does not document{_similar(name)}")
         elif name in CHOICES and value not in CHOICES[name]:
             raise ValueError(f"has a {name} that is not one of {', '.join(CHOICES[name])}")
@@ -100,11 +100,11 @@ def check_parameters(parameters: dict[str, str]) -> None:
 
 
 def effective(parameters: dict[str, str]) -> dict[str, str]:
-    """Return the checked parameters without those that ask for nothing else than the driver does."""
-    return {name: value for name, value in parameters.items() if name in TAKEN}
+    """Return the checked parameters without those that the driver does not support."""
+    return {name: value for name, value in parameters.items() if name in SUPPORTED}
 
 
 def _similar(name: str) -> str:
-    similar = get_close_matches(name, TAKEN, n=1, cutoff=0.75)
+    similar = get_close_matches(name, SUPPORTED, n=1, cutoff=0.75)
     known = f", similar to {similar[0]}" if similar else ""
     return f"{known}. Correct its name; a ? in the password must be percent-encoded as %3F"

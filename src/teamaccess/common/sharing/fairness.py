@@ -95,7 +95,7 @@ class FairSlots:
         self._held: Counter[Hashable] = Counter()
         self._queues: OrderedDict[Hashable, _Queue[Waiter]] = OrderedDict()
         self._served: dict[Hashable, Hashable] = {}
-        """The caller that had the last slot, for every party that holds a slot or waits."""
+        """The last caller who got a slot, for each party that holds a slot or waits."""
         self._last: Hashable = None
         """The party that had the last slot of all."""
 
@@ -204,7 +204,7 @@ class _JointRequest:
 
 
 class JointSlots:
-    """Slots of several kinds, of which a request gets all that it needs at the same time.
+    """Slots of several kinds. A request gets all that it needs at the same time.
 
     SECURITY: a request holds nothing while it waits. If a caller has used up one kind of slots, their
     requests do not keep slots of other kinds from other callers.
@@ -217,7 +217,7 @@ class JointSlots:
         self._held: Counter[Hashable] = Counter()
         self._lines: dict[Slot, _Queue[_JointRequest]] = {}
         self._served: dict[Slot, str] = {}
-        """The caller who had the last slot, of every line that holds one or in which requests wait."""
+        """The last caller who got a slot of a line, for each line that is held or waited for."""
         self._waiting: Counter[str] = Counter()
         self._places: dict[str, int] = {}
         """The place in the round of each caller who waits."""
@@ -360,7 +360,7 @@ class Turn:
 def _give_up(
     slots: JointSlots, line: Slot, party: str, others: tuple[Slot, ...], rest: float
 ) -> None:
-    """Release the slots. Those that another request waits for rest first, if other tenants ask."""
+    """Release the slots. If other tenants ask, slots that another request waits for rest first."""
     held = (line, *others)
     awaited = [line] if slots.is_awaited(line, held) else []
     awaited += others if slots.has_backlog(party, others) else []

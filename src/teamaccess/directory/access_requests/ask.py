@@ -65,11 +65,11 @@ class AccessRequestInput:
 
 
 async def ask(change: OrganizationChange, request: AccessRequestInput) -> AccessRequest:
-    """Record what the actor asks for; that gives nothing.
+    """Record the actor's request. It gives no access.
 
-    What nobody in the organization could ever give is refused at once. Raises UnknownOrganization,
-    UnknownRole, OperatorOnlyRole, RoleHeldLonger, UnknownAction, OperatorOnlyAction, EndTooFar,
-    AlreadyRequested, TooManyOpenRequests and AskedTooOften.
+    A request that nobody in the organization could ever approve is refused at once. Raises
+    UnknownOrganization, UnknownRole, OperatorOnlyRole, RoleHeldLonger, UnknownAction,
+    OperatorOnlyAction, EndTooFar, AlreadyRequested, TooManyOpenRequests and AskedTooOften.
     """
     await require_membership(change)
     if request.role is not None:

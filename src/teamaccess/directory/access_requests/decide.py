@@ -1,4 +1,4 @@
-"""Approve or decline what another member asks for."""
+"""Approve or decline another member's request."""
 
 from datetime import timedelta
 
@@ -62,10 +62,11 @@ async def approve(
     role: RoleId | None = None,
     reason: str | None = None,
 ) -> AccessRequest:
-    """Give what was asked for from now on, for as long as asked or for fewer `hours`; return the request.
+    """Give the requested access from now on, for the requested or for fewer `hours`; return the request.
 
-    It is giving like any other. Raises what `give_role` and `role_to_give` do, UnknownAccessRequest,
-    OwnAccessRequest, PeopleDecide, AccessRequestDecided, AskerInactive and LongerThanAsked.
+    The rules are those of any other giving. Raises what `give_role` and `role_to_give` do,
+    UnknownAccessRequest, OwnAccessRequest, PeopleDecide, AccessRequestDecided, AskerInactive and
+    LongerThanAsked.
     """
     request = await _authorized(change, id, AccessRequestStatus.APPROVED)
     member = await _active_asker(change, request)
@@ -83,7 +84,7 @@ async def approve(
 async def decline(
     change: OrganizationChange, id: RequestId, reason: str | None = None
 ) -> AccessRequest:
-    """Give nothing; return the request. It takes the same rights as giving what was asked for.
+    """Decline the request and return it. This needs the same rights as an approval.
 
     Raises what `authorize_giving` does, UnknownAccessRequest, OwnAccessRequest, PeopleDecide and
     AccessRequestDecided.
@@ -121,7 +122,7 @@ async def _refusal(
 
 
 async def _gift_asked_for(change: OrganizationChange, request: AccessRequest) -> Gift:
-    """Return what is asked for: a role, or an action if the catalog still has it."""
+    """Return the requested gift: a role, or an action if the catalog still has it."""
     if request.role is None:
         return Gift(by_role_with=frozenset(change.catalog.actions.keys() & {request.action}))
     role_set = await roles_here(change, [request.role])

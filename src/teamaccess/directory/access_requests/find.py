@@ -29,16 +29,16 @@ class UnknownAccessRequest(NotFound):
 
 
 @dataclass(frozen=True)
-class RequestVisibility:
-    """The requests of an organization that a user may see."""
+class Viewer:
+    """A user who looks at an organization's requests, and the actions that decide which ones they see."""
 
     organization: OrganizationId
     user: UserId
     held: frozenset[str]
     """Every action that the user holds."""
 
-    def condition(self, catalog: Catalog) -> ColumnElement[bool]:
-        """Return the condition for visible rows: the user's own requests, and those they may approve.
+    def may_see(self, catalog: Catalog) -> ColumnElement[bool]:
+        """Return the condition for a visible row: the user's own, or for something that they may give.
 
         Nobody can give what they do not have, so nobody else's request for it is visible to them.
         """
@@ -78,23 +78,23 @@ async def find_request(
 
 
 async def get_request(
-    session: AsyncSession, catalog: Catalog, visible: RequestVisibility, id: RequestId
+    session: AsyncSession, catalog: Catalog, viewer: Viewer, id: RequestId
 ) -> AccessRequest:
     """Return the request; raises UnknownAccessRequest for one that the user may not see."""
     request = None
     if is_local_id(id):
         request = await session.scalar(
-            select(AccessRequest).where(visible.condition(catalog), AccessRequest.id == id)
+            select(AccessRequest).where(viewer.may_see(catalog), AccessRequest.id == id)
         )
     if request is None:
-        raise UnknownAccessRequest(request=id, organization=visible.organization)
+        raise UnknownAccessRequest(request=id, organization=viewer.organization)
     return request
 
 
 async def list_requests(
     session: AsyncSession,
     catalog: Catalog,
-    visible: RequestVisibility,
+    viewer: Viewer,
     status: AccessRequestStatus | None,
     mine: bool,
     before: tuple[datetime, RequestId] | None,
@@ -103,12 +103,12 @@ async def list_requests(
     """Return at most `limit` requests, the newest first."""
     page = (
         select(AccessRequest)
-        .where(visible.condition(catalog))
+        .where(viewer.may_see(catalog))
         .order_by(AccessRequest.requested_at.desc(), AccessRequest.id.desc())
         .limit(limit)
     )
     if mine:
-        page = page.where(visible.mine)
+        page = page.where(viewer.mine)
     if status is not None:
         page = page.where(AccessRequest.status == status)
     if before is not None:

@@ -10,18 +10,18 @@ from sqlalchemy.orm import raiseload
 from teamaccess.access.authorize import MissingPermission, OnlyInPerson, RoleBeyondGiver
 from teamaccess.access.holdings import UnknownRole, custom_among
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import InvitationAccepted
 from teamaccess.changes.events.users import UserSignedIn
 from teamaccess.common.configuration.secret import hash_of, is_secret_of
 from teamaccess.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.invitations.offer import (
     AlreadyMember,
     authorize_inviter,
     find_invitation,
 )
-from teamaccess.directory.users.addresses import normalise
+from teamaccess.directory.users.addresses import normalize_email
 from teamaccess.directory.users.profiles import holder_of
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.storage import Invitation, InvitationId, Membership, User, new_user_id
@@ -93,7 +93,7 @@ could write an invitation, and accept it before anybody runs `ledger verify`."""
 
 
 async def find_by_secret(session: AsyncSession, secret: str, now: datetime) -> Invitation:
-    """Return the invitation that a secret belongs to, without locking its organization.
+    """Return the invitation that a secret belongs to, before anything is locked.
 
     Raises UnknownInvitationToken, and InvitationEnded if the invitation cannot be accepted any more. So
     nobody can keep an organization busy with an old link.
@@ -162,7 +162,7 @@ async def _refuse_other(
     """
     if address is None:
         raise AddressNotVerified
-    if address != normalise(invitation.email):
+    if address != normalize_email(invitation.email):
         raise AcceptsForSomebodyElse
     holder = await holder_of(change.session, address)
     if holder is not None and holder.id != user.id:
@@ -181,7 +181,7 @@ async def _invited_user(
         insert(User)
         .values(
             id=new_user_id(),
-            email=normalise(invitation.email),
+            email=normalize_email(invitation.email),
             name=name,
             created_at=change.now,
             tokens_valid_from=change.now,

@@ -10,8 +10,8 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, ScalarSelect, func, literal, select, text
 
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.common.errors import TooMany
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.users.find import same_person
 from teamaccess.storage import Invitation, InvitationMail, User
 from teamaccess.storage.advisory_locks import Purpose
@@ -98,7 +98,7 @@ async def refuse_flood(change: OrganizationChange, address: str) -> None:
         raise SentTooOften(email=address, by="you", most=limit)
 
 
-async def refuse_pile(change: OrganizationChange) -> None:
+async def refuse_too_many_open(change: OrganizationChange) -> None:
     """Raise LimitReached if too many invitations are open already."""
     present = select(literal(1)).where(
         Invitation.organization_id == change.organization, text(OPEN)

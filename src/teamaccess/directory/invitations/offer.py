@@ -17,8 +17,8 @@ from teamaccess.common.configuration.secret import hash_of, new_secret
 from teamaccess.common.errors import Conflict, NotFound
 from teamaccess.directory.invitations.delivery import count_mail
 from teamaccess.directory.invitations.find import open_invitation
-from teamaccess.directory.invitations.limits import refuse_flood, refuse_pile
-from teamaccess.directory.users.addresses import invitee, normalise
+from teamaccess.directory.invitations.limits import refuse_flood, refuse_too_many_open
+from teamaccess.directory.users.addresses import invitee, normalize_email
 from teamaccess.storage import (
     Invitation,
     InvitationId,
@@ -75,16 +75,16 @@ async def invite(
 ) -> Letter:
     """Offer membership with roles to an address; return what to send there.
 
-    An expired invitation to the same address is put away. `id` is for an invitation that was planned.
+    An expired invitation to the same address is ended. `id` is for an invitation that was planned.
     Raises InvalidEmail, what `authorize_giving` does, AlreadyMember, AlreadyInvited,
     LimitReached and what `refuse_flood` does.
     """
-    address = normalise(email)
+    address = normalize_email(email)
     role_set = await roles_here(change, roles)
     await authorize_giving(change, "invite", gift_of_roles(role_set, roles))
     await _refuse_member(change, address)
     await _make_room(change, address)
-    await refuse_pile(change)
+    await refuse_too_many_open(change)
     await refuse_flood(change, address)
     secret = new_secret()
     invitation = Invitation(
@@ -115,9 +115,9 @@ async def invite(
 async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
     """Send an invitation again with a new secret, for as long as the first time.
 
-    The secret that was sent before is dead. Sending again is giving, and the actor is the inviter from
-    now on. Raises what `authorize_giving` does, UnknownInvitation, AlreadyMember, AlreadyInvited,
-    LimitReached, InvitationEnded and what `refuse_flood` does.
+    The earlier secret no longer works. Sending again is authorized like giving, and the actor is the
+    inviter from now on. Raises what `authorize_giving` does, UnknownInvitation, AlreadyMember,
+    AlreadyInvited, LimitReached, InvitationEnded and what `refuse_flood` does.
     """
     found = await find_invitation(change, id)
     roles = found.roles if found else []
@@ -127,7 +127,7 @@ async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
     await _refuse_member(change, invitation.email)
     if invitation.lapsed_at is not None:
         await _make_room(change, invitation.email)
-        await refuse_pile(change)
+        await refuse_too_many_open(change)
     await refuse_flood(change, invitation.email)
     secret = new_secret()
     account, before = change.attribution.account, invitation.invited_by
@@ -187,7 +187,7 @@ async def _refuse_member(change: OrganizationChange, address: str) -> None:
 
 
 async def _make_room(change: OrganizationChange, address: str) -> None:
-    """Put an expired invitation to the address away; raises AlreadyInvited if one is pending."""
+    """End an expired invitation to the address; raises AlreadyInvited if one is pending."""
     invitation = await open_invitation(change.session, change.organization, address)
     if invitation is None:
         return

@@ -1,7 +1,7 @@
 """Names in a mail, written so that no mail program makes a link of them.
 
 SECURITY: customers choose the names of organizations, roles and people, and the mail is ours. Readers
-would take a link in it for ours, too. Mail programs make links of plain text, in the subject as well: of
+would trust a link in it as ours. Mail programs make links of plain text, in the subject as well: of
 addresses with a scheme, `www.`, bare domains, e-mail addresses, network paths and telephone numbers.
 Their rules differ, and some ignore invisible characters. A visible space ends a link in all of them, and
 leaves a name such as `acme.io` readable: `acme. io`.
@@ -14,15 +14,15 @@ PARTS_OF_LINKS = frozenset(".:@")
 """What joins the parts of a domain, of an address or of a telephone link."""
 SLASHES = frozenset("/\\")
 OTHER_DOTS = frozenset("\u3002\uff61\u06d4\u0701\u0702")
-"""Full stops that domains may be written with, or that a reader takes for one, and that are not folded to
-a dot."""
+"""Characters that NFKC does not fold to a dot, but that a domain may contain as one or that look
+like one."""
 CLOSING = frozenset(")]}\"'\u201d\u2019\u00bb,;!?")
 """What may follow a full stop without a space. No domain goes on after it."""
 ENTITY = re.compile(r"&(?=#|[A-Za-z]{2,20};)")
 """The start of an HTML entity, which a program that shows a mail as a page may decode to a dot."""
 LONG_NUMBER = re.compile(r"\d(?:[\W_xX\u30fc]*\d){4,}")
-"""Five digits or more: Android makes links of them. What may stand between them are the characters that
-programs skip when they look for telephone numbers."""
+"""Five digits or more: Android makes links of them. Between them may stand the characters that programs
+skip when they look for telephone numbers."""
 DIGITS_KEPT = 4
 
 
@@ -38,7 +38,7 @@ def without_links(name: str) -> str:
 
 
 def _written_out(character: str) -> str:
-    """Return several characters for one that stands for them and contains a dot, such as "a.m."."""
+    """Return the long form of a character that stands for several with a dot, such as "a.m."."""
     folded = _folded(character)
     return folded if len(folded) > 1 and PARTS_OF_LINKS & set(folded) else character
 

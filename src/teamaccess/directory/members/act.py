@@ -124,7 +124,7 @@ async def change_end(
 ) -> Membership:
     """Let a membership end at a time, or without an end; return the member.
 
-    A later end gives all that the member holds, so nobody but an operator puts off the end of a member
+    A later end gives all that the member holds, so nobody but an operator postpones the end of a member
     with a role that only operators give. Raises what `authorize_giving` does, UnknownMember and
     LastAdministrator.
     """
@@ -186,7 +186,7 @@ async def remove_member(
 
 
 async def leave(change: OrganizationChange) -> None:
-    """End the actor's own membership. That takes an active membership and no permission.
+    """End the actor's own membership. That requires an active membership and no permission.
 
     Raises OnlyInPerson for a service account on behalf of a member: it may lack the permission to remove
     them. Raises UnknownOrganization, UnknownMember and LastAdministrator.

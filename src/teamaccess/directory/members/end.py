@@ -12,7 +12,7 @@ from teamaccess.storage import Invitation, Membership, OrganizationId
 async def cancel_invitations(
     change: Change, organization: OrganizationId, emails: Collection[str]
 ) -> None:
-    """Cancel the open invitations to addresses whose membership has begun otherwise, or ended.
+    """Cancel the open invitations to addresses whose user became a member in another way, or was removed.
 
     An old link must not bring back somebody who was removed after it was sent.
     """

@@ -118,7 +118,7 @@ class RoleOrigin(NamedTuple):
 
     team: TeamId | None
     granted_at: datetime
-    """For a team: when both the place in it and the team's role had begun."""
+    """For a team: when both the team membership and the team's role had begun."""
     expires_at: datetime | None
     """For a team: the earlier of the two ends."""
 
@@ -169,17 +169,21 @@ def holds(role: RoleId) -> ColumnElement[bool]:
     directly = Membership.assignments.any(
         (RoleAssignment.role == role) & active_now(RoleAssignment)
     )
-    place = _place().join(TeamRole, SAME_TEAM).where(TeamRole.role == role, active_now(TeamRole))
-    return or_(directly, place.exists())
+    membership = (
+        _team_membership()
+        .join(TeamRole, SAME_TEAM)
+        .where(TeamRole.role == role, active_now(TeamRole))
+    )
+    return or_(directly, membership.exists())
 
 
 def is_in(team: TeamId) -> ColumnElement[bool]:
     """Return the condition for members who are in the team at the bound time `now`."""
-    return _place().where(TeamMembership.team_id == team).exists()
+    return _team_membership().where(TeamMembership.team_id == team).exists()
 
 
-def _place() -> Select[UserId]:
-    """Return the places in teams, still in force, of the member in an outer query."""
+def _team_membership() -> Select[UserId]:
+    """Return the team memberships, still in force, of the member in an outer query."""
     return (
         select(TeamMembership.user_id)
         .where(

@@ -72,11 +72,11 @@ class Newcomer:
     """Somebody to import."""
 
     email: str
-    """Normalised."""
+    """Normalized."""
     name: str | None
     role: RoleId
     id: UserId | None = None
-    """The id of a new user; None for one that is made here."""
+    """The id of a new user; None for one that is created here."""
 
 
 class ImportedMember(NamedTuple):

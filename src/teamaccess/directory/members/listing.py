@@ -1,7 +1,7 @@
 """List members, page by page.
 
-A page is read as columns. A thousand members would be four thousand objects of a session, which take
-several times as long, and nothing changes them.
+A page is read as columns and not as objects, because a list changes nothing. A thousand members would be
+four thousand objects in the session, which takes several times as long.
 """
 
 from collections.abc import Sequence

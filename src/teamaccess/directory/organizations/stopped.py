@@ -1,4 +1,4 @@
-"""Two ways out for an organization that is stopped, because SpiceDB refuses one of its entries."""
+"""Retry or skip the entry of a stopped organization that SpiceDB refuses."""
 
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
@@ -31,7 +31,7 @@ async def retry_stopped(
 async def skip_stopped(
     ledger: Ledger, change: Change, organization: OrganizationId, reason: str
 ) -> int:
-    """Give the refused entry up, so that the entries behind it can follow; return its position.
+    """Skip the refused entry, so that the entries behind it can follow; return its position.
 
     The entry stays in the ledger and in the rows. It is missing from SpiceDB, which a comparison will
     find. Raises NotStopped.

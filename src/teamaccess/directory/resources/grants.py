@@ -1,6 +1,6 @@
 """Access to one object, for a member or a team, perhaps until a time."""
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,10 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.access.authorize import Gift, GrantsOnObject, authorize, authorize_giving, is_later
 from teamaccess.catalog import ResourceType
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.resources import GrantsChanged
 from teamaccess.common.errors import Invalid, NotFound
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import UnknownMember
 from teamaccess.directory.resources.find import Key, get_resource, type_of
 from teamaccess.directory.resources.questions import UnknownResourceAction
@@ -55,6 +55,13 @@ class GrantKey(NamedTuple):
         return f"{self.action} {self.kind}:{self.holder}"
 
 
+class GrantName(NamedTuple):
+    """An action or a role on an object, as a request names it."""
+
+    text: str
+    is_role: bool
+
+
 GrantEnds = Mapping[GrantKey, datetime | None]
 """Grants with their ends; None for a grant without one."""
 
@@ -89,19 +96,21 @@ async def grants_on(
 
 
 async def replace_grants(
-    change: OrganizationChange, key: Key, wanted: GrantEnds, roles: Set[str] | None = None
+    change: OrganizationChange, key: Key, wanted: GrantEnds, names: Collection[GrantName] = ()
 ) -> GrantsReplaced:
     """Replace all grants on an object. Return the new grants, and those before.
 
-    `roles` are the names in `wanted` that must be roles on the object; all others must be actions. With
-    None, each may be either. Raises what `authorize_giving` does, UnknownResourceType, UnknownResource,
-    UnknownResourceAction, UnknownObjectRole, UnknownMember, UnknownTeam and LimitReached.
+    `names` are those that the request uses. Each must be an action or a role, as the request says; other
+    names in `wanted` may be either.
+
+    Raises what `authorize_giving` does, UnknownResourceType, UnknownResource, UnknownResourceAction,
+    UnknownObjectRole, UnknownMember, UnknownTeam and LimitReached.
     """
     organization = change.organization
     # SECURITY: the guard first, so that nothing is revealed of what the request names
     await authorize(change, "register_resources")
     resource = await get_resource(change.session, change.catalog, organization, key)
-    _refuse_unknown_names(change, resource, wanted, roles)
+    _refuse_unknown_names(change, resource, wanted, names)
     await _refuse_unknown_holders(change, wanted)
     rows = {grant_key_of(row): row for row in await grants_on(change.session, organization, key)}
     before = {grant: row.expires_at for grant, row in rows.items()}
@@ -129,17 +138,24 @@ async def replace_grants(
 
 
 async def add_grant(
-    change: OrganizationChange, key: Key, grant: GrantKey, until: datetime | None
+    change: OrganizationChange,
+    key: Key,
+    grant: GrantKey,
+    until: datetime | None,
+    name: GrantName,
 ) -> GrantsReplaced:
-    """Add one grant on an object, or give it another end. Raises what `replace_grants` does."""
-    return await replace_grants(change, key, {**await present_grants(change, key), grant: until})
+    """Add one grant to the others on an object, until a time. Raises what `replace_grants` does."""
+    wanted = {**await present_grants(change, key), grant: until}
+    return await replace_grants(change, key, wanted, [name])
 
 
-async def remove_grant(change: OrganizationChange, key: Key, grant: GrantKey) -> GrantsReplaced:
+async def remove_grant(
+    change: OrganizationChange, key: Key, grant: GrantKey, name: GrantName
+) -> GrantsReplaced:
     """Take one grant on an object away. Raises what `replace_grants` does, and UnknownGrant."""
     present = dict(await present_grants(change, key))
     held = present.pop(grant, UNSET) is not UNSET
-    replaced = await replace_grants(change, key, present)
+    replaced = await replace_grants(change, key, present, [name])
     if not held:
         raise UnknownGrant(grant=grant, resource=f"{key[0]}:{key[1]}")
     return replaced
@@ -164,7 +180,7 @@ def _gift(
     rows: Mapping[GrantKey, Grant],
     wanted: GrantEnds,
 ) -> Gift:
-    """Return what the new grants give, and what they take from anybody but the actor in person."""
+    """Return what the change gives, and what it takes from holders other than the actor in person."""
     in_force = {grant: row.expires_at for grant, row in rows.items() if row.active(change.now)}
     given = [
         grant
@@ -194,16 +210,26 @@ def _actions(kind: ResourceType, grants: Iterable[GrantKey]) -> frozenset[str]:
 
 
 def _refuse_unknown_names(
-    change: OrganizationChange, resource: Resource, wanted: GrantEnds, roles: Set[str] | None
+    change: OrganizationChange,
+    resource: Resource,
+    wanted: GrantEnds,
+    names: Collection[GrantName],
 ) -> None:
-    """Raise UnknownObjectRole and UnknownResourceAction for what the type does not have."""
+    """Raise UnknownObjectRole and UnknownResourceAction for what the type does not have.
+
+    A grant that is taken away may have a name that the catalog no longer has.
+    """
     kind, on = type_of(change.catalog, resource.type), resource.reference
-    for name in dict.fromkeys(grant.action for grant in wanted):
-        is_role = name in (kind.roles if roles is None else roles)
-        if is_role and name not in kind.roles:
-            raise UnknownObjectRole(role=name, resource=on, roles=list(kind.roles))
-        if not is_role and name not in kind.actions:
-            raise UnknownResourceAction(action=name, resource=on, actions=list(kind.actions))
+    given = dict.fromkeys(grant.action for grant in wanted)
+    others = given.keys() - {name.text for name in names}
+    kept = [GrantName(each, is_role=each in kind.roles) for each in given if each in others]
+    for text, is_role in dict.fromkeys([*names, *kept]):
+        known, other_kind = (kind.roles, kind.actions) if is_role else (kind.actions, kind.roles)
+        if text in known or not (text in given or text in other_kind):
+            continue
+        if is_role:
+            raise UnknownObjectRole(role=text, resource=on, roles=list(kind.roles))
+        raise UnknownResourceAction(action=text, resource=on, actions=list(kind.actions))
 
 
 async def _refuse_unknown_holders(change: OrganizationChange, wanted: GrantEnds) -> None:

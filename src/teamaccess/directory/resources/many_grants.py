@@ -13,6 +13,7 @@ from teamaccess.directory.resources.find import Key
 from teamaccess.directory.resources.grants import (
     GrantEnds,
     GrantKey,
+    GrantName,
     GrantTwice,
     present_grants,
     replace_grants,
@@ -29,6 +30,13 @@ class GrantOperation:
     grant: GrantKey
     until: datetime | None = None
     remove: bool = False
+    is_role: bool = False
+    """Whether the request names a role and not an action."""
+
+    @property
+    def name(self) -> GrantName:
+        """The action or the role, as the request names it."""
+        return GrantName(self.grant.action, self.is_role)
 
     def applied_to(self, grants: GrantEnds) -> GrantEnds:
         """Return the grants on the object after the operation."""
@@ -86,9 +94,9 @@ async def _replace(
         wanted = operation.applied_to(wanted)
     try:
         with naming_item(numbered[0][0]):
-            await replace_grants(change, key, wanted)
+            await replace_grants(change, key, wanted, [each.name for _, each in numbered])
     except TeamaccessError:
         for number, operation in numbered if len(numbered) > 1 else ():
             with naming_item(number):
-                await replace_grants(change, key, operation.applied_to(before))
+                await replace_grants(change, key, operation.applied_to(before), [operation.name])
         raise

@@ -64,7 +64,7 @@ def _everywhere(catalog: Catalog, organization: OrganizationId, action: str) -> 
             if behind == action
         )
         raise OnlyOnTheObject(action=action, example=example)
-    return [known.id for known in catalog.actions.values() if not known.four_eyes]
+    return [known.id for known in catalog.permissions.values() if not known.four_eyes]
 
 
 def _object(catalog: Catalog, organization: OrganizationId, resource: str) -> ObjectReference:

@@ -27,6 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.access.authorize import authorize
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.resources import (
     ResourceRegistered,
@@ -34,7 +35,6 @@ from teamaccess.changes.events.resources import (
     ResourceUnregistered,
 )
 from teamaccess.common.errors import Conflict, Invalid, naming_item
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.resources.creators import (
     creator_of,
     refuse_other_creator,
@@ -239,6 +239,9 @@ async def _register(change: OrganizationChange, new: Sequence[ResourceOperation]
                 "creators": [operation.creator for operation in new],
             },
         )
+    for operation in new:
+        row = Resource(organization_id=change.organization, type=operation.type, id=operation.id)
+        change.registered[row.reference] = operation.creator
 
 
 async def _remove(change: OrganizationChange, removed: Sequence[ResourceOperation]) -> None:
@@ -266,7 +269,7 @@ _new = (
     .render_derived("new")
 )
 
-# One statement for all of them: PostgreSQL keeps a note for each.
+# One statement for all objects, because PostgreSQL writes one note for each statement.
 REGISTER = insert(cast(Table, Resource.__table__)).from_select(
     ["organization_id", "type", "id", "creator", "registered_at"],
     select(_here, _new.c.type, _new.c.id, _new.c.creator, _now),

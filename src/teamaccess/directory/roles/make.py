@@ -14,11 +14,12 @@ from sqlalchemy import literal, select
 
 from teamaccess.access.authorize import Gift, authorize_giving
 from teamaccess.access.holdings import Holdings, Target, roles_here
+from teamaccess.catalog import giving_permission
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import RoleChanged, RoleCreated
 from teamaccess.common.errors import Conflict, Forbidden, TeamaccessError
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.roles.find import RoleNotFound, find_custom_role
 from teamaccess.directory.roles.ids import refuse_bad_id, refuse_taken_name
 from teamaccess.directory.roles.selection import (
@@ -98,9 +99,9 @@ async def clone(
 ) -> tuple[CustomRole, frozenset[str]]:
     """Create a role that allows what another role does, predefined or custom.
 
-    Returns the role, and the actions that were left out because no custom role may hold them. An action
-    that the actor lacks is not left out but refused. Raises UnknownRole, ReservedAction if no action
-    would be left, and what `create_role` does.
+    Returns the role, and what was left out because no custom role may hold it: reserved actions, and
+    permissions to give roles (`may_give`). An action that the actor lacks is not left out but refused.
+    Raises UnknownRole, ReservedAction if no action would be left, and what `create_role` does.
     """
     role_set = await roles_here(change, [original])
     all_actions = [change.catalog.actions[action] for action in role_set.actions_of([original])]
@@ -112,7 +113,9 @@ async def clone(
         refuse_reserved(all_actions)
     custom = role_set.custom.get(original)
     selectors = [Selector(**selector) for selector in custom.selectors] if custom else []
-    left_out = frozenset(action.id for action in all_actions) - actions
+    predefined = change.catalog.roles.get(original)
+    giving = map(giving_permission, predefined.may_give if predefined is not None else ())
+    left_out = frozenset(action.id for action in all_actions).union(giving) - actions
     return await _fill(change, role, actions, selectors, clone_of=original), left_out
 
 

@@ -28,7 +28,7 @@ HOLDERS: dict[type[RoleAssignment | TeamRole], str] = {
 async def give_instead(
     change: OrganizationChange, role: RoleId, to: RoleId, *, custom: bool
 ) -> None:
-    """Give the role `to` to the holders of `role`, with the end that they have for `role`.
+    """Give the role `to` to each holder of `role`, until their `role` ends.
 
     A holder who has `to` already keeps it until the later of both ends. A role that has ended is not
     replaced.

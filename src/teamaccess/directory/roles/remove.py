@@ -16,7 +16,7 @@ from teamaccess.directory.withdrawals import withdraw_with_role
 from teamaccess.storage import RoleId
 
 MANY = 200
-"""Holders that certainly get the other role in the position in which the role ends."""
+"""A change about this many holders fits into one ledger position."""
 
 
 class RoleInUse(Conflict):
@@ -38,9 +38,9 @@ class ReassignedToItself(Invalid):
 async def delete_role(change: OrganizationChange, id: RoleId, instead: str | None = None) -> None:
     """Delete a role; its holders get the role `instead`, or nothing if that is `none`.
 
-    Nothing of the role remains in SpiceDB. Giving another role is giving: the actor must hold all of it.
-    Raises what `authorize_giving` does, RoleNotFound, PredefinedRole, RoleAboveActor, ReassignedToItself,
-    and RoleInUse for a role with holders if `instead` is missing.
+    Nothing of the role remains in SpiceDB. To give the holders another role, the actor must hold
+    all of it. Raises what `authorize_giving` does, RoleNotFound, PredefinedRole, RoleAboveActor,
+    ReassignedToItself, and RoleInUse for a role with holders if `instead` is missing.
     """
     to = RoleId(instead) if instead not in (None, NOBODY) else None
     holders = (await holders_of(change.session, change.organization, [id], change.now))[id]
@@ -65,10 +65,11 @@ async def delete_role(change: OrganizationChange, id: RoleId, instead: str | Non
 
 
 async def _reassign(change: OrganizationChange, id: RoleId, to: RoleId, holders: Holders) -> None:
-    """Give the other role first, if the deleted one may end in a later position.
+    """Give the holders the other role, before the deleted role ends.
 
-    A change of several positions begins with those that only take away. Holders whose turn comes later
-    would have neither role meanwhile.
+    A change of several positions starts with those that only take something away, here the role's own
+    actions. The last of many holders would then have neither role until their position arrives. So the
+    replacement is recorded first, in positions of its own.
     """
     await give_instead(change, id, to, custom=to not in change.catalog.roles)
     if holders.members + holders.teams > MANY:

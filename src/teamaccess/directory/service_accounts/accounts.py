@@ -10,11 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.access.authorize import Ends, Gift, authorize_giving, gift_of_roles
 from teamaccess.access.holdings import Target, custom_among, member_target, roles_here
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.service_accounts import ServiceAccountCreated, ServiceAccountDeleted
 from teamaccess.common.errors import NotFound
 from teamaccess.common.text import LONGEST_NAME, clean
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.end import end_memberships
 from teamaccess.directory.members.find import find_member
 from teamaccess.storage import (

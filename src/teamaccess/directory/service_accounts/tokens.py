@@ -8,12 +8,12 @@ from sqlalchemy import literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.service_accounts import TokenCreated, TokenRevoked, TokenRotated
 from teamaccess.common.configuration.secret import hash_of, new_secret
 from teamaccess.common.errors import Conflict, NotFound
 from teamaccess.common.text import LONGEST_NAME, clean
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.service_accounts.accounts import authorize_on_account
 from teamaccess.directory.service_accounts.sign_in import PREFIX
 from teamaccess.storage import (
@@ -75,7 +75,7 @@ async def rotate(
 ) -> IssuedToken:
     """Create a token that replaces another one, which ends after the overlap; return the new one.
 
-    It is giving, as creating a token is. Raises what `authorize_on_account` does, UnknownToken,
+    It needs the same rights as creating a token. Raises what `authorize_on_account` does, UnknownToken,
     LimitReached, and TokenEnded for a token that has ended already.
     """
     await authorize_on_account(change, account, [change.now + life])

@@ -14,12 +14,12 @@ from teamaccess.access.authorize import (
 )
 from teamaccess.access.holdings import Target, custom_among, roles_here, team_target
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import TeamCreated, TeamDeleted, TeamRenamed, TeamRolesChanged
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.common.lookalikes import find_lookalike
 from teamaccess.common.text import LONGEST_NAME, clean
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.teams.find import UnknownTeam, find_team, get_team
 from teamaccess.storage import Team, TeamId, is_local_id
 from teamaccess.storage.base import suggest_local_id

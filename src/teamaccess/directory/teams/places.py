@@ -17,6 +17,7 @@ from teamaccess.access.authorize import (
 )
 from teamaccess.access.holdings import NOTHING, Target, team_target
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import (
     TeamLeft,
@@ -25,7 +26,6 @@ from teamaccess.changes.events.roles import (
     TeamMemberRemoved,
 )
 from teamaccess.common.errors import Invalid, NotFound, naming_item
-from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import WHOLE, UnknownMember, find_member
 from teamaccess.directory.teams.find import UnknownTeam, find_place, find_team
 from teamaccess.storage import Membership, Team, TeamId, TeamMembership, UserId, is_local_id
@@ -82,7 +82,7 @@ async def put(
 
 
 async def take(change: OrganizationChange, id: TeamId, user: UserId) -> None:
-    """End a member's place in the team. Leaving a team in person takes no permission.
+    """End a member's place in the team. Leaving a team in person requires no permission.
 
     Raises what `authorize_on` does, UnknownTeam and NotInTeam.
     """

@@ -20,7 +20,7 @@ class InvalidEmail(Invalid):
     message = "{email!r} is not a valid e-mail address."
 
 
-def normalise(email: str) -> str:
+def normalize_email(email: str) -> str:
     """Return the address in NFC and in lower case, its domain in IDNA's ASCII form.
 
     Plus tags and dots are kept: they are the mail provider's business. Raises InvalidEmail.
@@ -29,7 +29,7 @@ def normalise(email: str) -> str:
     local = lower(local)
     try:
         domain = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
-    except UnicodeError:  # the base class of IDNAError
+    except UnicodeError:  # the errors of `idna` are of this class
         raise InvalidEmail(email=email) from None
     address = f"{local}@{domain}"
     plausible = (
@@ -49,7 +49,7 @@ def normalise(email: str) -> str:
 
 
 def invitee(key: bytes, address: str) -> str:
-    """Return the keyed hash that stands for a normalised address in SpiceDB, as 64 hex digits."""
+    """Return the keyed hash, 64 hex digits, by which SpiceDB knows a normalized address."""
     return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()
 
 

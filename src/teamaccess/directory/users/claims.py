@@ -1,11 +1,11 @@
-"""What a token of the login says of a person: the claims of one issuer, read by its settings."""
+"""What a login's token contains about a person: the claims of one issuer, read by its settings."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.text import LONGEST_NAME, InvalidText, clean
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Profile:
     """The address and the name that a token vouches for."""
 
     email: str | None
-    """Normalised. None if the issuer does not vouch for one."""
+    """Normalized. None if the issuer does not vouch for one."""
     name: str | None
     unusable: tuple[str, ...] = ()
     """`email` or `name`, if the token has a text there that this service cannot use."""
@@ -21,7 +21,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class ProfileClaims:
-    """Where an issuer's tokens say address and name, and when their address is to be trusted."""
+    """Which claims of an issuer's tokens contain address and name, and when the address is trusted."""
 
     email: str = "email"
     email_verified: str = "email_verified"
@@ -53,28 +53,28 @@ class ProfileClaims:
         unusable += [] if usable else ["name"]
         return Profile(email, name, tuple(unusable))
 
-    def _is_verified(self, said: object) -> bool:
-        if said is None:
+    def _is_verified(self, value: object) -> bool:
+        if value is None:
             return self.trust_email
-        return said is True or (self.email_verified_as_text and said == "true")
+        return value is True or (self.email_verified_as_text and value == "true")
 
 
-def _address(said: object) -> tuple[str | None, bool]:
+def _address(value: object) -> tuple[str | None, bool]:
     """Return the address, and whether the claim could be used."""
-    if said is None or said == "":
+    if value is None or value == "":
         return None, True
     try:
-        return (normalise(said), True) if isinstance(said, str) else (None, False)
+        return (normalize_email(value), True) if isinstance(value, str) else (None, False)
     except InvalidEmail:
         return None, False
 
 
-def _name(said: object) -> tuple[str | None, bool]:
+def _name(value: object) -> tuple[str | None, bool]:
     """Return the name, and whether the claim could be used."""
-    if said is None or (isinstance(said, str) and not said.strip()):
+    if value is None or (isinstance(value, str) and not value.strip()):
         return None, True
     try:
-        cleaned = clean("name", said, LONGEST_NAME) if isinstance(said, str) else None
+        cleaned = clean("name", value, LONGEST_NAME) if isinstance(value, str) else None
     except InvalidText:
         return None, False
     return cleaned, cleaned is not None

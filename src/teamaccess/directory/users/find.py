@@ -10,14 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change
 from teamaccess.common.errors import NotFound
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
-from teamaccess.directory.users.early_tokens import FIRST_SHOWN
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
+from teamaccess.directory.users.early_tokens import FIRST_USED
 from teamaccess.storage import Membership, OrganizationId, User, UserId, new_user_id
 from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 
 BY_ID = select(User).where(User.id == bindparam("id"))
 """Built once, because every request with a token executes it."""
-WITH_CLOCK = BY_ID.add_columns(func.clock_timestamp(), FIRST_SHOWN)
+WITH_CLOCK = BY_ID.add_columns(func.clock_timestamp(), FIRST_USED)
 TAGGED_USERS = TAGGED.replace("email", "users.email", 1)
 LONGEST = 255
 GENERATED_ID = re.compile(r"(usr|sa)_[0-9a-f]{20}")
@@ -44,26 +44,26 @@ async def user_now(session: AsyncSession, id: UserId) -> User | None:
     return (await session.scalars(BY_ID, {"id": id})).one_or_none()
 
 
-class PresentedToken(NamedTuple):
-    """What PostgreSQL knows about a token at the moment at which it is presented."""
+class TokenOwner(NamedTuple):
+    """The user of a token at the moment at which it is used."""
 
     user: User | None
     now: datetime
     """PostgreSQL's clock."""
-    first_shown: datetime | None
-    """When the token was first presented, if that was before its time of issue."""
+    first_used: datetime | None
+    """When the token was first used, if that was before its time of issue."""
 
 
-async def user_and_clock(session: AsyncSession, id: UserId, token: bytes) -> PresentedToken | None:
+async def user_and_clock(session: AsyncSession, id: UserId, token: bytes) -> TokenOwner | None:
     """Return the user of a token at this moment; None if there is no such user."""
     row = (await session.execute(WITH_CLOCK, {"id": id, "token": token})).one_or_none()
-    return PresentedToken(*row) if row is not None else None
+    return TokenOwner(*row) if row is not None else None
 
 
 async def find_user(session: AsyncSession, id_or_email: str) -> User:
     """Return the user with the id or the e-mail address; raises UnknownUser."""
     try:
-        address = normalise(id_or_email)
+        address = normalize_email(id_or_email)
     except InvalidEmail:
         address = ""
     condition = or_(User.id == UserId(id_or_email), User.email == address)
@@ -106,7 +106,7 @@ async def resolve_member(session: AsyncSession, organization: OrganizationId, te
     if GENERATED_ID.fullmatch(text) or not (0 < len(text) <= LONGEST and text.isprintable()):
         return UserId(text)
     try:
-        address = normalise(text)
+        address = normalize_email(text)
     except InvalidEmail:
         address = ""
     member: UserId | None = await session.scalar(
@@ -134,7 +134,7 @@ def same_person(user: User) -> Select[UserId]:
 
 
 async def user_with(change: Change, address: str) -> User:
-    """Return the user with the normalised address; a new address becomes a user."""
+    """Return the user with the normalized address; a new address becomes a user."""
     await change.session.execute(
         insert(User)
         .values(

@@ -1,4 +1,4 @@
-"""Tokens of a login that people have already: JWTs of one OpenID issuer."""
+"""Tokens of the login that the deployment uses: JWTs of one OpenID issuer."""
 
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -50,11 +50,11 @@ class Issuer:
         return self.keys.problem or self._misspelt
 
     async def verify(self, token: str) -> Login:
-        """Return what the token says.
+        """Return the content of the token.
 
         Raises InvalidToken for one that is not the issuer's, not for us, or malformed, and
-        LoginUnavailable if the issuer's keys cannot be fetched. The times in the token are not judged
-        here, but by PostgreSQL's clock.
+        LoginUnavailable if the issuer's keys cannot be fetched. The times in the token are not checked
+        here, but later with PostgreSQL's clock.
         """
         try:
             named = named_issuer(token)
@@ -116,10 +116,10 @@ class Issuer:
 def named_issuer(token: str) -> str | None:
     """Return the issuer that a token names, None if it names none. It is not verified."""
     try:
-        said = jwt.decode(token, options={"verify_signature": False})
+        claims = jwt.decode(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, RecursionError):
         return None
-    issuer = said.get("iss")
+    issuer = claims.get("iss")
     return issuer if isinstance(issuer, str) else None
 
 

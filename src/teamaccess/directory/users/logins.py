@@ -3,6 +3,8 @@
 A login is linked to a user at its first sign-in, or by an operator. Afterwards it stays there.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 from msgspec import UNSET
@@ -15,8 +17,9 @@ from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.changes.events.users import AddressReleased, LoginLinked, LoginMoved
 from teamaccess.common.errors import Conflict, Invalid, Unavailable
-from teamaccess.directory.users.early_tokens import FIRST_SHOWN
-from teamaccess.directory.users.find import PresentedToken, UnknownUser, find_user
+from teamaccess.common.postgres.connect import violated_constraint
+from teamaccess.directory.users.early_tokens import FIRST_USED
+from teamaccess.directory.users.find import TokenOwner, UnknownUser, find_user
 from teamaccess.directory.users.issuer import LONGEST_SUBJECT
 from teamaccess.directory.users.profiles import (
     address_taken,
@@ -27,6 +30,8 @@ from teamaccess.directory.users.profiles import (
 from teamaccess.directory.users.tokens import Login
 from teamaccess.storage import Auditor, Event, Membership, User, UserId, new_user_id
 
+RACED = frozenset({"users_login_key", "users_external_id_key"})
+"""The unique indexes that a request violates if another one has just used the same login."""
 OTHERS = cast(Table, User.__table__).alias("others")
 
 
@@ -72,13 +77,13 @@ async def find_login_user(session: AsyncSession, login: Login) -> User | None:
     return (await session.scalars(select(User).where(*has_login))).one_or_none()
 
 
-async def login_user_and_clock(session: AsyncSession, login: Login, token: bytes) -> PresentedToken:
-    """Return the user with this login, if there is one, and the time at which its token is presented."""
-    moment = select(func.clock_timestamp().label("now"), FIRST_SHOWN.label("first")).subquery()
+async def login_user_and_clock(session: AsyncSession, login: Login, token: bytes) -> TokenOwner:
+    """Return the user with this login, or None, at the moment at which its token is used."""
+    moment = select(func.clock_timestamp().label("now"), FIRST_USED.label("first")).subquery()
     has_login = (User.issuer == login.issuer) & (User.subject == login.subject)
     wanted = select(User, moment.c.now, moment.c.first).select_from(moment)
     found = await session.execute(wanted.outerjoin(User, has_login), {"token": token})
-    return PresentedToken(*found.one())
+    return TokenOwner(*found.one())
 
 
 async def first_sign_in(change: Change, login: Login) -> User:
@@ -88,10 +93,8 @@ async def first_sign_in(change: Change, login: Login) -> User:
     Otherwise it is a new user. Raises AddressHasAnotherLogin, SignInAgain, and InvalidToken if the user's
     sessions were ended after the login's token was issued.
     """
-    try:
+    with _sign_in_again_if_raced():
         user = await _link(change, login) or await _make(change, login)
-    except IntegrityError as taken:  # another request has just linked this login to somebody else
-        raise SignInAgain from taken
     if user is None:
         user = await find_login_user(change.session, login)  # in another request, meanwhile
         if user is not None:
@@ -105,32 +108,33 @@ async def first_sign_in(change: Change, login: Login) -> User:
 
 
 async def later_sign_in(change: Change, id: UserId, login: Login) -> User:
-    """Take over what the login says of its user. Return the user it belongs to from now on.
+    """Take over address and name from the login. Return the user it belongs to from now on.
 
     That is another user in one case: the login's user has no access, and the address belongs to a user
     without a login. The person was made a user twice, and gets the user with the address. This is
     what their first sign-in would have done with a verified address.
 
-    Raises AddressHasAnotherLogin, ProfileBusy, and InvalidToken if the sessions of the other user were
-    ended after the login's token was issued.
+    Raises AddressHasAnotherLogin, SignInAgain, ProfileBusy, and InvalidToken if the sessions of the other
+    user were ended after the login's token was issued.
     """
     async with waiting_shortly(change, login):
-        holder = await holder_of(change.session, login.email)
-        if holder is not None and holder.id != id and _may_be_linked(holder):
-            user = await change.session.get_one(
-                User, id, with_for_update=True, populate_existing=True
-            )
-            if (user.issuer, user.subject) == (login.issuer, login.subject):
-                if await _has_access(change, id):
-                    raise address_taken(login)
-                await _move(change, user, holder)
-                linked = await _link(change, login)
-                if linked is None:
-                    raise SignInAgain
-                login.refuse_if_ended(linked)
-                await _record_link(change, linked, login.issuer, login)
-                return linked
-        return await take_over(change, id, login)
+        with _sign_in_again_if_raced():
+            holder = await holder_of(change.session, login.email)
+            if holder is not None and holder.id != id and _may_be_linked(holder):
+                user = await change.session.get_one(
+                    User, id, with_for_update=True, populate_existing=True
+                )
+                if (user.issuer, user.subject) == (login.issuer, login.subject):
+                    if await _has_access(change, id):
+                        raise address_taken(login)
+                    await _move(change, user, holder)
+                    linked = await _link(change, login)
+                    if linked is None:
+                        raise SignInAgain
+                    login.refuse_if_ended(linked)
+                    await _record_link(change, linked, login.issuer, login)
+                    return linked
+            return await take_over(change, id, login)
 
 
 async def link_login(
@@ -255,6 +259,17 @@ async def _record_link(
         issuer=issuer, replaced=replaced or UNSET, unusable=unusable if unusable else UNSET
     )
     await record(change, details, Event.PLATFORM, user.id, reason)
+
+
+@contextmanager
+def _sign_in_again_if_raced() -> Iterator[None]:
+    """Raise SignInAgain if another request has just used the same login or external id in the block."""
+    try:
+        yield
+    except IntegrityError as error:
+        if violated_constraint(error) not in RACED:
+            raise
+        raise SignInAgain from error
 
 
 async def _has_access(change: Change, id: UserId) -> bool:

@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 
 import structlog
 from sqlalchemy import select, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.changes.events.users import UserProfileChanged
 from teamaccess.common.errors import Conflict
-from teamaccess.common.postgres.connect import sqlstate
+from teamaccess.common.postgres.connect import sqlstate, violated_constraint
 from teamaccess.common.sharing.throttle import Throttle
 from teamaccess.directory.users.tokens import Login
 from teamaccess.ledger.session import LOCK_NOT_AVAILABLE
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 SHORT_WAIT = text("SET LOCAL lock_timeout = '50ms'")
 """SECURITY: changes of all organizations lock users. A request that only reads must not wait for them."""
+ADDRESS_KEY = "users_email_key"
+"""The constraint that two users never have one address."""
 _LOGGED = Throttle(3600)
 
 
@@ -80,7 +82,7 @@ async def waiting_shortly(change: Change, login: Login) -> AsyncIterator[None]:
     except DBAPIError as error:
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise ProfileBusy from error
-        if isinstance(error, IntegrityError):
+        if violated_constraint(error) == ADDRESS_KEY:
             raise address_taken(login) from error
         raise
 
@@ -105,7 +107,7 @@ async def take_over(change: Change, id: UserId, login: Login) -> User:
 
 
 async def holder_of(session: AsyncSession, email: str | None) -> User | None:
-    """Return the user with this normalised address, or None."""
+    """Return the user with this normalized address, or None."""
     if email is None:
         return None
     holder: User | None = await session.scalar(select(User).where(User.email == email))

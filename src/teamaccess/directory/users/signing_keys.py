@@ -1,4 +1,4 @@
-"""The public keys of an OpenID issuer, as it publishes them."""
+"""The public keys of an OpenID issuer, fetched from the address that it publishes."""
 
 import asyncio
 import json
@@ -22,11 +22,11 @@ log = structlog.get_logger()
 
 DISCOVERY = "/.well-known/openid-configuration"
 LIFE_SECONDS = 300.0
-"""After how long the keys are asked for again: a withdrawn one is refused from then on."""
+"""After how long the keys are fetched again. From then on, a withdrawn key is refused."""
 PAUSE_SECONDS = 10.0
-"""How often they are asked for at most, whatever keys tokens name."""
+"""The shortest time between two fetches, whatever keys tokens name."""
 GRACE_SECONDS = 3600.0
-"""How long known keys are good for while the issuer does not answer."""
+"""How long known keys remain in use while the issuer does not answer."""
 TIMEOUT_SECONDS = 5.0
 LARGEST_ANSWER = 1024 * 1024
 
@@ -52,7 +52,7 @@ class LoginUnavailable(Unavailable):
 
 
 class NotTheIssuer(Exception):
-    """The answer is not that of this issuer, or not one that an issuer may give."""
+    """The answer is not the metadata or the keys of this issuer."""
 
 
 class SigningKeys:
@@ -68,7 +68,7 @@ class SigningKeys:
         self.problem: str | None = None
         """Why the keys could not be fetched the last time; None if they could, or were not needed yet."""
         self._keys: list[Jwk] = []
-        self._known_at = self._asked_at = float("-inf")
+        self._known_at = self._tried_at = float("-inf")
         self._lock = asyncio.Lock()
 
     @property
@@ -81,15 +81,16 @@ class SigningKeys:
 
         With a `kid` these are the keys of that name, otherwise all of them. Raises LoginUnavailable.
         """
-        # While another request asks for the keys, those that are known suffice.
-        suffices = self._lock.locked() and self._fitting(kid, algorithm)
-        if self._is_due(kid, algorithm) and not suffices:
+        busy = self._lock.locked() and self._fitting(
+            kid, algorithm
+        )  # the known keys suffice meanwhile
+        if self._is_due(kid, algorithm) and not busy:
             async with self._lock:
-                if self._is_due(kid, algorithm):  # another request may have asked meanwhile
-                    await self._ask()
+                if self._is_due(kid, algorithm):  # another request may have fetched them meanwhile
+                    await self._fetch_keys()
         age = time.monotonic() - self._known_at
         found = self._fitting(kid, algorithm)
-        if age > GRACE_SECONDS or (not found and self._known_at < self._asked_at):
+        if age > GRACE_SECONDS or (not found and self._known_at < self._tried_at):
             raise LoginUnavailable(issuer=self.issuer, cause=self.problem)
         return found
 
@@ -97,7 +98,7 @@ class SigningKeys:
         """Fetch the keys again if they are due, so that a problem shows before a person signs in."""
         if self._is_old() and not self._lock.locked():
             async with self._lock:
-                await self._ask()
+                await self._fetch_keys()
 
     def _fitting(self, kid: str | None, algorithm: str) -> list[Jwk]:
         return [
@@ -108,21 +109,21 @@ class SigningKeys:
 
     def _is_due(self, kid: str | None, algorithm: str) -> bool:
         unknown = not self._fitting(kid, algorithm)
-        return self._is_old() or (unknown and self._may_ask())
+        return self._is_old() or (unknown and self._may_fetch())
 
     def _is_old(self) -> bool:
-        return time.monotonic() - self._known_at > LIFE_SECONDS and self._may_ask()
+        return time.monotonic() - self._known_at > LIFE_SECONDS and self._may_fetch()
 
-    def _may_ask(self) -> bool:
-        return time.monotonic() - self._asked_at > self.pause
+    def _may_fetch(self) -> bool:
+        return time.monotonic() - self._tried_at > self.pause
 
-    async def _ask(self) -> None:
+    async def _fetch_keys(self) -> None:
         try:
             self._keys = await asyncio.to_thread(_keys_of, self.issuer)
-            self._asked_at = self._known_at = time.monotonic()
+            self._tried_at = self._known_at = time.monotonic()
             self.problem = None
         except (NotTheIssuer, OSError, HTTPException, ValueError) as cause:
-            self._asked_at = time.monotonic()
+            self._tried_at = time.monotonic()
             self.problem = (
                 str(cause) if isinstance(cause, NotTheIssuer) else f"it does not answer ({cause})"
             )
@@ -174,8 +175,8 @@ def _fetch(url: str) -> dict[str, Any]:
     return answer
 
 
-class _StayHere(HTTPRedirectHandler):
-    """Follows no redirect: the issuer must name the final address itself."""
+class _NoRedirects(HTTPRedirectHandler):
+    """Follows no redirect: the metadata and the keys are at the addresses that the issuer publishes."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -183,5 +184,5 @@ class _StayHere(HTTPRedirectHandler):
 
 # SECURITY: plain http is for an issuer on this machine, so it never goes through a proxy
 _OPENER = build_opener(
-    _StayHere, ProxyHandler({name: at for name, at in getproxies().items() if name == "https"})
+    _NoRedirects, ProxyHandler({name: at for name, at in getproxies().items() if name == "https"})
 )

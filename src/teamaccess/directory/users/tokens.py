@@ -1,7 +1,7 @@
-"""Tokens: what they say, and whether they are still valid.
+"""Tokens: what they contain, and whether they are still valid.
 
 Our own access tokens live twelve hours at most. `issuer` reads the tokens of the OpenID issuer. Both are
-refused from the moment a user's sessions are ended. PostgreSQL's clock judges all times.
+refused from the moment a user's sessions are ended. All times are compared with PostgreSQL's clock.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ class InvalidSubject(Invalid):
 
 
 class Audience(StrEnum):
-    """What a token is good for."""
+    """The purpose of a token."""
 
     USER = "teamaccess"
     OPERATOR = "teamaccess-operator"
@@ -59,17 +59,17 @@ class Audience(StrEnum):
 
 @dataclass(frozen=True)
 class Claims:
-    """What a valid token of ours says."""
+    """The content of a valid token of ours."""
 
     audience: Audience
     subject: str
     issued_at: datetime
     expires_at: datetime
-    """When it is refused, with what clocks may differ."""
+    """When it is refused, including the leeway."""
     token: bytes
     """What identifies the token (`token_id`)."""
     valid_from: datetime | None = None
-    """When it is accepted. None from its time of issue, as for all tokens that we issue."""
+    """From when it is accepted. None: from its time of issue, as for all tokens that we issue."""
 
     def refuse_if_ended(self, user: User) -> None:
         """Raise InvalidToken when the user's sessions were ended after this token was issued.
@@ -83,18 +83,18 @@ class Claims:
 
 @dataclass(frozen=True)
 class Login:
-    """What a valid token of the OpenID issuer says."""
+    """The content of a valid token of the OpenID issuer."""
 
     issuer: str
     subject: str
     issued_at: datetime
     expires_at: datetime
-    """When it is refused, with what clocks may differ."""
+    """When it is refused, including the leeway."""
     email: str | None
-    """Normalised; None where the issuer does not vouch for it."""
+    """Normalized; None where the issuer does not vouch for it."""
     name: str | None
     valid_from: datetime | None = None
-    """When it is accepted, with what clocks may differ. None from its time of issue."""
+    """From when it is accepted, including the leeway. None: from its time of issue."""
     unusable: tuple[str, ...] = ()
     """The claims `email` and `name`, if the token has a text there that this service cannot use."""
 
@@ -158,7 +158,7 @@ class Lifetime(Protocol):
 
     @property
     def valid_from(self) -> datetime | None:
-        """When it is accepted, None from its time of issue."""
+        """From when it is accepted. None: from its time of issue."""
 
     @property
     def expires_at(self) -> datetime:
@@ -178,8 +178,8 @@ def issue_access_token(
 ) -> str:
     """Return a signed token for `life`, twelve hours at most.
 
-    `now` is the database's clock, against which ended sessions are judged, to the microsecond. Raises
-    InvalidSubject.
+    `now` is the database's clock, with which the ends of sessions are compared, to the microsecond.
+    Raises InvalidSubject.
     """
     if not SUBJECT.fullmatch(subject):
         raise InvalidSubject(subject=subject)
@@ -194,9 +194,9 @@ def issue_access_token(
 
 
 def verify_access_token(keys: Keys, token: str) -> Claims:
-    """Return what the token says. Raises InvalidToken for one that is not ours.
+    """Return the content of the token. Raises InvalidToken for one that is not ours.
 
-    `refuse_unless_current` and `early_tokens.wait_until_issued` judge its times.
+    `refuse_unless_current` and `early_tokens.wait_until_issued` check its times.
     """
     try:
         verified = jwt.decode_complete(

@@ -9,7 +9,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.chain import ChainKind
-from teamaccess.ledger.chains.explanations import RULES, ExplainingEvent, explains
+from teamaccess.ledger.chains.explanations import RULES, explains
+from teamaccess.ledger.chains.parts import DescribingEvent
 from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
 
@@ -17,20 +18,21 @@ from teamaccess.ledger.chains.walk import ChainFault, Fault
 # transaction, because it was not recorded then. A later entry without an event was inserted without the
 # application.
 ENTRIES_WITH_EVENTS = text("""
-WITH origin AS MATERIALIZED (
+WITH described AS MATERIALIZED (
   SELECT chain, transaction, actor, channel, request_id,
     array_agg(ARRAY[kind, coalesce(subject, ''), details::text]) AS events
   FROM events WHERE chain = coalesce(:chain, chain) AND transaction IS NOT NULL
   GROUP BY chain, transaction, actor, channel, request_id
 )
-SELECT entry.organization_id, entry.position, entry.actor, entry.updates, origin.events
+SELECT entry.organization_id, entry.position, entry.actor, entry.updates, described.events
 FROM (
   SELECT *, min(position) FILTER (WHERE transaction IS NOT NULL)
       OVER (PARTITION BY organization_id) AS first
   FROM ledger WHERE organization_id = coalesce(:chain, organization_id)) AS entry
-LEFT JOIN origin ON origin.chain = entry.organization_id AND origin.transaction = entry.transaction
-  AND origin.actor = entry.actor AND origin.channel = entry.channel
-  AND origin.request_id = entry.request_id
+LEFT JOIN described ON described.chain = entry.organization_id AND described.transaction =
+entry.transaction
+  AND described.actor = entry.actor AND described.channel = entry.channel AND described.request_id =
+  entry.request_id
 WHERE entry.position >= first
 """)
 # Positions that count as skipped without the event of an operator who skipped them.
@@ -42,10 +44,10 @@ WHERE status = 'skipped' AND organization_id = coalesce(:chain, organization_id)
 """)
 # Rows that differ from the newest event about them.
 ROWS = text("""
-SELECT present.chain, coalesce(attested.position, 0), present.key, attested.key IS NULL
-FROM attestable_rows() AS present
-LEFT JOIN attested_rows AS attested ON attested.key = present.key
-WHERE present.chain = coalesce(:chain, present.chain) AND attested.proof IS DISTINCT FROM present.proof
+SELECT now.chain, coalesce(attested.position, 0), now.key, attested.key IS NULL
+FROM attestable_rows() AS now
+LEFT JOIN attested_rows AS attested ON attested.key = now.key
+WHERE now.chain = coalesce(:chain, now.chain) AND attested.proof IS DISTINCT FROM now.proof
 """)
 # Attestations that differ from the events: first those whose event differs or is missing, then those that
 # a later event about the row should have replaced.
@@ -55,9 +57,9 @@ LEFT JOIN events AS event ON event.chain = attested.chain AND event.position = a
 WHERE attested.chain = coalesce(:chain, attested.chain) AND attested.position > 0
   AND event.details -> 'attests' ->> attested.key IS DISTINCT FROM attested.proof
 UNION ALL
-SELECT event.chain, event.position, attests.key FROM events AS event
-CROSS JOIN jsonb_object_keys(event.details -> 'attests') AS attests (key)
-JOIN attested_rows AS attested ON attested.key = attests.key
+SELECT event.chain, event.position, named.key FROM events AS event
+CROSS JOIN jsonb_object_keys(event.details -> 'attests') AS named (key)
+JOIN attested_rows AS attested ON attested.key = named.key
 WHERE event.chain = coalesce(:chain, event.chain) AND event.details ? 'attests'
   AND attested.chain = event.chain AND attested.position < event.position
 """)
@@ -104,7 +106,7 @@ def _fault_of(
     organization: str, actor: str, updates: Sequence[str], events: Sequence[Sequence[str]] | None
 ) -> Fault | None:
     """Return why the events of its transaction do not explain an entry, None if they do."""
-    explaining = [ExplainingEvent(organization, actor, *event) for event in events or ()]
-    if not any(event.kind in RULES for event in explaining):
+    described = [DescribingEvent(organization, actor, *event) for event in events or ()]
+    if not any(event.kind in RULES for event in described):
         return Fault.ENTRY_WITHOUT_EVENT
-    return None if explains(explaining, updates) else Fault.ENTRY_UNEXPLAINED
+    return None if explains(described, updates) else Fault.ENTRY_UNEXPLAINED

@@ -11,6 +11,7 @@ import grpc
 from teamaccess.common.configuration.settings import PREFIX
 from teamaccess.local.errors import CommandFailed
 from teamaccess.local.supervisor import Supervisor
+from teamaccess.upkeep.datastore import STATEMENT_CACHE
 
 FLAGS = (
     "--datastore-engine=postgres",
@@ -37,12 +38,6 @@ CREATE INDEX IF NOT EXISTS relation_tuple_usersets_idx ON relation_tuple
 """
 """An index for SpiceDB's database. It finds the teams that hold a role fast, even if a million people
 hold the role too (docs/decisions/0017)."""
-STATEMENT_CACHE = {
-    "default_query_exec_mode": "cache_statement",
-    "plan_cache_mode": "force_custom_plan",
-}
-"""Parameters of SpiceDB's connection URI: statements are prepared once and planned with their values each
-time. The first without the second is a trap (docs/decisions/0027)."""
 TO_THIS_MACHINE = (
     ("grpc.enable_http_proxy", 0),  # a proxy in the environment cannot reach our loopback
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -104,8 +99,11 @@ class LocalSpiceDB:
 
 
 def without_foreign_settings() -> dict[str, str]:
-    """Return our environment without our secrets and without the settings of another SpiceDB."""
-    excluded = ("SPICEDB_", PREFIX)
+    """Return our environment without our secrets and the settings of another SpiceDB or PostgreSQL.
+
+    SpiceDB's driver reads the variables of libpq too. `PGSERVICE`, for example, would lead it elsewhere.
+    """
+    excluded = ("SPICEDB_", "PG", PREFIX)
     return {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
 
 

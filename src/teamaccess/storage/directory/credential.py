@@ -41,9 +41,9 @@ class ApiToken(Base):
 
 
 class EarlyToken(Base):
-    """A token that was presented before its time of issue, because the clock of its issuer is ahead.
+    """A token that was used before its time of issue, because the clock of its issuer is ahead.
 
-    A sign-out after it was first presented ends it, in every process.
+    A sign-out after its first use ends it, in every process.
     """
 
     __tablename__ = "early_tokens"

@@ -21,15 +21,14 @@ from teamaccess.upkeep.reconciliation.rows import PAGE, expected_relationships
 EXAMPLES = 10
 """The most differences of one kind in an answer."""
 LAST_UPDATES = sql(f"""
-SELECT DISTINCT ON (identity) update_text, skipped FROM (
-  SELECT position, nth, update_text, status = 'skipped' AS skipped,
-    split_part(split_part(update_text, ' ', 2), '{EXPIRATION_PREFIX}', 1) AS identity
+SELECT DISTINCT ON (identity) item, skipped FROM (
+  SELECT position, nth, item, status = 'skipped' AS skipped,
+    split_part(split_part(item, ' ', 2), '{EXPIRATION_PREFIX}', 1) AS identity
   FROM ledger
   JOIN ledger_applications USING (organization_id, position),
-  unnest(updates) WITH ORDINALITY AS each (update_text, nth)
-  WHERE organization_id = :organization
-    AND (update_text LIKE 'TOUCH %' OR update_text LIKE 'DELETE %')
-) AS all_updates
+  unnest(updates) WITH ORDINALITY AS each (item, nth)
+  WHERE organization_id = :organization AND (item LIKE 'TOUCH %' OR item LIKE 'DELETE %')
+) AS decided
 ORDER BY identity, position DESC, nth DESC
 """)  # noqa: S608 - a constant of ours
 """The last update of each relationship. RESTORE and PURGE are left out because they decide nothing."""

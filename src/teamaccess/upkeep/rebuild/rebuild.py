@@ -113,7 +113,9 @@ class Rebuilder:
                 return
             rebuilt = [progress.organization for progress in targets]
             # The positions of the others are only pending, which must not refuse the commit.
-            change.standing = [at for at in change.standing if at.organization in rebuilt]
+            change.ledger_positions = [
+                at for at in change.ledger_positions if at.organization in rebuilt
+            ]
             filled = await self._replace(change, targets, on_progress)
             await self._mark_applied(change, targets, filled.zed_token)
             await self._ledger.commit(change)  # the commit checks SpiceDB's position once more

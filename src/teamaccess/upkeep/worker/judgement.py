@@ -50,8 +50,12 @@ async def judge_write(session: AsyncSession, engine: Engine, observed: ObservedW
     judgement = Judgement(read_claim(observed.metadata))
     claimed = judgement.claimed
     ledger = await _entries(session, claimed.positions)
-    skips = await _without_skipped(session, ledger)
-    seen = await runs.watched_positions(session, {place[0] for place in ledger}) if ledger else {}
+    skips = await _drop_skipped_updates(session, ledger)
+    seen = (
+        await runs.watched_positions(session, {organization for organization, _ in ledger})
+        if ledger
+        else {}
+    )
     arrived = match_claim(observed.updates, claimed, ledger, seen)
     for organization, missing in arrived.missing.items():
         if not await _were_in_force(engine, missing, observed.zed_token, judgement, organization):
@@ -68,10 +72,10 @@ async def judge_write(session: AsyncSession, engine: Engine, observed: ObservedW
     return judgement
 
 
-async def _without_skipped(
+async def _drop_skipped_updates(
     session: AsyncSession, ledger: dict[PositionKey, Entry]
 ) -> list[EngineRun]:
-    """Remove the updates of skipped entries. Return the runs that record the skips."""
+    """Clear the updates of entries that an operator skips; return the runs that skip them."""
     organizations = {organization for organization, _ in ledger}
     found = await runs.unsettled_runs(session, organizations) if organizations else ()
     skips = [run for run in found if run.kind == RunKind.SKIP]
@@ -180,10 +184,10 @@ class _Runs:
 
 
 async def _entries(
-    session: AsyncSession, places: Iterable[PositionKey]
+    session: AsyncSession, positions: Iterable[PositionKey]
 ) -> dict[PositionKey, Entry]:
-    """Return the ledger entries at these places. A place without an entry is left out."""
-    keys = list(places)
+    """Return the ledger entries with these keys. A key without an entry is left out."""
+    keys = list(positions)
     if not keys:
         return {}
     key = tuple_(LedgerEntry.organization_id, LedgerEntry.position)

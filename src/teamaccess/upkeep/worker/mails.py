@@ -14,7 +14,7 @@ log = structlog.get_logger()
 PAUSE_SECONDS = 60.0
 
 
-class MailForgetter:
+class MailRecordCleaner:
     """Deletes the rows of old mails once a minute. Any number of workers may run at the same time."""
 
     def __init__(self, service: Service) -> None:

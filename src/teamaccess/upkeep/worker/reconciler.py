@@ -39,6 +39,11 @@ RELATIONSHIPS_PER_SECOND = 2000
 SHORTEST_INTERVAL = timedelta(minutes=1)
 """No organization is compared more often, except on request."""
 POSTPONED_SECONDS = 60.0
+OUTAGE_SECONDS = 2.0
+"""How long an organization is postponed after a first outage during its comparison. It doubles after each
+further outage, up to POSTPONED_SECONDS."""
+COMPARISON_SECONDS = 600.0
+"""How long one comparison may take. A million relationships take less than a minute."""
 REST_SECONDS = 2.0
 ORDER = (
     Reconciliation.asked_at.is_(None),
@@ -67,6 +72,7 @@ class Reconciler:
         self._sessions, self._locks = service.sessions, service.locks
         self._inspector = Inspector(service.ledger, service.engine, service.catalog, RECONCILER)
         self._postponed: dict[OrganizationId, Postponed] = {}
+        self._outages: dict[OrganizationId, int] = {}
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -101,22 +107,34 @@ class Reconciler:
             return await self._inspect(id, await requested_at(session, id))
 
     async def _inspect(self, id: OrganizationId, requested: datetime | None) -> float:
+        """Compare an organization. It is postponed if that fails, so that it keeps no other one waiting.
+
+        An outage may concern this organization alone, for example if its comparison never ends.
+        """
         try:
-            result = await self._inspector.reconcile_organization(id)
-        except OUTAGES:
-            raise
+            async with asyncio.timeout(COMPARISON_SECONDS):
+                result = await self._inspector.reconcile_organization(id)
+        except OUTAGES as cause:
+            outages = self._outages[id] = self._outages.get(id, 0) + 1
+            seconds = min(OUTAGE_SECONDS * 2 ** min(outages - 1, 10), POSTPONED_SECONDS)
+            log.warning("comparison_postponed", organization=id, cause=repr(cause))
+            self._postpone(id, requested, seconds)
+            return REST_SECONDS
         except Exception:
             log.exception("reconciliation_failed", organization=id)
             self._postpone(id, requested)
             return PAUSE_SECONDS
+        self._outages.pop(id, None)
         if result.found or result.problem:
             log.error("drift_found", organization=id, what=result.counts or result.problem)
         if result.problem:
             self._postpone(id, requested)
         return max(PAUSE_SECONDS, result.compared / RELATIONSHIPS_PER_SECOND)
 
-    def _postpone(self, id: OrganizationId, requested: datetime | None) -> None:
-        self._postponed[id] = Postponed(requested, time.monotonic() + POSTPONED_SECONDS)
+    def _postpone(
+        self, id: OrganizationId, requested: datetime | None, seconds: float = POSTPONED_SECONDS
+    ) -> None:
+        self._postponed[id] = Postponed(requested, time.monotonic() + seconds)
 
 
 def _postponed(requested: Mapping[OrganizationId, datetime | None]) -> ColumnElement[bool]:

@@ -7,7 +7,7 @@ import structlog
 
 from teamaccess.common.process import should_continue
 from teamaccess.service import Service
-from teamaccess.upkeep.worker.mails import MailForgetter
+from teamaccess.upkeep.worker.mails import MailRecordCleaner
 from teamaccess.upkeep.worker.reconciler import Reconciler
 from teamaccess.upkeep.worker.sweeper import Sweeper
 from teamaccess.upkeep.worker.watcher import Watcher
@@ -26,7 +26,7 @@ async def run_worker(service: Service) -> None:
         "sweeper": Sweeper(service.ledger, service.reads).run,
         "watcher": Watcher(service).run,
         "reconciler": Reconciler(service).run,
-        "forgetting": MailForgetter(service).run,
+        "mail_records": MailRecordCleaner(service).run,
     }
     async with asyncio.TaskGroup() as running:
         for name, job in jobs.items():

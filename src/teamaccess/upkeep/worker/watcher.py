@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 
 import structlog
 from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from teamaccess.common.postgres.outages import is_outage
 from teamaccess.common.process import should_continue
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.provenance.writes import group_by_tenant
+from teamaccess.delivery.provenance.writes import WriteClaim, group_by_tenant
 from teamaccess.delivery.relay import OUTAGES
 from teamaccess.delivery.stopped import retry_after_schema
 from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
@@ -59,10 +61,11 @@ FORGET_SECONDS = 3600.0
 """How long a checked write is remembered: longer than any write to SpiceDB runs beside others."""
 FORGET_EVERY_SECONDS = 60.0
 UNWATCHED = text("SELECT saved_at AS since, clock_timestamp() AS now FROM watch_cursor")
-DISCARD_CURSOR = text("UPDATE watch_cursor SET zed_token = ''")
+DISCARD_CURSOR = text("UPDATE watch_cursor SET zed_token = '', saved_at = clock_timestamp()")
 """The next stream starts at the present, and comparisons cover the gap."""
 INCOMPLETE = "it marks a position as delivered without the updates of the position"
 NOT_OURS = "no run of ours may write this"
+NOT_JUDGED = "it could not be judged. The log of the worker has the reason (write_not_judged)"
 ONE_WATCHES = try_lock_for_session(DeploymentLock.WATCH)
 """Taken for the life of a connection, so that only one of all workers watches.
 
@@ -72,6 +75,8 @@ neither judge a write that its successor has judged nor save anything after its 
 PAUSE_SECONDS = 2.0
 SAVE_SECONDS = 5.0
 """How often the cursor is saved while nothing is written."""
+LATE_SECONDS = 10.0
+"""How long after a gap the next stream may begin as a part of it."""
 ANY_ORGANIZATION = "*"
 """The subject of a finding about a write that is too large to receive."""
 MOST_NAMED = 100
@@ -114,6 +119,7 @@ class Watcher:
     async def _watch(self, session: AsyncSession) -> None:
         """Follow one stream to its end. SpiceDB ends each stream after half a minute."""
         since = await session.scalar(select(WatchCursor.zed_token))
+        discarded = since == ""
         if not since:  # it starts at the present and will not see how finished runs ended
             await runs.start_from_now(session)
         received = False
@@ -121,6 +127,8 @@ class Watcher:
             async for observed in self._service.engine.watch(since):
                 if not received:
                     await self._schemas.check_current()  # the stream reports later schemas
+                    if discarded:
+                        await self._record_late_start(session)
                 received = True
                 await self._schemas.check_if_due()
                 if observed.schema_updated:
@@ -129,7 +137,8 @@ class Watcher:
                 if observed.is_checkpoint:
                     await self._save_checkpoint(session, observed)
                 elif await session.get(WatchedWrite, observed.zed_token) is None:
-                    await self._save_write(session, observed, await self._judge(session, observed))
+                    judgement = await self._judge_or_report(session, observed)
+                    await self._save_write(session, observed, judgement)
         except EngineUnavailable:
             if not received:
                 raise
@@ -165,6 +174,33 @@ class Watcher:
         }
         log.error("unwatched", **details)
         await record_finding(session, FindingKind.UNWATCHED, ANY_ORGANIZATION, details)
+
+    async def _record_late_start(self, session: AsyncSession) -> None:
+        """Record that the watch began again some time after the end of the recorded gap.
+
+        The workers may have been stopped in between, or SpiceDB did not answer.
+        """
+        times = (await session.execute(UNWATCHED)).one_or_none()
+        late = times is not None and times.since is not None and times.now - times.since
+        if late and late.total_seconds() > LATE_SECONDS:
+            await self._record_gap(session, None, "the watch had ended, and began again later")
+
+    async def _judge_or_report(self, session: AsyncSession, observed: ObservedWrite) -> Judgement:
+        """Judge a write. One that cannot be judged is a finding.
+
+        SECURITY: a write that ended the watch each time would hide every later one.
+        """
+        try:
+            return await self._judge(session, observed)
+        except Exception as error:
+            if isinstance(error, OUTAGES) and not (
+                isinstance(error, DBAPIError) and not is_outage(error)
+            ):
+                raise
+            log.exception("write_not_judged", zed_token=observed.zed_token)
+            details = {"why": NOT_JUDGED, "zed_token": observed.zed_token}
+            await record_finding(session, FindingKind.FOREIGN_WRITE, ANY_ORGANIZATION, details)
+            return Judgement(WriteClaim())
 
     async def _judge(self, session: AsyncSession, observed: ObservedWrite) -> Judgement:
         """Judge a write by today's rows, and record findings about its foreign updates."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from teamaccess.storage import AccessRequest
-from teamaccess.views.request import Reason, Request, RoleName
+from teamaccess.views.request import Reason, Request, RoleReference
 
 ActionName = Annotated[str, Meta(min_length=1, max_length=64)]
 Hours = Annotated[int, Meta(ge=1, le=100 * 366 * 24)]
@@ -20,7 +20,7 @@ class NewAccessRequest(Request):
 
     reason: Reason
     duration_hours: Hours
-    role: RoleName | None = None
+    role: RoleReference | None = None
     action: ActionName | None = None
 
     def __post_init__(self) -> None:
@@ -33,7 +33,7 @@ class Approval(Request):
     """An approval. Its fields replace what was requested."""
 
     duration_hours: Hours | None = None
-    role: RoleName | None = None
+    role: RoleReference | None = None
     reason: Reason | None = None
 
 

@@ -6,22 +6,22 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from teamaccess.directory.invitations.senders import InvitationObstacle
+from teamaccess.directory.invitations.obstacles import InvitationObstacle
 from teamaccess.storage import Delivery, DeliveryProblem, Invitation, InvitationDelivery
-from teamaccess.views.request import Name, Request, RoleName
+from teamaccess.views.request import Name, Request, RoleReference
 
 
 class RoleOffered(Request):
     """A role that an invitation offers."""
 
-    role: RoleName
+    role: RoleReference
 
 
 class NewInvitation(Request):
     """An invitation to send. A role may be written as its id alone."""
 
     email: Annotated[str, Meta(min_length=3, max_length=320)]
-    roles: Annotated[list[RoleName | RoleOffered], Meta(min_length=1, max_length=100)]
+    roles: Annotated[list[RoleReference | RoleOffered], Meta(min_length=1, max_length=100)]
     expires_in_hours: Annotated[int, Meta(ge=1, le=30 * 24)] = 7 * 24
 
 

@@ -10,19 +10,19 @@ from msgspec import UNSET, Meta, UnsetType
 from teamaccess.directory.members.find import HeldRoleView, RoleOrigin
 from teamaccess.directory.members.listing import MemberEntry
 from teamaccess.storage import Membership, MembershipStatus, UserKind
-from teamaccess.views.request import Instant, Reason, Request, RoleName, WithExpiry
+from teamaccess.views.request import Instant, Reason, Request, RoleReference, WithExpiry
 
 
 class RoleInput(WithExpiry, kw_only=True):
     """A role to hold, with an optional expiry."""
 
-    role: RoleName
+    role: RoleReference
 
 
 class RolesInput(Request):
     """The roles that replace all roles of a member or team."""
 
-    roles: Annotated[list[RoleName | RoleInput], Meta(max_length=100)]
+    roles: Annotated[list[RoleReference | RoleInput], Meta(max_length=100)]
     reason: Reason | None = None
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from teamaccess.storage import ApplicationStatus, Organization
+from teamaccess.catalog import Catalog, giving_permission
+from teamaccess.storage import ApplicationStatus, Organization, OrganizationId, UserId
 from teamaccess.views.request import Name, Request
 
 
@@ -44,8 +45,18 @@ class OrganizationView(msgspec.Struct):
 
 
 class PermissionsView(msgspec.Struct):
-    """The actions that the caller may do in an organization."""
+    """The actions that the caller may do in an organization, and the roles that they may give."""
 
     organization: str
     user: str
     actions: list[str]
+    may_give: list[str]
+    """Roles that the caller may give to others without holding their actions."""
+
+    @classmethod
+    def of(
+        cls, organization: OrganizationId, user: UserId, held: frozenset[str], catalog: Catalog
+    ) -> "PermissionsView":
+        """Return the view of what a user holds."""
+        may_give = [role for role in catalog.givers if giving_permission(role) in held]
+        return cls(organization, user, sorted(held & catalog.actions.keys()), may_give)

@@ -7,11 +7,12 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.catalog import Catalog
+from teamaccess.directory.resources.grants import GrantName
 from teamaccess.directory.resources.many_grants import GrantOperation, GrantResult
 from teamaccess.directory.resources.register import ResourceOperation, ResourceResult
 from teamaccess.storage import Grant, HolderKind, Resource, ResourceId, UserId
 from teamaccess.storage.base import LONGEST_LOCAL_ID
-from teamaccess.views.request import MOST_IN_BATCH, Request, UserName, WithExpiry
+from teamaccess.views.request import MOST_IN_BATCH, Request, UserReference, WithExpiry
 
 Id = Annotated[str, Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
 
@@ -22,7 +23,7 @@ MOST_GRANTS = 100
 class NewResource(Request):
     """An object to register. Its type may require the creator."""
 
-    creator: UserName | None = None
+    creator: UserReference | None = None
 
 
 class ResourceOperationInput(Request):
@@ -31,7 +32,7 @@ class ResourceOperationInput(Request):
     operation: Literal["register", "remove"]
     type: Id
     id: Id
-    creator: UserName | None = None
+    creator: UserReference | None = None
 
     def __post_init__(self) -> None:
         """Raise ValueError, which makes the body invalid, for a removal that names a creator."""
@@ -83,7 +84,7 @@ class GrantInput(WithExpiry, kw_only=True):
 
     action: Id | UnsetType = UNSET
     role: Id | UnsetType = UNSET
-    user: UserName | UnsetType = UNSET
+    user: UserReference | UnsetType = UNSET
     team: Id | UnsetType = UNSET
 
     def __post_init__(self) -> None:
@@ -93,6 +94,13 @@ class GrantInput(WithExpiry, kw_only=True):
             raise ValueError("A grant must have either `action` or `role`")
         if (self.user is UNSET) == (self.team is UNSET):
             raise ValueError("A grant must have either `user` or `team`")
+
+    @property
+    def name(self) -> GrantName:
+        """The action or the role that it names."""
+        if self.role is not UNSET:
+            return GrantName(self.role, is_role=True)
+        return GrantName(str(self.action), is_role=False)
 
 
 class GrantsInput(Request):
@@ -122,11 +130,12 @@ class GrantBatch(Request):
 
 
 class GrantResultView(msgspec.Struct):
-    """The result for one grant."""
+    """The result for one grant, of an action or of a role."""
 
     type: str
     id: str
-    action: str
+    action: str | None
+    role: str | None
     user: str | None
     team: str | None
     outcome: GrantResult
@@ -134,9 +143,10 @@ class GrantResultView(msgspec.Struct):
     @classmethod
     def of(cls, operation: GrantOperation, outcome: GrantResult) -> "GrantResultView":
         """Return the view of an operation and its result."""
-        (type, id), (action, kind, holder) = operation.on, operation.grant
+        (type, id), (name, kind, holder) = operation.on, operation.grant
+        action, role = (None, name) if operation.is_role else (name, None)
         user, team = (holder, None) if kind is HolderKind.USER else (None, holder)
-        return cls(type, id, action, user, team, outcome)
+        return cls(type, id, action, role, user, team, outcome)
 
 
 class GrantResultsView(msgspec.Struct):

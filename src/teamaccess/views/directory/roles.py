@@ -11,7 +11,7 @@ from teamaccess.directory.roles.find import RoleEntry
 from teamaccess.directory.roles.holders import Holders
 from teamaccess.directory.roles.selection import Parts, Selector, could_add
 from teamaccess.storage import CustomRole
-from teamaccess.views.request import Name, Reason, Request, RoleName
+from teamaccess.views.request import Name, Reason, Request, RoleReference
 
 ActionName = Annotated[str, Meta(min_length=1, max_length=64)]
 
@@ -33,7 +33,7 @@ class NewRole(Request, kw_only=True):
     name: Name
     description: Reason | None = None
     actions: Actions | UnsetType = UNSET
-    clone_of: RoleName | UnsetType = UNSET
+    clone_of: RoleReference | UnsetType = UNSET
 
     def __post_init__(self) -> None:
         """Raise ValueError, which makes the body invalid, unless exactly one of them is given."""
@@ -44,7 +44,7 @@ class NewRole(Request, kw_only=True):
 class RoleReplacement(Request, kw_only=True):
     """The new contents of a custom role. The id cannot change and may be left out."""
 
-    id: RoleName | UnsetType = UNSET
+    id: RoleReference | UnsetType = UNSET
     name: Name
     description: Reason | None = None
     actions: Actions
@@ -71,7 +71,7 @@ class RoleView(msgspec.Struct):
     holders: Holders
     created_at: datetime | None
     left_out: list[str] | UnsetType = UNSET
-    """Actions of the original that the clone lacks because custom roles may not contain them."""
+    """Actions of the original, and its permissions to give roles, that custom roles may not contain."""
 
     @classmethod
     def of(cls, entry: RoleEntry, catalog: Catalog) -> "RoleView":

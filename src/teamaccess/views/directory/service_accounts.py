@@ -16,7 +16,7 @@ from teamaccess.directory.service_accounts.tokens import (
 )
 from teamaccess.storage import ApiToken, Membership, MembershipStatus
 from teamaccess.views.directory.members import AssignedRole, RoleInput
-from teamaccess.views.request import Name, Request, RoleName
+from teamaccess.views.request import Name, Request, RoleReference
 
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 """How long a token is valid. The catalog's longest expiry is also a limit."""
@@ -26,7 +26,7 @@ class NewServiceAccount(Request):
     """A service account to create. A role may be written as its id alone."""
 
     name: Name
-    roles: Annotated[list[RoleName | RoleInput], Meta(max_length=100)]
+    roles: Annotated[list[RoleReference | RoleInput], Meta(max_length=100)]
 
 
 class NewToken(Request):

@@ -11,10 +11,10 @@ from teamaccess.directory.teams.places import PlaceResult
 from teamaccess.storage import Membership, MembershipStatus, Team, TeamMembership
 from teamaccess.views.request import (
     MOST_IN_BATCH,
-    LocalName,
+    LocalId,
     Name,
     Request,
-    UserName,
+    UserReference,
     WithExpiry,
 )
 
@@ -22,7 +22,7 @@ from teamaccess.views.request import (
 class NewTeam(Request):
     """A team to create."""
 
-    id: LocalName
+    id: LocalId
     name: Name
 
 
@@ -40,8 +40,8 @@ class PlaceOperationInput(WithExpiry, kw_only=True):
     """A place in a team, to put a member into or to take them out of."""
 
     operation: Literal["put", "remove"]
-    team: LocalName
-    user: UserName
+    team: LocalId
+    user: UserReference
 
     def __post_init__(self) -> None:
         """Raise ValueError, which makes the body invalid, for a removal with an expiry."""

@@ -11,12 +11,7 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.access_requests import decide
 from teamaccess.directory.access_requests.ask import AccessRequestInput, ask, withdraw
-from teamaccess.directory.access_requests.find import (
-    RequestVisibility,
-    get_request,
-    list_requests,
-    reasons_of,
-)
+from teamaccess.directory.access_requests.find import Viewer, get_request, list_requests, reasons_of
 from teamaccess.service import Service
 from teamaccess.storage import (
     AccessRequest,
@@ -129,9 +124,9 @@ async def withdraw_access_request(
     return await _view_of(change, await withdraw(change, RequestId(access_request)))
 
 
-async def _visible_to(service: Service, organization: str, actor: User) -> RequestVisibility:
+async def _visible_to(service: Service, organization: str, actor: User) -> Viewer:
     id = OrganizationId(organization)
-    return RequestVisibility(id, actor.id, await service.reading.actions(id, actor.id))
+    return Viewer(id, actor.id, await service.reading.held(id, actor.id))
 
 
 async def _view_of(change: OrganizationChange, request: AccessRequest) -> AccessRequestView:

@@ -31,8 +31,8 @@ from teamaccess.directory.invitations import offer
 from teamaccess.directory.invitations.delivery import find_deliveries, store_outcome
 from teamaccess.directory.invitations.find import list_invitations
 from teamaccess.directory.invitations.letter import compose
+from teamaccess.directory.invitations.obstacles import InvitationObstacles
 from teamaccess.directory.invitations.offer import Letter
-from teamaccess.directory.invitations.senders import InviterAuthorizer
 from teamaccess.directory.mail import send_mail
 from teamaccess.directory.users.profiles import verified_address
 from teamaccess.directory.users.tokens import (
@@ -65,7 +65,7 @@ from teamaccess.views.directory.invitations import (
 
 async def repeated(change: Change, stored: dict[str, Any]) -> dict[str, Any]:
     """Return the answer to a repeated request: the first one, with what has become of the mail since."""
-    organization = OrganizationId(change.standing[0].organization)
+    organization = OrganizationId(change.ledger_positions[0].organization)
     id = InvitationId(stored["id"])
     deliveries = await find_deliveries(change.session, organization, [id])
     return with_delivery(stored, deliveries.get(id), change.now)
@@ -118,7 +118,7 @@ async def show_invitations(
             limit + 1,
         )
         deliveries = await find_deliveries(session, id, [row.id for row in rows])
-        inviters = InviterAuthorizer(service.reading, service.catalog)
+        inviters = InvitationObstacles(service.reading, service.catalog)
         obstacles = await inviters.find_obstacles(session, id, rows[:limit], now)
     return page(
         rows,
@@ -201,7 +201,9 @@ async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
     if request.user is None:
         return None
     at_once = {"key_share": True, "nowait": True}
-    with raise_busy_on_lock_timeout(*(standing.organization for standing in change.standing)):
+    with raise_busy_on_lock_timeout(
+        *(ledger_position.organization for ledger_position in change.ledger_positions)
+    ):
         user = await change.session.get_one(User, request.user.id, with_for_update=at_once)
     await recheck_credential(request, change)
     return user

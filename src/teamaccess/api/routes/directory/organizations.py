@@ -119,10 +119,10 @@ async def delete_organization(change: OrganizationChange) -> None:
 async def show_permissions(
     organization: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> PermissionsView:
-    """List the actions that the caller may do in an organization."""
+    """List the actions that the caller may do in an organization, and the roles that they may give."""
     id = OrganizationId(organization)
-    actions = await service.reading.actions(id, actor.id)
-    return PermissionsView(organization, actor.id, sorted(actions))
+    held = await service.reading.held(id, actor.id)
+    return PermissionsView.of(id, actor.id, held, service.catalog)
 
 
 routes = [

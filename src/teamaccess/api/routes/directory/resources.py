@@ -181,9 +181,9 @@ async def change_grants(
 ) -> GrantsView:
     """Replace the grants on an object. Grants that stay remain in force throughout."""
     key = (type, ResourceId(resource))
-    roles = {each.role for each in data.grants if each.role is not UNSET}
     wanted = await expiry_by_grant(change, data.grants)
-    grants, before = await replace_grants(change, key, wanted, roles)
+    names = [each.name for each in data.grants]
+    grants, before = await replace_grants(change, key, wanted, names)
     name = f"{type}:{resource}"
     refuse_changed(if_match, etag_of_grants(before), GrantsChangedMeanwhile, resource=name)
     return view(grants, change.catalog, change.now)
@@ -204,11 +204,10 @@ async def expiry_by_grant(
 
 async def grant_key(change: OrganizationChange, grant: GrantInput) -> GrantKey:
     """Return the action or role, and the holder of a grant."""
-    name = str(grant.action if grant.action is not UNSET else grant.role)
     if grant.user is UNSET:
-        return GrantKey(name, HolderKind.TEAM, str(grant.team))
+        return GrantKey(grant.name.text, HolderKind.TEAM, str(grant.team))
     member = await resolve_member(change.session, change.organization, grant.user)
-    return GrantKey(name, HolderKind.USER, member)
+    return GrantKey(grant.name.text, HolderKind.USER, member)
 
 
 async def _creator(
@@ -237,6 +236,7 @@ async def change_many_grants(
             await grant_key(change, each),
             each.expires_at,
             remove=each.operation == "remove",
+            is_role=each.name.is_role,
         )
         for each in data.items
     ]

@@ -16,14 +16,14 @@ from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import RoleId
 from teamaccess.storage.base import LONGEST_LOCAL_ID
 
-Id = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
-"""The id of a role, a team, a request or a service account."""
+LocalId = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
+"""The id of a role, a team, an action, a request or a service account."""
 DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
 """A name that people read."""
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON)]
 UserReference = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
-"""The id, e-mail address or external id that names a member, or the address of an invited person."""
-ObjectName = Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
+"""A member's id, e-mail address or external id."""
+ObjectReference = Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
 """An object as `type:id`, such as `webhook:wh_1`."""
 End = Annotated[datetime, msgspec.Meta(tz=True)] | None
 
@@ -42,7 +42,7 @@ class Invitations:
 
 
 @dataclass(frozen=True)
-class OperationContext:
+class PlanContext:
     """What an operation needs in addition to the change."""
 
     invitations: Invitations
@@ -52,10 +52,10 @@ class OperationContext:
     def new_id(self, change: OrganizationChange, prefix: str) -> str:
         """Return an id that is the same in the plan and when the planned operation is made.
 
-        It is unique, because each change moves the position from which it is computed.
+        Another plan gets another id, because every change moves the position.
         """
-        [standing] = change.standing
-        seed = f"{standing.organization} {standing.position} {standing.hash.hex()} {self.number}"
+        [at] = change.ledger_positions
+        seed = f"{at.organization} {at.position} {at.hash.hex()} {self.number}"
         return f"{prefix}_{sha256(seed.encode()).hexdigest()[:20]}"
 
 
@@ -67,7 +67,7 @@ class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, f
         if (end := getattr(self, "expires_at", None)) is not None:
             in_utc(end)
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Make it in an open change. Raises what the use case does."""
         raise NotImplementedError
 
@@ -75,7 +75,7 @@ class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, f
 class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A role with an optional expiry."""
 
-    role: Id
+    role: LocalId
     expires_at: End = None
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
             in_utc(self.expires_at)
 
 
-ProposedRoles = Annotated[list[Id | RoleUntil], msgspec.Meta(max_length=100)]
+ProposedRoles = Annotated[list[LocalId | RoleUntil], msgspec.Meta(max_length=100)]
 
 
 def ends_by_role(roles: ProposedRoles) -> Ends:

@@ -4,8 +4,8 @@ from teamaccess.access.authorize import authorize
 from teamaccess.audit.plans.operations.base import (
     DisplayName,
     End,
-    Id,
-    OperationContext,
+    LocalId,
+    PlanContext,
     Proposed,
     ProposedRoles,
     UserReference,
@@ -16,7 +16,7 @@ from teamaccess.common.errors import Forbidden
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.members import act
 from teamaccess.directory.members.imports import Newcomer, join
-from teamaccess.directory.users.addresses import normalise
+from teamaccess.directory.users.addresses import normalize_email
 from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import Channel, RoleId, UserId
 
@@ -34,17 +34,17 @@ class AddMember(Proposed, tag="add_member", frozen=True):
     """A person joins without an invitation. A member stays as they are."""
 
     email: UserReference
-    role: Id
+    role: LocalId
     name: DisplayName | None = None
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Make the person a member."""
         await authorize(change, "invite")
         if change.attribution.channel is not Channel.OPERATOR:
             raise OnlyOperatorsAdd
         name = clean("name", self.name, LONGEST_NAME) if self.name is not None else None
         id = UserId(context.new_id(change, "usr"))
-        newcomer = Newcomer(normalise(self.email), name, RoleId(self.role), id)
+        newcomer = Newcomer(normalize_email(self.email), name, RoleId(self.role), id)
         await join(change, change.organization, [newcomer])
 
 
@@ -54,7 +54,7 @@ class SetRoles(Proposed, tag="set_roles", frozen=True):
     user: UserReference
     roles: ProposedRoles
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Replace the roles."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.change_member_roles(change, member, ends_by_role(self.roles))
@@ -66,7 +66,7 @@ class SetMembershipEnd(Proposed, tag="set_membership_end", frozen=True, kw_only=
     user: UserReference
     expires_at: End
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Set or remove the end."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.change_end(change, member, self.expires_at)
@@ -77,7 +77,7 @@ class Suspend(Proposed, tag="suspend", frozen=True):
 
     user: UserReference
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Suspend the member."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.suspend(change, member)
@@ -88,7 +88,7 @@ class Reactivate(Proposed, tag="reactivate", frozen=True):
 
     user: UserReference
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Reactivate the member."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.reactivate(change, member)
@@ -99,7 +99,7 @@ class Remove(Proposed, tag="remove", frozen=True):
 
     user: UserReference
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Remove the member."""
         member = await resolve_member(change.session, change.organization, self.user)
         await act.remove_member(change, member)

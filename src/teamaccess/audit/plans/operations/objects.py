@@ -6,9 +6,9 @@ import msgspec
 
 from teamaccess.audit.plans.operations.base import (
     End,
-    Id,
-    ObjectName,
-    OperationContext,
+    LocalId,
+    ObjectReference,
+    PlanContext,
     Proposed,
     UserReference,
 )
@@ -17,6 +17,7 @@ from teamaccess.directory.resources import register
 from teamaccess.directory.resources.find import Key
 from teamaccess.directory.resources.grants import (
     GrantKey,
+    GrantName,
     GrantTwice,
     add_grant,
     remove_grant,
@@ -27,17 +28,18 @@ from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import HolderKind, ResourceId
 
 
-class Grantee(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """An action on an object for one member or one team."""
+class ProposedGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """An action or a role on an object for one member or one team."""
 
-    action: Id
+    action: LocalId | None = None
+    role: LocalId | None = None
     user: UserReference | None = None
-    team: Id | None = None
+    team: LocalId | None = None
     expires_at: End = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, for two holders or none."""
-        refuse_two_holders(self.user, self.team)
+        """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
+        refuse_ambiguous(self.action, self.role, self.user, self.team)
         if self.expires_at is not None:
             in_utc(self.expires_at)
 
@@ -45,10 +47,10 @@ class Grantee(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
 class RegisterObject(Proposed, tag="register_object", frozen=True):
     """An object is registered. Its type may require the creator."""
 
-    object: ObjectName
+    object: ObjectReference
     creator: UserReference | None = None
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Register the object."""
         type, id = object_key(self.object)
         creator = None
@@ -60,9 +62,9 @@ class RegisterObject(Proposed, tag="register_object", frozen=True):
 class RemoveObject(Proposed, tag="remove_object", frozen=True):
     """An object is removed, with the grants on it."""
 
-    object: ObjectName
+    object: ObjectReference
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Remove the object."""
         await register.remove_resource(change, *object_key(self.object))
 
@@ -70,56 +72,62 @@ class RemoveObject(Proposed, tag="remove_object", frozen=True):
 class SetGrants(Proposed, tag="set_grants", frozen=True):
     """An object has exactly these grants."""
 
-    object: ObjectName
-    grants: Annotated[list[Grantee], msgspec.Meta(max_length=100)]
+    object: ObjectReference
+    grants: Annotated[list[ProposedGrant], msgspec.Meta(max_length=100)]
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Replace the grants."""
-        wanted = {}
+        wanted, names = {}, []
         for each in self.grants:
-            key = await grant_key(change, each.action, each.user, each.team)
+            name = grant_name(each.action, each.role)
+            key = await grant_key(change, name, each.user, each.team)
             if key in wanted:
                 raise GrantTwice(grant=key)
             wanted[key] = each.expires_at
-        await replace_grants(change, object_key(self.object), wanted)
+            names.append(name)
+        await replace_grants(change, object_key(self.object), wanted, names)
 
 
-class GrantAction(Proposed, tag="grant", frozen=True, kw_only=True):
-    """A member or a team has an action on an object, beside the other grants."""
+class AddGrant(Proposed, tag="grant", frozen=True, kw_only=True):
+    """A member or a team has an action or a role on an object, in addition to the other grants."""
 
-    object: ObjectName
-    action: Id
+    object: ObjectReference
+    action: LocalId | None = None
+    role: LocalId | None = None
     user: UserReference | None = None
-    team: Id | None = None
+    team: LocalId | None = None
     expires_at: End = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, for two holders or none."""
+        """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
         super().__post_init__()
-        refuse_two_holders(self.user, self.team)
+        refuse_ambiguous(self.action, self.role, self.user, self.team)
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Add the grant."""
-        key = await grant_key(change, self.action, self.user, self.team)
-        await add_grant(change, object_key(self.object), key, self.expires_at)
+        name = grant_name(self.action, self.role)
+        key = await grant_key(change, name, self.user, self.team)
+        await add_grant(change, object_key(self.object), key, self.expires_at, name)
 
 
 class RemoveGrant(Proposed, tag="remove_grant", frozen=True, kw_only=True):
     """A member or a team no longer has a grant on an object."""
 
-    object: ObjectName
-    action: Id
+    object: ObjectReference
+    action: LocalId | None = None
+    role: LocalId | None = None
     user: UserReference | None = None
-    team: Id | None = None
+    team: LocalId | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, for two holders or none."""
-        refuse_two_holders(self.user, self.team)
+        """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
+        refuse_ambiguous(self.action, self.role, self.user, self.team)
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Take the grant away."""
-        key = await grant_key(change, self.action, self.user, self.team)
-        await remove_grant(change, object_key(self.object), key)
+        name = grant_name(self.action, self.role)
+        key = await grant_key(change, name, self.user, self.team)
+        await remove_grant(change, object_key(self.object), key, name)
 
 
 def object_key(object: str) -> Key:
@@ -128,17 +136,26 @@ def object_key(object: str) -> Key:
     return type, ResourceId(id)
 
 
+def grant_name(action: str | None, role: str | None) -> GrantName:
+    """Return the action or the role on an object."""
+    return GrantName(str(action), is_role=False) if role is None else GrantName(role, is_role=True)
+
+
 async def grant_key(
-    change: OrganizationChange, action: str, user: str | None, team: str | None
+    change: OrganizationChange, name: GrantName, user: str | None, team: str | None
 ) -> GrantKey:
     """Return the grant to a member or a team."""
     if user is None:
-        return GrantKey(action, HolderKind.TEAM, str(team))
+        return GrantKey(name.text, HolderKind.TEAM, str(team))
     member = await resolve_member(change.session, change.organization, user)
-    return GrantKey(action, HolderKind.USER, member)
+    return GrantKey(name.text, HolderKind.USER, member)
 
 
-def refuse_two_holders(user: str | None, team: str | None) -> None:
-    """Raise ValueError unless exactly one holder is named."""
+def refuse_ambiguous(
+    action: str | None, role: str | None, user: str | None, team: str | None
+) -> None:
+    """Raise ValueError unless it is a grant of one thing to one holder."""
+    if (action is None) == (role is None):
+        raise ValueError("A grant is of one `action` or of one `role`")
     if (user is None) == (team is None):
         raise ValueError("A grant must have either `user` or `team`")

@@ -8,8 +8,8 @@ import msgspec
 from teamaccess.access.authorize import RoleTwice
 from teamaccess.audit.plans.operations.base import (
     DisplayName,
-    Id,
-    OperationContext,
+    LocalId,
+    PlanContext,
     Proposed,
     ProposedRoles,
     UserReference,
@@ -21,7 +21,7 @@ from teamaccess.directory.invitations import offer
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.organizations.create import rename_organization
 from teamaccess.directory.service_accounts import accounts, tokens
-from teamaccess.directory.users.addresses import InvalidEmail, normalise
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 from teamaccess.storage import InvitationId, RequestId, RoleId, TokenId, UserId
 
 
@@ -29,10 +29,10 @@ class Invite(Proposed, tag="invite", frozen=True):
     """A person is invited. The mail is sent when the change is made."""
 
     email: UserReference
-    roles: Annotated[list[Id], msgspec.Meta(min_length=1, max_length=100)]
+    roles: Annotated[list[LocalId], msgspec.Meta(min_length=1, max_length=100)]
     expires_in_hours: Annotated[int, msgspec.Meta(ge=1, le=30 * 24)] = 7 * 24
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Invite the person."""
         for role in self.roles:
             if self.roles.count(role) > 1:
@@ -51,7 +51,7 @@ class ResendInvitation(Proposed, tag="resend_invitation", frozen=True):
 
     invitation: UserReference
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Send the invitation again."""
         letter = await offer.resend(change, await _invitation(change, self.invitation))
         if context.invitations.send is not None:
@@ -63,7 +63,7 @@ class CancelInvitation(Proposed, tag="cancel_invitation", frozen=True):
 
     invitation: UserReference
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Cancel the invitation."""
         await offer.cancel(change, await _invitation(change, self.invitation))
 
@@ -74,7 +74,7 @@ class CreateServiceAccount(Proposed, tag="create_service_account", frozen=True):
     name: DisplayName
     roles: ProposedRoles
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Create the service account."""
         id = UserId(context.new_id(change, "sa"))
         await accounts.create_service_account(change, self.name, ends_by_role(self.roles), id)
@@ -83,9 +83,9 @@ class CreateServiceAccount(Proposed, tag="create_service_account", frozen=True):
 class DeleteServiceAccount(Proposed, tag="delete_service_account", frozen=True):
     """A service account is deleted, with its tokens."""
 
-    account: Id
+    account: LocalId
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Delete the service account."""
         await accounts.delete(change, UserId(self.account))
 
@@ -93,10 +93,10 @@ class DeleteServiceAccount(Proposed, tag="delete_service_account", frozen=True):
 class RevokeToken(Proposed, tag="revoke_token", frozen=True):
     """A token of a service account is revoked."""
 
-    account: Id
-    token: Id
+    account: LocalId
+    token: LocalId
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Revoke the token."""
         await tokens.revoke(change, UserId(self.account), TokenId(self.token))
 
@@ -104,11 +104,11 @@ class RevokeToken(Proposed, tag="revoke_token", frozen=True):
 class ApproveRequest(Proposed, tag="approve_request", frozen=True):
     """An access request is approved, perhaps for fewer hours or with another role."""
 
-    request: Id
+    request: LocalId
     hours: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    role: Id | None = None
+    role: LocalId | None = None
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Approve the request."""
         role = RoleId(self.role) if self.role is not None else None
         await decide.approve(change, RequestId(self.request), self.hours, role)
@@ -117,9 +117,9 @@ class ApproveRequest(Proposed, tag="approve_request", frozen=True):
 class DeclineRequest(Proposed, tag="decline_request", frozen=True):
     """An access request is declined."""
 
-    request: Id
+    request: LocalId
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Decline the request."""
         await decide.decline(change, RequestId(self.request))
 
@@ -129,7 +129,7 @@ class RenameOrganization(Proposed, tag="rename_organization", frozen=True):
 
     name: DisplayName
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Rename the organization."""
         await rename_organization(change, self.name)
 
@@ -137,7 +137,7 @@ class RenameOrganization(Proposed, tag="rename_organization", frozen=True):
 async def _invitation(change: OrganizationChange, id_or_email: str) -> InvitationId:
     """Return the id of the open invitation to an address; anything else is returned unchanged."""
     try:
-        address = normalise(id_or_email)
+        address = normalize_email(id_or_email)
     except InvalidEmail:
         return InvitationId(id_or_email)
     found = await open_invitation(change.session, change.organization, address)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from teamaccess.audit.plans.operations.base import DisplayName, Id, OperationContext, Proposed, Text
+from teamaccess.audit.plans.operations.base import DisplayName, LocalId, PlanContext, Proposed, Text
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
 from teamaccess.directory.roles.find import find_custom_role
@@ -16,12 +16,12 @@ from teamaccess.storage import RoleId
 class SetRole(Proposed, tag="set_role", frozen=True):
     """A custom role has exactly these actions. It is created if it does not exist."""
 
-    role: Id
-    actions: Annotated[list[Id], msgspec.Meta(max_length=500)]
+    role: LocalId
+    actions: Annotated[list[LocalId], msgspec.Meta(max_length=500)]
     name: DisplayName | None = None
     description: Text | None = None
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Create the role, or replace its actions."""
         id = RoleId(self.role)
         own = await find_custom_role(change.session, change.organization, id)
@@ -39,11 +39,11 @@ class SetRole(Proposed, tag="set_role", frozen=True):
 class CloneRole(Proposed, tag="clone_role", frozen=True):
     """A new custom role has the actions of another role."""
 
-    role: Id
-    clone_of: Id
+    role: LocalId
+    clone_of: LocalId
     name: DisplayName
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Create the role."""
         about = Description(clean("name", self.name, LONGEST_NAME), None)
         await clone(change, self.role, about, RoleId(self.clone_of))
@@ -52,9 +52,9 @@ class CloneRole(Proposed, tag="clone_role", frozen=True):
 class DeleteRole(Proposed, tag="delete_role", frozen=True):
     """A custom role is deleted. Its holders get the role `reassign`; with `none` they get no other."""
 
-    role: Id
-    reassign: Id | None = None
+    role: LocalId
+    reassign: LocalId | None = None
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Delete the role."""
         await delete_role(change, RoleId(self.role), self.reassign)

@@ -3,8 +3,8 @@
 from teamaccess.audit.plans.operations.base import (
     DisplayName,
     End,
-    Id,
-    OperationContext,
+    LocalId,
+    PlanContext,
     Proposed,
     ProposedRoles,
     UserReference,
@@ -19,10 +19,10 @@ from teamaccess.storage import TeamId
 class CreateTeam(Proposed, tag="create_team", frozen=True):
     """A team without members and roles is created."""
 
-    team: Id
+    team: LocalId
     name: DisplayName | None = None
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Create the team. Its name is its id by default."""
         await act.create_team(change, self.team, self.name or self.team)
 
@@ -30,10 +30,10 @@ class CreateTeam(Proposed, tag="create_team", frozen=True):
 class RenameTeam(Proposed, tag="rename_team", frozen=True):
     """A team gets another name."""
 
-    team: Id
+    team: LocalId
     name: DisplayName
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Rename the team."""
         await act.rename_team(change, TeamId(self.team), self.name)
 
@@ -41,9 +41,9 @@ class RenameTeam(Proposed, tag="rename_team", frozen=True):
 class DeleteTeam(Proposed, tag="delete_team", frozen=True):
     """A team is deleted, with everything that its members had through it."""
 
-    team: Id
+    team: LocalId
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Delete the team."""
         await act.delete_team(change, TeamId(self.team))
 
@@ -51,10 +51,10 @@ class DeleteTeam(Proposed, tag="delete_team", frozen=True):
 class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
     """A team holds exactly these roles."""
 
-    team: Id
+    team: LocalId
     roles: ProposedRoles
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Replace the roles."""
         await act.change_team_roles(change, TeamId(self.team), ends_by_role(self.roles))
 
@@ -62,11 +62,11 @@ class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
 class PutInTeam(Proposed, tag="put_in_team", frozen=True):
     """A member joins a team, or their place in it gets another end."""
 
-    team: Id
+    team: LocalId
     user: UserReference
     expires_at: End = None
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Put the member into the team."""
         member = await resolve_member(change.session, change.organization, self.user)
         await places.put(change, TeamId(self.team), member, self.expires_at)
@@ -75,10 +75,10 @@ class PutInTeam(Proposed, tag="put_in_team", frozen=True):
 class TakeFromTeam(Proposed, tag="take_from_team", frozen=True):
     """A member leaves a team."""
 
-    team: Id
+    team: LocalId
     user: UserReference
 
-    async def make(self, change: OrganizationChange, context: OperationContext) -> None:
+    async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Take the member out of the team."""
         member = await resolve_member(change.session, change.organization, self.user)
         await places.take(change, TeamId(self.team), member)

@@ -13,6 +13,7 @@ from teamaccess.cli.refusals import EXIT_FAILED
 from teamaccess.cli.with_service import HIGHEST_PORT
 from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.errors import Conflict, Invalid
+from teamaccess.common.lookalikes import load_lookalikes
 from teamaccess.common.process import tune_runtime
 
 app = typer.Typer(add_completion=False)
@@ -50,6 +51,7 @@ def serve(
     settings = Settings.discover()
     if settings.mail is None and settings.smtp_url is None:
         raise MailUndecided
+    load_lookalikes()  # a package that is missing ends the command here, with the extra to install
     server = create_server(create_app(settings), ConnectionLimits.of(settings, LARGEST_BATCH))
     tune_runtime()
     with (

@@ -1,4 +1,4 @@
-"""Remember tokens that were presented before their time of issue, and read findings under the lock."""
+"""Tokens shown before their time of issue, and a function that reads findings under the lock."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
-    """Add the table, whose rows stay until the tokens expire, and a function that reads findings."""
+    """Add the table, where the application notes tokens until they expire, and the function."""
     op.create_table(
         "early_tokens",
         sa.Column("id", sa.LargeBinary(), nullable=False),

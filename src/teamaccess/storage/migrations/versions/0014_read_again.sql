@@ -1,5 +1,5 @@
--- The statement that locks an organization takes its snapshot before it waits for the lock, so it would not
--- see a finding that was committed in between. A volatile function reads with a new snapshot under the lock.
+-- The statement that locks an organization takes its snapshot before it waits for the lock, so findings
+-- recorded meanwhile are missing from it. A volatile function reads them with a new snapshot, under the lock.
 
 CREATE FUNCTION foreign_schema_found() RETURNS boolean
 LANGUAGE plpgsql VOLATILE SET search_path = public, pg_temp AS $$

@@ -18,7 +18,7 @@ LOWER = sa.text(
 
 
 def upgrade() -> None:
-    """Add the time of the newest profile, and give addresses one spelling where that is free."""
+    """Add the time of the newest profile, and store addresses in lower case."""
     op.add_column("users", sa.Column("profile_at", sa.DateTime(timezone=True), nullable=True))
     lower_addresses()
     run_script("0015_profiles.sql")

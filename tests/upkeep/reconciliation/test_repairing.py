@@ -12,8 +12,8 @@ from tests.upkeep.reconciliation.drift import (
     add_to_spicedb,
     compare_all,
     compare_one,
+    create_inspector,
     delete_from_spicedb,
-    inspector,
 )
 
 
@@ -27,9 +27,9 @@ async def test_a_repair_is_in_the_ledger_and_in_the_events(acme: Organization) -
         acme.deployment, f"{me}#developer@user:{bob}", f"team:{acme.id}/pay#member@user:eve"
     )
 
-    verdict = await compare_one(acme, max_deletes=2)
+    result = await compare_one(acme, max_deletes=2)
 
-    assert (verdict.found, verdict.mended, verdict.left) == (4, 4, 0)
+    assert (result.found, result.mended, result.left) == (4, 4, 0)
     assert await assert_agreement(acme) == before
     assert (await acme.ledger())[-1] == [
         f"PURGE {me}#developer@user:{bob}",
@@ -76,7 +76,7 @@ async def test_a_repair_with_too_many_deletes_is_refused_and_reported(
         acme.deployment, f"organization:{acme.id}#member@user:{acme.administrator.id}"
     )
     await add_to_spicedb(acme.deployment, f"organization:{globex.id}#support@user:stranger")
-    mending = inspector(acme.deployment, max_deletes=2)
+    mending = create_inspector(acme.deployment, max_deletes=2)
     refused, mended = (
         await mending.reconcile_tenant(acme.id),
         await mending.reconcile_tenant(globex.id),
@@ -96,8 +96,8 @@ async def test_a_large_drift_is_repaired_in_several_positions(acme: Organization
         )
     await delete_from_spicedb(acme.deployment, *(f"{me}#support@user:{user}" for user in users))
     positions = len(await acme.ledger())
-    verdict = await compare_one(acme, max_deletes=1000)
-    assert (verdict.mended, verdict.left) == (1040, 0)
+    result = await compare_one(acme, max_deletes=1000)
+    assert (result.mended, result.left) == (1040, 0)
     assert len(await acme.ledger()) == positions + 3
     await assert_agreement(acme)
 
@@ -111,8 +111,8 @@ async def test_lost_relationships_are_restored_even_with_a_pending_change(
         taking = "DELETE FROM role_assignments WHERE organization_id = :acme AND user_id = :bob"
         await change.session.execute(text(taking), {"acme": acme.id, "bob": bob})
         await change.session.commit()  # but nothing is sent to SpiceDB
-    verdict = await compare_one(acme, max_deletes=0)
-    assert (verdict.found, verdict.problem) == (0, None)
+    result = await compare_one(acme, max_deletes=0)
+    assert (result.found, result.problem) == (0, None)
     await assert_agreement(acme)
 
 
@@ -170,6 +170,6 @@ async def test_rows_changed_outside_the_ledger_are_reported_without_an_entry(
         await superuser_connection.execute("SET LOCAL session_replication_role = replica")
         await superuser_connection.execute("DELETE FROM role_assignments WHERE user_id = $1", bob)
     positions = len(await acme.ledger())
-    verdict = await compare_one(acme, max_deletes=1)
-    assert (verdict.counts, verdict.problem) == ({"extra": 1}, "ledger_disagrees")
+    result = await compare_one(acme, max_deletes=1)
+    assert (result.counts, result.problem) == ({"extra": 1}, "ledger_disagrees")
     assert len(await acme.ledger()) == positions

@@ -7,8 +7,8 @@ from teamaccess.common.errors import Conflict
 from teamaccess.ledger.session import MAX_UPDATES_OF_ONE_SUBJECT
 from teamaccess.storage import Channel
 
-NUMEROUS = ("objects", "grants", "members")
-"""Limits of things of which an organization may have very many. Each of them is in its ledger. Counting a
+LARGE_LIMITS = ("objects", "grants", "members")
+"""Limits of things of which an organization may have very many, each of them in its ledger. Counting a
 million takes a quarter of a second, and the organization's other changes wait meanwhile."""
 
 
@@ -34,7 +34,7 @@ async def refuse_full(
     if adding < 1 or change.attribution.channel is Channel.OPERATOR:
         return
     most: int = getattr(change.limits, limit)
-    if limit in NUMEROUS and _has_room(change, limit, most - adding):
+    if limit in LARGE_LIMITS and _has_room(change, limit, most - adding):
         return
     counted = select(func.count()).select_from(present.limit(most).subquery())
     count: int = (await change.session.execute(counted)).scalar_one()

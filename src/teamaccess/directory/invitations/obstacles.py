@@ -1,4 +1,4 @@
-"""Pending invitations that cannot be accepted: their inviter lost the right to give what they offer."""
+"""Find pending invitations that nobody can accept, for example because their inviter lost the right."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -43,7 +43,7 @@ class InvitationObstacle(StrEnum):
         return self not in (InvitationObstacle.ROLE_UNKNOWN, InvitationObstacle.ROLE_FROM_OPERATORS)
 
 
-class InviterAuthorizer:
+class InvitationObstacles:
     """Finds what keeps invitations from being accepted, by the rules of `authorize_inviter`.
 
     It decides nothing: the acceptance asks again. Two rounds of questions go to SpiceDB for a whole page.

@@ -1,0 +1,73 @@
+"""Notice connections that died silently: a firewall dropped them, or the other machine lost its power.
+
+Nothing arrives on such a connection any more, not even the news that it ended. Without the limits of this
+module, a query would wait for a quarter of an hour until the kernel gives the connection up.
+"""
+
+import asyncio
+import socket
+import time
+from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary
+
+UNUSED_SECONDS = 1.0
+"""A connection that was not used for longer is asked for a sign of life before its next use."""
+ANSWER_SECONDS = 1.0
+"""How long that answer may take. Then the connection is replaced."""
+
+OF_THE_SOCKET = {
+    "TCP_KEEPIDLE": 5,
+    "TCP_KEEPINTVL": 2,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 10_000,
+}
+"""Options of the client's end: it is closed within about eleven seconds, also while a query waits for its
+answer. The last one is in milliseconds. A system without one of them does without it."""
+OF_THE_SERVER = {
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30s",
+}
+"""PostgreSQL's settings for its own end. It frees the locks of a process whose machine is gone."""
+
+_last_used: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+
+def limit_silence(connection: Any) -> None:
+    """Set the options of a new connection's socket. A unix socket needs none."""
+    endpoint = connection._transport.get_extra_info("socket")  # asyncpg offers no other way
+    if endpoint is None or endpoint.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in OF_THE_SOCKET.items():
+        if (option := getattr(socket, name, None)) is not None:
+            endpoint.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def note_use(connection: Any) -> None:
+    """Note that the connection was used until now."""
+    _last_used[connection] = time.monotonic()
+
+
+def needs_sign_of_life(connection: Any) -> bool:
+    """Return whether the connection was unused for long enough to have died silently."""
+    last_used = _last_used.get(connection)
+    return last_used is not None and time.monotonic() - last_used > UNUSED_SECONDS
+
+
+async def gives_sign_of_life(connection: Any) -> bool:
+    """Return whether PostgreSQL answers on the connection. If not, the connection is ended at once."""
+    with suppress(Exception):
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await connection.execute("SELECT 1")
+        return True
+    connection.terminate()  # a polite end would wait for an answer too
+    return False
+
+
+async def end(connection: Any) -> None:
+    """Close a connection politely, or at once if PostgreSQL does not answer in time."""
+    with suppress(Exception):
+        await connection.close(timeout=ANSWER_SECONDS)
