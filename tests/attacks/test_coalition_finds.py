@@ -76,7 +76,7 @@ SABOTAGES = {
     "acting beyond the service account": Sabotage(
         "delivery.position.LedgerPosition.permitted_to_both",
         asks_the_member_alone,
-        "no giver held|is not in",
+        "no giver held|outside of",
         [f"PUT {RESOURCE}/grants", f"PUT {TEAM}/roles", f"PUT {TEAM}/members/{{user}}"],
     ),
     "making a token of somebody above": Sabotage(
@@ -89,7 +89,7 @@ SABOTAGES = {
     "admitting outsiders": Sabotage(
         "access.reading.require_held",
         allows,
-        "outsider|is not in",
+        "outsider|outside of",
         [f"GET {ONE}/members", f"GET {TEAM}"],
     ),
 }

@@ -436,6 +436,10 @@ async def test_custom_roles_end_with_the_organization(acme: Organization) -> Non
         "Adrninistrator",  # rn for m
         "\u0410D\u041cIN\u0406STR\u0410T\u041eR",  # Cyrillic capitals
         "Sup\u200dport",  # a joiner that nobody sees
+        "Sup\u034fport",
+        "Support\u3164",  # a Hangul filler
+        "\u2800Support",  # a blank Braille pattern
+        "Suppo\u0280t",  # a small capital
         "PURSER",
         "P\u03c5rser",  # a Greek upsilon
     ],

@@ -1,6 +1,7 @@
 """A user is named by id, e-mail address or external id, wherever a path or a body names one."""
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import event
@@ -71,6 +72,81 @@ async def test_grants_creators_and_checks_take_addresses_and_external_ids(
     }
     checked = (await acme.administrator.ask("POST", "/v1/check", json=body)).json()["checks"]
     assert [(each["user"], each["allowed"]) for each in checked] == [(bob.id, True)] * 3
+
+
+async def test_an_address_never_names_a_user_whose_external_id_it_is(acme: Organization) -> None:
+    people = await acme.add_members({"bob": ["support"], "mallory": ["product"]})
+    bob, mallory = people["bob"], people["mallory"]
+    await acme.set_external_id(mallory, bob.email)
+    await add_resources(acme, "webhook:wh_1")
+    await Team.create(acme, "pay", "support")
+    ana = acme.administrator
+    site = await acme.add_backend_account("users_access")
+    (await acme.remove(bob)).raise_for_status()
+
+    for name in (bob.email, bob.email.upper()):
+        path = f"{acme.path}/members/{name}"
+        refused(await ana.ask("GET", path), 404, "unknown_member")
+        roles = {"roles": [{"role": "administrator"}]}
+        refused(await ana.ask("PUT", f"{path}/roles", json=roles), 404, "unknown_member")
+        refused(await ana.ask("DELETE", path), 404, "unknown_member")
+        put = await ana.ask("PUT", f"{acme.path}/teams/pay/members/{name}")
+        refused(put, 404, "unknown_member")
+        answer = await set_grants(acme, "webhook:wh_1", {"action": "edit", "user": name})
+        refused(answer, 404, "unknown_member")
+        check = {"organization": acme.id, "user": name, "action": "users_access"}
+        answer = await ana.ask("POST", "/v1/check", json={"checks": [check]})
+        assert mallory.id not in answer.text
+        plan = {"changes": [{"op": "remove_member", "user": name}]}
+        refused(await ana.ask("POST", f"{acme.path}/audit/plan", json=plan), 404, "unknown_member")
+        me = await site.on_behalf_of(quote(name)).ask("GET", "/v1/me")
+        refused(me, 404, "nobody_to_act_for")
+    what = await ana.ask("GET", f"{acme.path}/audit/what-can", params={"user": bob.email})
+    assert what.json()["evidence"]["query"]["user"] == bob.id  # a past member
+
+
+async def test_the_id_of_a_past_member_never_names_a_user_whose_external_id_it_is(
+    acme: Organization,
+) -> None:
+    people = await acme.add_members({"bob": ["support"], "mallory": ["product"]})
+    bob, mallory = people["bob"], people["mallory"]
+    await acme.set_external_id(mallory, bob.id)
+    site = await acme.add_backend_account("users_access")
+    (await acme.remove(bob)).raise_for_status()
+    path = f"{acme.path}/members/{bob.id}"
+    refused(await acme.administrator.ask("GET", path), 404, "unknown_member")
+    refused(await site.on_behalf_of(bob.id).ask("GET", "/v1/me"), 404, "nobody_to_act_for")
+
+
+@pytest.mark.parametrize("form", ["{}@idp.example", "usr_{:0>20.20}", "external:{}", "crm-{}"])
+async def test_a_prefix_names_an_external_id_of_any_form(acme: Organization, form: str) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    ana = acme.administrator
+    external = form.format(acme.id.encode().hex()[-20:])
+    await acme.set_external_id(bob, external)
+    name = f"external:{external}"
+    path = f"{acme.path}/members/{name}"
+    assert (await ana.ask("GET", path)).json()["user"] == bob.id
+    roles = {"roles": [{"role": "product"}]}
+    assert (await ana.ask("PUT", f"{path}/roles", json=roles)).json()["user"] == bob.id
+    what = await ana.ask("GET", f"{acme.path}/audit/what-can", params={"user": name})
+    assert what.json()["evidence"]["query"]["user"] == bob.id
+    plan = {"changes": [{"op": "remove_member", "user": name}]}
+    planned = await ana.ask("POST", f"{acme.path}/audit/plan", json=plan)
+    assert planned.is_success, planned.text
+    assert bob.id in planned.text
+    site = await acme.add_backend_account("users_access")
+    me = await site.on_behalf_of(name).ask("GET", "/v1/me")
+    assert me.json()["id"] == bob.id
+    if not form.startswith("crm"):
+        refused(await ana.ask("GET", f"{acme.path}/members/{external}"), 404, "unknown_member")
+
+
+async def test_a_backend_names_a_member_by_address(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    site = await acme.add_backend_account("users_access")
+    me = await site.on_behalf_of(bob.email.upper()).ask("GET", "/v1/me")
+    assert me.json()["id"] == bob.id
 
 
 async def test_an_id_comes_before_another_members_external_id(acme: Organization) -> None:

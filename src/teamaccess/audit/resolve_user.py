@@ -1,13 +1,18 @@
 """Find the user that a question names by id, by e-mail address or by external id."""
 
-from sqlalchemy import ARRAY, Text, any_, func, or_, select
+from sqlalchemy import ARRAY, Text, any_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.questions.people import find_people
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
-from teamaccess.directory.users.find import LONGEST, UnknownUser, resolve_member
+from teamaccess.directory.users.find import (
+    UnknownUser,
+    is_named,
+    is_possible_name,
+    resolve_member,
+)
 from teamaccess.ledger import database_time
 from teamaccess.storage import Event, InvitationStatus, OrganizationId, User, UserId
 
@@ -22,14 +27,14 @@ class NotAcceptedYet(NotFound):
 
 
 async def resolve_user(session: AsyncSession, organization: OrganizationId, name: str) -> UserId:
-    """Return the id of the user with this id, e-mail address or external id, in this order.
+    """Return the id of the user with this name, as `is_named` reads it.
 
     SECURITY: only present and past members of the organization are found by an address or an external
     id. Otherwise its auditors could find out whom other tenants have.
 
     Raises UnknownUser, and NotAcceptedYet for an address with an open invitation to the organization.
     """
-    if not (0 < len(name) <= LONGEST and name.isprintable()):
+    if not is_possible_name(name):
         raise UnknownUser(user=name)
     member = await resolve_member(session, organization, name)
     if member != name or await session.get(User, member) is not None:
@@ -49,13 +54,7 @@ async def _past_member(
     SECURITY: the events are searched also if nobody has the name. So a name of another tenant's user
     takes the same statement and the same time as a name that nobody has.
     """
-    try:
-        address = normalize_email(name)
-    except InvalidEmail:
-        address = ""
-    named = select(func.concat("user:", User.id)).where(
-        or_(User.email == address, User.external_id == name)
-    )
+    named = select(func.concat("user:", User.id)).where(is_named(name))
     subjects = func.array(named.scalar_subquery(), type_=ARRAY(Text))
     about = select(Event.subject).where(
         Event.chain == organization, Event.subject == any_(subjects)

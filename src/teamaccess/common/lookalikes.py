@@ -5,13 +5,18 @@ The characters come from Unicode Technical Standard 39, "Unicode Security Mechan
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 
-INVISIBLE = re.compile(
-    "[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\U000e0020-\U000e007f\U000e0100-\U000e01ef]"
+from teamaccess.common.text import INVISIBLE
+
+DRAWN_LETTER = re.compile(
+    r"LATIN (?:CAPITAL |SMALL )?LETTER (?:SMALL CAPITAL|INSULAR|BLACKLETTER) ([A-Z]{1,2})"
+    r"|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL LETTER ([A-Z])"
+    r"|REGIONAL INDICATOR SYMBOL LETTER ([A-Z])"
 )
-"""Characters that change nothing or little of what is seen: marks of direction, joiners, variations."""
+"""Unicode's names of Latin letters in another drawing, such as LATIN LETTER SMALL CAPITAL A. The tables
+of UTS 39 relate most of them to no letter, and NFKC leaves them as they are."""
 
 
 def find_lookalike(name: str, others: Iterable[str]) -> str | None:
@@ -58,9 +63,24 @@ def _prototypes() -> dict[str, str]:
         """Each character names its prototype alone, and a prototype names all of them."""
         return len(alike.get(text, ())), len(text), text
 
-    return {
+    prototypes = {
         character: prototype
         for character, others in alike.items()
         if len(character) == 1 and others
         if (prototype := max((character, *others), key=weight)) != character
     }
+    letters = {
+        drawn: "".join(prototypes.get(letter, letter) for letter in letters)
+        for drawn, letters in _drawn_letters()
+    }
+    # a drawn letter may be a prototype, or have one: all that look like it look like the letter
+    classes = {prototypes.get(drawn, drawn): letter for drawn, letter in letters.items()}
+    merged = {character: classes.get(each, each) for character, each in prototypes.items()}
+    return {**merged, **classes, **letters}
+
+
+def _drawn_letters() -> Iterator[tuple[str, str]]:
+    """Yield each Latin letter in another drawing, and the small letters that it stands for."""
+    for character in map(chr, range(0x250, 0x20000)):
+        if match := DRAWN_LETTER.fullmatch(unicodedata.name(character, "")):
+            yield character, "".join(filter(None, match.groups())).lower()

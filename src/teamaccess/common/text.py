@@ -13,8 +13,16 @@ FLAG = re.compile("(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\
 """The flag of a part of a country, such as Scotland: a black flag, and its code in invisible tags."""
 RESERVED = ((0x1F000, 0x1FFFD), (0x20000, 0x3FFFD))
 """The places of future emoji and ideographs. An older Python does not know them all."""
-BLANK = MARKS + "\u115f\u1160\u2800\u3164\uffa0"
-"""Characters that show nothing, although Unicode counts some of them as letters."""
+INVISIBLE = re.compile(
+    "["
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\u2800\U00016fe4\U0001d159"
+    "]"
+)
+"""Characters that show nothing. The first two lines are Unicode's Default_Ignorable_Code_Point, such as
+joiners, marks of direction, fillers and variation selectors. The third has the blank Braille pattern, a
+Khitan filler and a note without a head, which Unicode does not count among them."""
 LONGEST_NAME = 100
 LONGEST_REASON = 1000
 
@@ -39,7 +47,7 @@ def clean(field: str, text: str, longest: int) -> str:
 
 def is_plain(text: str) -> bool:
     """Whether people can see the text, and no character of it controls a terminal, a log or a page."""
-    visible = any(c not in BLANK and unicodedata.category(c)[0] not in "MZ" for c in text)
+    visible = any(unicodedata.category(c)[0] not in "MZ" for c in INVISIBLE.sub("", text))
     return visible and not any(map(_is_control_character, FLAG.sub("", text)))
 
 

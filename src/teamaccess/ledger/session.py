@@ -272,13 +272,8 @@ def create_pool(
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,  # so that a logged error contains no address and no hash
     )
-    event.listen(engine.sync_engine, "checkin", _note_use)
+    event.listen(engine.sync_engine, "checkin", note_use)
     return engine
-
-
-def _note_use(dbapi_connection: Any, _record: Any) -> None:
-    if dbapi_connection is not None:  # None for a connection that was given up
-        note_use(dbapi_connection.driver_connection)
 
 
 @event.listens_for(LedgerSession, "before_commit")

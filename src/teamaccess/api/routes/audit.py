@@ -19,6 +19,7 @@ from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
 from teamaccess.common.errors import Invalid
+from teamaccess.directory.users.find import LONGEST_USER_NAME
 from teamaccess.service import Service
 from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
 from teamaccess.views.tables import csv_file
@@ -41,8 +42,9 @@ UserParameter = Annotated[
     str,
     QueryParameter(
         min_length=1,
-        max_length=255,
-        description="A user's id, or the e-mail address or external id of a present or past member.",
+        max_length=LONGEST_USER_NAME,
+        description="A user's id, or the e-mail address or external id of a present or past member. "
+        "`external:` before it names an external id only.",
     ),
 ]
 LOST_PLUS = re.compile(r"\S+ \S+@\S+\.\S+")

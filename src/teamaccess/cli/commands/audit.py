@@ -69,7 +69,12 @@ DENIED = 1
 
 Organization = Annotated[str, typer.Argument(help="The organization's id.")]
 UserArgument = Annotated[
-    str, typer.Argument(metavar="USER", help="A user's id, e-mail address or external id.")
+    str,
+    typer.Argument(
+        metavar="USER",
+        help="A user's id, e-mail address or external id. `external:` before it names an external id "
+        "only.",
+    ),
 ]
 Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
 Resource = Annotated[str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")]

@@ -28,7 +28,13 @@ class NoZedToken(Invalid):
 @app.command()
 def check(
     organization: Annotated[str, typer.Argument(help="The organization's id.")],
-    user: Annotated[str, typer.Argument(help="The user's id, e-mail address or external id.")],
+    user: Annotated[
+        str,
+        typer.Argument(
+            help="The user's id, e-mail address or external id. `external:` before it names an external "
+            "id only."
+        ),
+    ],
     action: Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")],
     resource: Annotated[
         str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")

@@ -46,9 +46,10 @@ def limit_silence(connection: Any) -> None:
             endpoint.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def note_use(connection: Any) -> None:
-    """Note that the connection was used until now."""
-    _last_used[connection] = time.monotonic()
+def note_use(dbapi_connection: Any, _record: Any) -> None:
+    """Note that a connection was used until now. SQLAlchemy calls this when a pool gets it back."""
+    if dbapi_connection is not None:  # None for a connection that was given up
+        _last_used[dbapi_connection.driver_connection] = time.monotonic()
 
 
 def needs_sign_of_life(connection: Any) -> bool:

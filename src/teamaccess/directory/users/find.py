@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Select, bindparam, func, literal_column, or_, select, text
+from sqlalchemy import ColumnElement, Select, bindparam, func, literal_column, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,6 +22,9 @@ TAGGED_USERS = TAGGED.replace("email", "users.email", 1)
 LONGEST = 255
 GENERATED_ID = re.compile(r"(usr|sa)_[0-9a-f]{20}")
 """An id that this service made. Most requests name users so."""
+EXTERNAL = "external:"
+"""Before an external id, so that it is not taken for an id or an address."""
+LONGEST_USER_NAME = len(EXTERNAL) + LONGEST
 
 
 class UnknownUser(NotFound):
@@ -31,11 +34,12 @@ class UnknownUser(NotFound):
 
 
 class NobodyToActFor(NotFound):
-    """The organization has no person with the id or external id that the header names."""
+    """The organization has no person with the id, address or external id that the header names."""
 
     message = (
-        "{organization} has no person with this id or external id. Correct Teamaccess-On-Behalf-Of, "
-        "and percent-encode characters beyond ASCII."
+        "{organization} has no person with this id, e-mail address or external id. Correct "
+        "Teamaccess-On-Behalf-Of, percent-encode characters beyond ASCII, and write `external:` before "
+        "an external id that has the form of an address."
     )
 
 
@@ -73,22 +77,39 @@ async def find_user(session: AsyncSession, id_or_email: str) -> User:
     return user
 
 
-async def person_in(session: AsyncSession, organization: OrganizationId, id: str) -> User:
-    """Return the person of the organization with the id or the external id; raises NobodyToActFor.
+def is_named(text: str) -> ColumnElement[bool]:
+    """Return the condition that a user has this id, e-mail address or external id.
 
-    A service account is not a person.
+    SECURITY: a login chooses its own external id. So a text that has the form of an address, or of an id
+    that this service made, is compared with addresses or ids alone, also if nobody has it. `external:`
+    names an external id of any form.
+    """
+    if text.startswith(EXTERNAL):
+        return User.external_id == text.removeprefix(EXTERNAL)
+    if GENERATED_ID.fullmatch(text):
+        return User.id == UserId(text)
+    try:
+        return User.email == normalize_email(text)
+    except InvalidEmail:
+        return or_(User.id == UserId(text), User.external_id == text)
+
+
+async def person_in(session: AsyncSession, organization: OrganizationId, name: str) -> User:
+    """Return the person of the organization with this name, as `is_named` reads it.
+
+    A service account is not a person. Raises NobodyToActFor.
     """
     person: User | None = None
-    if 0 < len(id) <= LONGEST and id.isprintable():
+    if is_possible_name(name):
         person = await session.scalar(
             select(User)
             .join(Membership, Membership.user_id == User.id)
             .where(
                 Membership.organization_id == organization,
                 User.service_account_of.is_(None),
-                or_(User.id == UserId(id), User.external_id == id),
+                is_named(name),
             )
-            .order_by(User.id != id)  # an id comes before another person's external id
+            .order_by(User.id != name)  # an id comes before another person's external id
             .limit(1)
         )
     if person is None:
@@ -97,29 +118,27 @@ async def person_in(session: AsyncSession, organization: OrganizationId, id: str
 
 
 async def resolve_member(session: AsyncSession, organization: OrganizationId, text: str) -> UserId:
-    """Return the id of the member with this id, e-mail address or external id, in this order.
+    """Return the id of the member with this name, as `is_named` reads it.
 
     Anything else is returned unchanged. SECURITY: an error here would tell a caller without rights which
     addresses are members. The use case raises it instead, after it has authorized the caller. Users
     outside of the organization are never found, so tenants do not learn who else exists.
     """
-    if GENERATED_ID.fullmatch(text) or not (0 < len(text) <= LONGEST and text.isprintable()):
+    if GENERATED_ID.fullmatch(text) or not is_possible_name(text):
         return UserId(text)
-    try:
-        address = normalize_email(text)
-    except InvalidEmail:
-        address = ""
     member: UserId | None = await session.scalar(
         select(User.id)
         .join(Membership, Membership.user_id == User.id)
-        .where(
-            Membership.organization_id == organization,
-            or_(User.id == UserId(text), User.email == address, User.external_id == text),
-        )
-        .order_by(User.id != text, User.email.is_distinct_from(address))
+        .where(Membership.organization_id == organization, is_named(text))
+        .order_by(User.id != text)  # an id comes before another member's external id
         .limit(1)
     )
     return member if member is not None else UserId(text)
+
+
+def is_possible_name(text: str) -> bool:
+    """Return whether the text can name a user at all."""
+    return 0 < len(text) <= LONGEST_USER_NAME and text.isprintable()
 
 
 def same_person(user: User) -> Select[UserId]:

@@ -12,6 +12,7 @@ from teamaccess.access.authorize import Ends, RoleTwice
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON
 from teamaccess.directory.invitations.offer import Letter
+from teamaccess.directory.users.find import LONGEST_USER_NAME
 from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import RoleId
 from teamaccess.storage.base import LONGEST_LOCAL_ID
@@ -21,8 +22,8 @@ LocalId = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)
 DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
 """A name that people read."""
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON)]
-UserReference = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
-"""A member's id, e-mail address or external id."""
+UserReference = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_USER_NAME)]
+"""A member's id, e-mail address or external id. `external:` before it names an external id only."""
 ObjectReference = Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
 """An object as `type:id`, such as `webhook:wh_1`."""
 End = Annotated[datetime, msgspec.Meta(tz=True)] | None
