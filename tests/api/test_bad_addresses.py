@@ -61,7 +61,7 @@ ROLES = ["wizard", "%00", "", "x" * 65, "x" * 5000, "%ff", "'--", "Support"]
 
 
 def cursor(key: Any) -> str:
-    """A cursor as the lists make them, of something that they would not put into it."""
+    """A cursor in the lists' encoding, with content that no list puts into one."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
@@ -158,7 +158,7 @@ NAMED_BY_THE_CALLER = (
     Route("PUT", "/v1/organizations/{organization}/resources/{type}/{resource}"),
     "{resource}",
 )
-"""Replace each id by one that does not exist."""
+"""An id that the caller chooses, so a valid one that does not exist is not a mistake."""
 
 
 @pytest.fixture(scope="module")

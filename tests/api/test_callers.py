@@ -32,19 +32,19 @@ def test_every_route_of_the_application_is_in_this_table() -> None:
 def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
     """The status of the answer and the code of the problem; no code where it is allowed."""
     ask = VALID_REQUESTS[route]
-    fine, unknown, sign_in = (
+    allowed, unknown, sign_in = (
         (ask.success, ""),
         (404, "unknown_organization"),
         (401, "sign_in_required"),
     )
     if route == ACCEPT:
-        return fine if caller == "nobody" else (403, "accepts_for_somebody_else")
+        return allowed if caller == "nobody" else (403, "accepts_for_somebody_else")
     if ask.needs == ANYBODY or (caller == "operator" and ask.operators):
-        return fine
+        return allowed
     if caller in ("nobody", "operator"):
         return sign_in if caller == "nobody" else (403, "users_only")
     if ask.needs == SIGNED_IN or (ask.needs == FOUNDER and catalog.founder_role):
-        return fine
+        return allowed
     if ask.needs == FOUNDER:
         return 403, "only_operators_found"
     if caller in ("outsider", "suspended administrator"):
@@ -52,7 +52,7 @@ def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
     if ask.needs == ASKER:
         return 404, ask.hidden
     if ask.needs == MEMBER or catalog.guards[ask.needs] in catalog.roles[caller].actions:
-        return fine
+        return allowed
     return (404, ask.hidden) if ask.hidden else (403, "missing_permission")
 
 

@@ -52,7 +52,7 @@ async def test_the_first_sign_in_finds_the_user_with_the_address(
     await asyncio.sleep(1.1)  # tokens have the time of issue in whole seconds
     me = (await eve.me(await sign_in(eve.provider.issuer, eve.name, API))).json()
     assert (me["id"], me["external_id"]) == (known.id, eve.name)
-    refused(await known.ask("GET", "/v1/me"), 401, "invalid_token")  # its session ended by that
+    refused(await known.ask("GET", "/v1/me"), 401, "invalid_token")  # the link ended this session
 
     other = Login(eve.provider, eve.deployment, f"other-{organization.id}")
     same = other.token(email=known.email, email_verified=True)
@@ -203,8 +203,8 @@ async def test_a_backend_acts_for_a_user_named_by_the_providers_subject(
     secret = organization.deployment.invitation_token(organization.address("eve"))
     person = Person(organization.deployment, me["id"], "", eve.provider.sign(eve.claims()))
     await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
-    site = await organization.add_backend_account("users_access")
-    assert (await site.on_behalf_of(eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
+    backend = await organization.add_backend_account("users_access")
+    assert (await backend.on_behalf_of(eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
 
 
 async def test_keys_that_the_provider_replaces_are_replaced_here(
@@ -270,7 +270,7 @@ def hmac_of(alg: str, key: bytes, kid: str, claims: dict[str, Any]) -> bytes:
 
 
 def by_hand(header: dict[str, Any], claims: dict[str, Any], signature: bytes) -> str:
-    """A token put together."""
+    """A token assembled by hand."""
     last = base64.urlsafe_b64encode(signature).rstrip(b"=")
     return b".".join([_input(header, claims), last]).decode()
 

@@ -39,8 +39,8 @@ RAW = {
 }
 
 
-async def answered(http_server: HttpServer, raw: bytes) -> bytes:
-    """The first line of the server's answer."""
+async def status_line(http_server: HttpServer, raw: bytes) -> bytes:
+    """Send the bytes; return the first line of the server's answer."""
     reader, writer = await asyncio.open_connection(http_server.host, http_server.port)
     try:
         writer.write(raw)
@@ -53,7 +53,7 @@ async def answered(http_server: HttpServer, raw: bytes) -> bytes:
 async def test_the_server_refuses_malformed_http_and_keeps_running(
     http_server: HttpServer, kind: str
 ) -> None:
-    line = await answered(http_server, RAW[kind])
+    line = await status_line(http_server, RAW[kind])
 
     assert line.startswith(b"HTTP/1.1 4"), line
     async with httpx.AsyncClient() as client:

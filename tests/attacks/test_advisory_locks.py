@@ -12,7 +12,7 @@ import teamaccess
 from teamaccess.storage.advisory_locks import AdvisoryLocks, Purpose
 from tests.support.organization import Organization
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import before
+from tests.support.spicedb_proxy import before_first_call
 
 WORD = 0xFFFFFFFF
 BLOCK = 12
@@ -99,7 +99,7 @@ async def test_an_idempotency_key_is_not_the_lock_of_another_tenant(
         await go_on.wait()
 
     deployment.service.admission._admitted[globex.id, eve.id] = True
-    before(monkeypatch, deployment, "answers", slow)
+    before_first_call(monkeypatch, deployment, "answers", slow)
     body = {"email": globex.address("zoe"), "roles": ["support"]}
     held = asyncio.create_task(
         eve.ask("POST", f"{globex.path}/invitations", json=body, headers={"Idempotency-Key": key})

@@ -35,7 +35,7 @@ def allows(*_: Any) -> None:
     """Refuse nothing."""
 
 
-async def allows_in_time(*_: Any) -> None:
+async def allows_async(*_: Any) -> None:
     """Refuse nothing, as a coroutine."""
 
 
@@ -61,11 +61,11 @@ SABOTAGES = {
         [f"PUT {MEMBER}/roles"],
     ),
     "extending somebody above": Sabotage(
-        "access.authorize.refuse_above", allows_in_time, "given or extended", [f"PATCH {MEMBER}"]
+        "access.authorize.refuse_above", allows_async, "given or extended", [f"PATCH {MEMBER}"]
     ),
     "accepting a stale invitation": Sabotage(
         "directory.invitations.accept._authorize_inviter",
-        allows_in_time,
+        allows_async,
         "no giver held",
         ACCEPTANCE,
         0.6,
@@ -81,7 +81,7 @@ SABOTAGES = {
     ),
     "making a token of somebody above": Sabotage(
         "access.authorize.refuse_above",
-        allows_in_time,
+        allows_async,
         "handed out",
         [f"POST {ACCOUNT}/tokens"],
         deployment="bank",

@@ -15,8 +15,8 @@ from tests.support.people import Person
 from tests.support.responses import refused
 
 
-async def inviting(organization: Organization) -> tuple[Person, Person]:
-    """A backend that may invite, and the same acting for the administrator."""
+async def add_inviting_backend(organization: Organization) -> tuple[Person, Person]:
+    """Add a backend that may invite. Returns its own caller, and one on the administrator's behalf."""
     account = await organization.add_backend_account(
         "people_invite", "people_manage", "counter_view"
     )
@@ -32,7 +32,7 @@ async def invite(
 
 
 async def test_an_invitation_of_a_deleted_backend_gives_nothing(branch: Organization) -> None:
-    account, deputy = await inviting(branch)
+    account, deputy = await add_inviting_backend(branch)
     role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
     path = f"{branch.path}/service-accounts/{account.id}"
@@ -43,7 +43,7 @@ async def test_an_invitation_of_a_deleted_backend_gives_nothing(branch: Organiza
 async def test_a_backend_and_its_member_cannot_give_later_what_either_lacks(
     branch: Organization,
 ) -> None:
-    _, deputy = await inviting(branch)
+    _, deputy = await add_inviting_backend(branch)
     role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
     grown = {"name": "Watcher", "actions": ["counter_view", "counter_pay"]}
@@ -53,7 +53,7 @@ async def test_a_backend_and_its_member_cannot_give_later_what_either_lacks(
 
 
 async def test_a_role_that_both_may_give_is_given(branch: Organization) -> None:
-    _, deputy = await inviting(branch)
+    _, deputy = await add_inviting_backend(branch)
     role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
     assert (await branch.accept("eve")).status_code == 200
@@ -63,7 +63,7 @@ async def test_a_backends_mails_are_not_counted_for_its_member(
     branch: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Ledger, "limits", Limits(invitations_a_day_by_one_person=2))
-    _, deputy = await inviting(branch)
+    _, deputy = await add_inviting_backend(branch)
     role = await branch.add_custom_role("watcher", "counter_view")
     for name in ("ann", "ben"):
         assert (await invite(branch, deputy, name, role)).status_code == 201

@@ -16,7 +16,7 @@ from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import before, through_proxy, wait_until
+from tests.support.spicedb_proxy import before_first_call, through_proxy, wait_until
 
 KEY = {"Idempotency-Key": "one"}
 
@@ -51,7 +51,7 @@ async def test_a_stranger_does_not_enter_the_change_queue(
 
 
 @asynccontextmanager
-async def all_connections(queue: ChangeQueue, caller: Attribution) -> AsyncIterator[None]:
+async def hold_all_connections(queue: ChangeQueue, caller: Attribution) -> AsyncIterator[None]:
     """Hold the caller's share of the connections, with changes to organizations of their own."""
     async with AsyncExitStack() as held:
         for number in range(SHARE):
@@ -66,7 +66,7 @@ async def test_a_caller_without_a_free_connection_takes_no_turn_in_an_organizati
     """A change that waits for a connection of its caller must not keep the organization's turn."""
     eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     queue = acme.deployment.service.ledger._turns
-    async with all_connections(queue, Attribution(f"user:{eve.id}", Channel.API, "tests")):
+    async with hold_all_connections(queue, Attribution(f"user:{eve.id}", Channel.API, "tests")):
         hers = [asyncio.create_task(invite(acme, eve, f"guest{number}")) for number in range(3)]
 
         async def waits() -> bool:
@@ -91,7 +91,7 @@ async def test_a_change_holds_nothing_while_it_waits(organizations: list[str]) -
         async with queue.taken(theirs, eve):
             pass
 
-    async with all_connections(queue, eve):
+    async with hold_all_connections(queue, eve):
         hers = asyncio.create_task(change())
         await asyncio.sleep(0)
         for organization in theirs:
@@ -107,7 +107,7 @@ async def test_acceptances_in_one_organization_do_not_delay_those_in_another() -
     queue = ChangeQueue()
     anonymous = Attribution("anonymous", Channel.API, "tests")
     async with (
-        all_connections(queue, anonymous),
+        hold_all_connections(queue, anonymous),
         asyncio.timeout(1),
         queue.taken([OrganizationId("victim")], anonymous),
     ):
@@ -133,7 +133,7 @@ async def test_an_idempotency_key_in_use_elsewhere_holds_no_lock(
 
     acme.deployment.service.admission._admitted[globex.id, eve.id] = True
     acme.deployment.service.admission._admitted[acme.id, eve.id] = True
-    before(monkeypatch, acme.deployment, "answers", slow)
+    before_first_call(monkeypatch, acme.deployment, "answers", slow)
     holding = asyncio.create_task(invite(globex, eve, headers=KEY))
     await reached.wait()
     second = asyncio.create_task(invite(acme, eve, headers=KEY))
@@ -155,7 +155,7 @@ async def test_the_same_request_to_two_processes_counts_once(
         *(
             invite(organization, organization.administrator, headers=KEY)
             for organization in (acme, elsewhere)
-            for _ in "12"
+            for _ in range(2)
         )
     )
     assert {answer.status_code for answer in answers} == {201}

@@ -27,7 +27,7 @@ from teamaccess.upkeep import Rebuilder
 from tests.support.agreement import ledger_entries, spicedb_contents
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
-from tests.support.spicedb_proxy import before, running_worker, wait_until
+from tests.support.spicedb_proxy import before_first_call, running_worker, wait_until
 from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_all, delete_from_spicedb
 from tests.upkeep.worker.test_troubles import FORGED
 
@@ -150,7 +150,7 @@ async def test_metadata_for_another_organization_explains_nothing_here(
         await forge(acme.deployment, promotion(acme), rebuild=[place])
 
     with pytest.MonkeyPatch.context() as patch:
-        before(patch, acme.deployment, "import_relationships", mallory)
+        before_first_call(patch, acme.deployment, "import_relationships", mallory)
         await rebuild(globex)
     await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
@@ -175,7 +175,7 @@ async def test_access_given_and_taken_back_during_a_rebuild_is_found(
         await forge(acme.deployment, promotion(acme).replace("TOUCH", "DELETE"), rebuild=[place])
 
     with pytest.MonkeyPatch.context() as patch:
-        before(patch, acme.deployment, "import_relationships", mallory)
+        before_first_call(patch, acme.deployment, "import_relationships", mallory)
         await rebuild(acme)
     await read_so_far(globex)
     assert promotion(acme) in await reported(acme)

@@ -130,7 +130,7 @@ async def test_an_invitation_to_another_address_of_the_same_mailbox_is_refused(
     assert (await initech.invite("somebody", ["admin"], by=lea)).status_code == 201
 
 
-async def test_members_cannot_give_a_machine_more_than_their_own_time(
+async def test_members_cannot_give_a_service_account_more_than_their_own_time(
     initech: Organization, lea: Person
 ) -> None:
     """A token of the machine would give them access after their own access has ended."""
@@ -145,7 +145,7 @@ async def test_members_cannot_give_a_machine_more_than_their_own_time(
     refused(answer, 403, "own_access_extended")
 
 
-async def test_a_machine_cannot_extend_the_access_of_the_people_who_made_its_tokens(
+async def test_a_service_account_cannot_extend_the_access_of_the_people_who_made_its_tokens(
     initech: Organization,
 ) -> None:
     lea = (await initech.add_members({"lea": ["admin"]}))["lea"]

@@ -219,7 +219,7 @@ async def test_slow_requests_of_an_address_come_at_longer_intervals(
     waits = [await server.ask() for _ in range(4)]
     assert waits == pytest.approx([0.0, 0.0, 0.4, 0.8])
     assert await server.ask(address="10.0.0.2") == 0.0
-    server.seconds = 60.0  # which waits for something else
+    server.seconds = 60.0  # most of it waiting, so it counts as LONGEST_SECONDS
     await server.ask()
     server.seconds = 0.0
     assert await server.ask() == pytest.approx(1.2 + 40 * pacing.LONGEST_SECONDS)

@@ -1,4 +1,4 @@
-"""The pages on catalogs are true: the test reads their files and runs their commands and their Python."""
+"""The pages on catalogs are true: the test writes their files, and runs their commands and Python."""
 
 import doctest
 import os
@@ -15,7 +15,7 @@ PAGES = [DOCS / "how-to" / "write-a-catalog.md", DOCS / "reference" / "catalog.m
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def test_the_generated_pages_match_the_catalogs(
+def test_the_examples_of_the_pages_on_catalogs_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

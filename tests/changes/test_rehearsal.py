@@ -35,18 +35,18 @@ async def test_a_rehearsal_is_refused_as_the_real_change_would_be(acme: Organiza
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     by_bob = Attribution(f"user:{bob.id}", Channel.API, "tests")
 
-    async def themselves(change: OrganizationChange) -> None:
+    async def promote_themselves(change: OrganizationChange) -> None:
         await change_member_roles(change, bob.id, {RoleId("developer"): None})
 
     with pytest.raises(MissingPermission):
-        await acme.deployment.service.ledger.rehearse(by_bob, acme.id, themselves)
+        await acme.deployment.service.ledger.rehearse(by_bob, acme.id, promote_themselves)
 
 
 async def test_operators_cannot_remove_the_last_administrator(
     acme: Organization,
 ) -> None:
-    async def everybody_out(change: OrganizationChange) -> None:
+    async def suspend_administrator(change: OrganizationChange) -> None:
         await suspend(change, acme.administrator.id)
 
     with pytest.raises(LastAdministrator):
-        await acme.deployment.service.ledger.rehearse(OPERATOR, acme.id, everybody_out)
+        await acme.deployment.service.ledger.rehearse(OPERATOR, acme.id, suspend_administrator)

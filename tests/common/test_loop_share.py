@@ -48,7 +48,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 async def steps(clock: Clock, share: LoopShare, count: int, seconds: float) -> None:
-    """Do as many steps of large work."""
+    """Do `count` steps of large work, each of so many seconds."""
     for _ in range(count):
         await share.give_way()
         clock.work(seconds)
@@ -83,9 +83,9 @@ async def test_requests_of_one_tenant_rest_together(clock: Clock) -> None:
     share = LoopShare(lambda: True)
     await share.give_way()
     clock.work(SLICE_SECONDS)
-    sleeping, share._rests_until = clock.rests, clock.now + 1
+    share._rests_until = clock.now + 1  # another request of the tenant rests until then
     await share.give_way()
-    assert sleeping[0] == pytest.approx(1)
+    assert clock.rests[0] == pytest.approx(1)
 
 
 async def test_a_step_that_cannot_be_divided_is_rested_for_afterwards(clock: Clock) -> None:

@@ -51,15 +51,14 @@ async def test_an_announced_shutdown_is_an_ordinary_outage(
     async with linked(fintoc) as (second, proxy), relaying(second, relay_pool) as relay:
         await wait_until(lambda: _listening(acme))
         wire.send_as_server(SHUTTING_DOWN)
-        await asyncio.sleep(
-            2 * POLL_SECONDS
-        )  # it has queried, on a connection that is about to close
+        # meanwhile it queries on a connection that is about to close
+        await asyncio.sleep(2 * POLL_SECONDS)
         await wire.disconnect()
         proxy.writes = Writes.FAIL
         late = await through_proxy(second, acme).suspend(bob)
         assert late.status_code == 202
         proxy.writes = Writes.ARRIVE
-        await wait_until(lambda: _cannot(acme, bob.id))
+        await wait_until(lambda: _has_lost_the_action(acme, bob.id))
         assert not relay.done()
 
 
@@ -81,5 +80,5 @@ async def _listening(organization: Organization) -> bool:
         return bool(await session.scalar(LISTENING))
 
 
-async def _cannot(organization: Organization, user: str) -> bool:
+async def _has_lost_the_action(organization: Organization, user: str) -> bool:
     return not await organization.deployment.check(organization.id, user, "webhooks_send_test")

@@ -11,8 +11,8 @@ from tests.support.people import Person
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 BLOCK = re.compile(r"^```console audit\n\$ teamaccess (.*)\n((?:.*\n)*?)```$", re.MULTILINE)
 
-IN_THE_TEST = {"ana@": "ada@", "operator:tests": "operator:ines"}
-"""Names that the pages have instead of the test's."""
+NAMES_ON_PAGES = {"ana@": "ada@", "operator:tests": "operator:ines"}
+"""From the names of the test to those on the pages."""
 
 # text that differs between runs, as it is on a page and in a real answer
 CHANGING = [
@@ -28,10 +28,10 @@ async def test_the_commands_print_what_the_pages_show(run: Run, acme: Organizati
     bob = await acme.member("bob", ["support"])
     who_can, yes, no = blocks("find-out-who-can.md") + blocks("explain-access.md")
 
-    await prints(run, acme, who_can)
-    await prints(run, acme, yes)
+    await assert_prints(run, acme, who_can)
+    await assert_prints(run, acme, yes)
     await move(acme, bob)
-    await prints(run, acme, no)
+    await assert_prints(run, acme, no)
 
 
 async def move(acme: Organization, bob: Person) -> None:
@@ -44,14 +44,14 @@ async def move(acme: Organization, bob: Person) -> None:
     assert moved.status_code == 200, moved.text
 
 
-async def prints(run: Run, acme: Organization, block: tuple[str, str]) -> None:
+async def assert_prints(run: Run, acme: Organization, block: tuple[str, str]) -> None:
     """Assert that a command prints what its page shows."""
     command, promised = block
     words = [word.replace("acme", acme.id) for word in command.split()]
     printed = (await run(*words)).stdout.replace(acme.id, "acme").removeprefix(BYTE_ORDER_MARK)
-    for here, there in IN_THE_TEST.items():
-        printed = printed.replace(here, there)
-    lines, expected = alike(printed), alike(promised)
+    for name, name_on_page in NAMES_ON_PAGES.items():
+        printed = printed.replace(name, name_on_page)
+    lines, expected = comparable_lines(printed), comparable_lines(promised)
     if "--csv" in words:  # in the order of ids, which are random
         lines, expected = sorted(lines), sorted(expected)
     assert lines == expected
@@ -63,7 +63,7 @@ def blocks(page: str) -> list[tuple[str, str]]:
     return found
 
 
-def alike(text: str) -> list[str]:
+def comparable_lines(text: str) -> list[str]:
     """The lines of the text, without what differs between runs."""
     for pattern, name in CHANGING:
         text = pattern.sub(name, text)

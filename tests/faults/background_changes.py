@@ -16,15 +16,15 @@ class BackgroundChanges:
     """The changes of several clients, until they are stopped."""
 
     def __init__(self, clients: Clients) -> None:
-        self._crowd = clients
+        self._clients = clients
         self.stopping = False
 
     async def wait_for_more(self) -> None:
         """Wait until twenty more changes are acknowledged."""
-        before = len(self._crowd.log.acknowledged)
+        before = len(self._clients.log.acknowledged)
 
         async def more() -> bool:
-            return len(self._crowd.log.acknowledged) >= before + 20
+            return len(self._clients.log.acknowledged) >= before + 20
 
         await wait_until(more)
 
@@ -32,11 +32,11 @@ class BackgroundChanges:
         """Give people other roles again and again."""
         chance = Random(number)  # noqa: S311 - no secret depends on it
         while not self.stopping:
-            organization = chance.choice(self._crowd.organizations)
+            organization = chance.choice(self._clients.organizations)
             options = RequestOptions(chance.choice(organization.administrators), retry=True)
-            roles = chance.sample(self._crowd.roles, 2)
+            roles = chance.sample(self._clients.roles, 2)
             await change_roles(
-                self._crowd, organization, options, chance.choice(organization.people), roles
+                self._clients, organization, options, chance.choice(organization.people), roles
             )
 
 

@@ -92,13 +92,13 @@ async def backends_terminated(cluster: Cluster, chance: Random) -> None:
 
 
 async def program_killed(cluster: Cluster, chance: Random) -> None:
-    program = _some(cluster, chance)
+    program = _random_program(cluster, chance)
     await program.kill()
     await program.start()
 
 
 async def program_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
-    program = _some(cluster, chance)
+    program = _random_program(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGKILL)
     with suppress(TimeoutError):
         await program.wait_until_dead(REACHED_SECONDS)
@@ -107,7 +107,7 @@ async def program_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
 
 
 async def program_frozen_at_a_point(cluster: Cluster, chance: Random) -> None:
-    program = _some(cluster, chance)
+    program = _random_program(cluster, chance)
     program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGSTOP)
     with suppress(TimeoutError):
         await program.wait_until_frozen(REACHED_SECONDS)
@@ -117,14 +117,14 @@ async def program_frozen_at_a_point(cluster: Cluster, chance: Random) -> None:
 
 
 async def spicedb_late(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     chance.choice([wire.requests, wire.answers]).seconds = chance.choice([0.2, 0.8, 2.5])
     await _last(chance, 1, 4)
     await wire.repair()
 
 
 async def spicedb_cut_after_applying(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     wire.answers.hold()
     await _last(chance, 0.1, 0.6)
     await wire.disconnect()
@@ -132,7 +132,7 @@ async def spicedb_cut_after_applying(cluster: Cluster, chance: Random) -> None:
 
 
 async def spicedb_refusing_connections(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     await wire.refuse()
     await _last(chance, 0.2, 2)
     await wire.repair()
@@ -140,7 +140,7 @@ async def spicedb_refusing_connections(cluster: Cluster, chance: Random) -> None
 
 async def spicedb_in_a_black_hole(cluster: Cluster, chance: Random) -> None:
     """Data that was held arrives late or never."""
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     wire.requests.hold()
     wire.answers.hold()
     await _last(chance, 0.5, 5)
@@ -150,7 +150,7 @@ async def spicedb_in_a_black_hole(cluster: Cluster, chance: Random) -> None:
 
 
 async def spicedb_answering_errors(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).spicedb
+    wire = _random_program(cluster, chance).spicedb
     cluster.error_proxy.code = chance.choice(CODES)
     cluster.error_proxy.writes = chance.choice([Writes.FAIL, Writes.LOSE_ANSWERS])
     await wire.connect_to(cluster.error_proxy_address)
@@ -159,7 +159,7 @@ async def spicedb_answering_errors(cluster: Cluster, chance: Random) -> None:
 
 
 async def commit_without_an_answer(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).database
+    wire = _random_program(cluster, chance).database
     wire.hold_answers_after(b"COMMIT")
     await _last(chance, 0.2, 1)
     await wire.disconnect()
@@ -167,7 +167,7 @@ async def commit_without_an_answer(cluster: Cluster, chance: Random) -> None:
 
 
 async def postgres_connections_torn(cluster: Cluster, chance: Random) -> None:
-    wire = _some(cluster, chance).database
+    wire = _random_program(cluster, chance).database
     if chance.random() < 0.5:
         await wire.disconnect()
         return
@@ -227,7 +227,7 @@ class FaultInjector:
         self._stopping.set()
 
 
-def _some(cluster: Cluster, chance: Random) -> Program:
+def _random_program(cluster: Cluster, chance: Random) -> Program:
     return chance.choice(list(cluster.programs.values()))
 
 
@@ -235,7 +235,7 @@ async def _end_server_at(
     cluster: Cluster, chance: Random, point: CrashPoint, pid: int, kill: signal.Signals
 ) -> None:
     """End a server when a change reaches the crash point, if one does in time."""
-    program = _some(cluster, chance)
+    program = _random_program(cluster, chance)
     program.crash_points.arm(point, kill, pid)
     with suppress(TimeoutError):
         await program.wait_until_passed(point, REACHED_SECONDS)

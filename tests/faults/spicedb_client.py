@@ -20,7 +20,7 @@ YES = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 
 
 class SpiceDBClient:
-    """Asks SpiceDB directly, past every proxy."""
+    """Asks SpiceDB directly, without any proxy."""
 
     def __init__(self, channel: Channel, key: str) -> None:
         self._engine: Any = PermissionsServiceStub(channel)

@@ -12,7 +12,7 @@ from tests.faults.operation_log import Operation
 
 WORKERS = 12
 ORGANIZATIONS = 6
-DEEDS_A_FAULT = 48
+OPERATIONS_PER_FAULT = 48
 
 
 CHANCES = {
@@ -31,11 +31,11 @@ CHANCES = {
 
 
 class Storm:
-    """A number of operations by concurrent workers, and at least one fault for so many of them."""
+    """A number of operations by concurrent workers, with at least one fault in OPERATIONS_PER_FAULT."""
 
     def __init__(self, clients: Clients, faults: FaultInjector, seed: int, operations: int) -> None:
         self.faults = faults
-        self._crowd = clients
+        self._clients = clients
         self._seed, self._operations = seed, operations
         self._begun = 0
         self._seconds = 0.0
@@ -43,27 +43,27 @@ class Storm:
     async def run(self) -> None:
         """Let the clients work until all operations are done, then stop the faults."""
         began = time.monotonic()
-        raging = asyncio.create_task(self.faults.run())
-        working = asyncio.create_task(self._everybody())
+        faults = asyncio.create_task(self.faults.run())
+        workers = asyncio.create_task(self._run_workers())
         try:
-            await asyncio.wait({raging, working}, return_when=asyncio.FIRST_COMPLETED)
-            if raging.done():
-                raging.result()
-            await working
+            await asyncio.wait({faults, workers}, return_when=asyncio.FIRST_COMPLETED)
+            if faults.done():
+                faults.result()
+            await workers
         finally:
-            working.cancel()
+            workers.cancel()
             self.faults.stop()
-            await asyncio.wait({raging})
-        raging.result()
+            await asyncio.wait({faults})
+        faults.result()
         self._seconds = time.monotonic() - began
 
-    async def _everybody(self) -> None:
+    async def _run_workers(self) -> None:
         await asyncio.gather(*(self._work(number) for number in range(WORKERS)))
 
     def figures(self, found: list[str]) -> str:
         """The counts of operations, faults and findings."""
-        record = self._crowd.log
-        answers = Counter(_sense(operation) for operation in record.operations)
+        record = self._clients.log
+        answers = Counter(_outcome(operation) for operation in record.operations)
         codes = Counter(
             f"{a.status} {a.code}" for d in record.operations for a in d.answers if a.code
         )
@@ -74,7 +74,7 @@ class Storm:
                 f"requests              {sum(len(operation.answers) for operation in record.operations)}",
                 f"acknowledged changes  {len(record.acknowledged)}",
                 *(f"  {verb:<19} {count}" for verb, count in sorted(self._verbs().items())),
-                *(f"{sense:<21} {count}" for sense, count in sorted(answers.items())),
+                *(f"{outcome:<21} {count}" for outcome, count in sorted(answers.items())),
                 *(f"  {code:<29} {n}" for code, n in sorted(codes.items())),
                 f"faults                {self.faults.faults.total()}",
                 *(f"  {name:<29} {n}" for name, n in sorted(self.faults.faults.items())),
@@ -85,20 +85,20 @@ class Storm:
         )
 
     def _verbs(self) -> Counter[str]:
-        return Counter(operation.verb for operation in self._crowd.log.acknowledged)
+        return Counter(operation.verb for operation in self._clients.log.acknowledged)
 
     async def _work(self, number: int) -> None:
         chance = Random(f"{self._seed} {number}")  # noqa: S311 - no secret depends on it
-        while len(self._crowd.log.operations) < self._operations:
-            # people wait for the weather, so that a storm of any length has its faults
-            if self._begun > DEEDS_A_FAULT * (self.faults.faults.total() + 1):
+        while len(self._clients.log.operations) < self._operations:
+            # the workers wait for faults, so that a storm of any length has enough of them
+            if self._begun > OPERATIONS_PER_FAULT * (self.faults.faults.total() + 1):
                 await asyncio.sleep(0.1)
                 continue
             self._begun += 1
-            await self._something(chance)
+            await self._take_random_step(chance)
 
-    async def _something(self, chance: Random) -> None:
-        clients = self._crowd
+    async def _take_random_step(self, chance: Random) -> None:
+        clients = self._clients
         organization = chance.choice(clients.organizations)
         options = RequestOptions(
             chance.choice(organization.administrators), retry=chance.random() < 0.8
@@ -154,12 +154,15 @@ class Storm:
     async def _accept(
         self, chance: Random, organization: KnownOrganization, options: RequestOptions
     ) -> None:
-        self._crowd.read_mails()
+        self._clients.read_mails()
         for _, guest in reversed(organization.invitations[-10:]):
-            if guest.address in self._crowd.invitation_tokens and guest not in organization.people:
+            if (
+                guest.address in self._clients.invitation_tokens
+                and guest not in organization.people
+            ):
                 who = guest if guest.id is not None else None
                 await operations.accept(
-                    self._crowd, organization, guest, RequestOptions(who, options.retry)
+                    self._clients, organization, guest, RequestOptions(who, options.retry)
                 )
                 return
 
@@ -169,7 +172,7 @@ def _member(chance: Random, organization: KnownOrganization) -> KnownPerson:
     return chance.choice(organization.people[-12:])
 
 
-def _sense(operation: Operation) -> str:
+def _outcome(operation: Operation) -> str:
     if operation.acknowledged:
         return f"answered {operation.last.status}"
     if operation.unknown:

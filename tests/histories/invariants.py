@@ -64,7 +64,7 @@ async def assert_administrator_remains(simulation: Simulation, organization: Org
 async def assert_permissions_match_roles(
     simulation: Simulation, organization: Organization, person: Person
 ) -> None:
-    """Active members have exactly the permissions of their current roles. Others have none."""
+    """Assert that active members have exactly the permissions of their current roles, and others none."""
     catalog = simulation.deployment.service.catalog
     asked = {MEMBERSHIP, *(action.permission for action in catalog.actions.values())}
     permitted = await simulation.deployment.service.engine.permitted(

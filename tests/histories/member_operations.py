@@ -26,7 +26,7 @@ class RoleEnd(StrEnum):
 
 
 LATER = {RoleEnd.TOMORROW: timedelta(days=1), RoleEnd.NEXT_YEAR: timedelta(days=365)}
-NOTHING = "nothing to do it with"
+NOTHING = "nothing to act on"
 
 
 async def invite(
@@ -106,14 +106,14 @@ async def change_status(
     simulation: Simulation, organization: Organization, by: Person, target: Person, verb: str
 ) -> str:
     """Suspend, reactivate or remove a member. Removed members sign in again."""
-    return await _sessions_ended(
+    return await _record_and_sign_in_again(
         simulation, organization, target, await organization.change_status(verb, target, by=by)
     )
 
 
 async def leave(simulation: Simulation, organization: Organization, who: Person) -> str:
-    """Go."""
-    return await _sessions_ended(
+    """End the person's own membership."""
+    return await _record_and_sign_in_again(
         simulation, organization, who, await who.ask("POST", f"{organization.path}/leave")
     )
 
@@ -159,7 +159,7 @@ async def grant_administrator_role(
             )
             simulation.record_receipts(await ledger.commit(change))
     except OrganizationBusy:
-        return simulation.proxy_failure()
+        return simulation.assert_proxy_fails()
     if invitee.person is None:
         token = await simulation.deployment.token(membership.user_id)
         invitee.person = Person(simulation.deployment, membership.user_id, invitee.address, token)
@@ -171,7 +171,7 @@ async def sweep(simulation: Simulation, organization: Organization) -> str:
     try:
         ended = await end_due(simulation.deployment.service.ledger, organization.id)
     except OrganizationBusy:
-        return simulation.proxy_failure()
+        return simulation.assert_proxy_fails()
     if ended and simulation.proxy.writes is Writes.FAIL:
         simulation.behind.add(organization.id)
     for person in simulation.people(organization):
@@ -179,9 +179,10 @@ async def sweep(simulation: Simulation, organization: Organization) -> str:
     return f"{ended} ended"
 
 
-async def _sessions_ended(
+async def _record_and_sign_in_again(
     simulation: Simulation, organization: Organization, target: Person, answer: httpx.Response
 ) -> str:
+    """Record the answer. If it is a success, it may have ended the target's sessions."""
     if answer.is_success:
         target.token = await simulation.deployment.token(target.id)
     return simulation.record_answer(organization, answer)

@@ -23,9 +23,9 @@ Step = Callable[[Simulation, Random], Awaitable[object]]
 
 async def take_random_step(simulation: Simulation, chance: Random) -> str:
     """Take a step. Returns a description."""
-    [happening] = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
-    outcome = await happening(simulation, chance)
-    return f"{happening.__name__}: {outcome}"
+    [step] = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
+    outcome = await step(simulation, chance)
+    return f"{step.__name__}: {outcome}"
 
 
 async def add_first_members(simulation: Simulation, chance: Random) -> None:
@@ -169,7 +169,7 @@ async def broken_link(simulation: Simulation, chance: Random) -> object:
         simulation.proxy.writes = chance.choice([Writes.FAIL, Writes.LOSE_ANSWERS])
         return simulation.proxy.writes
     await simulation.repair()
-    return "mended"
+    return "repaired"
 
 
 WEIGHTS: dict[Any, int] = {

@@ -3,7 +3,7 @@
 from random import Random
 from typing import Any
 
-from tests.histories.simulation import OWN_ROLES, Simulation
+from tests.histories.simulation import CUSTOM_ROLES, Simulation
 from tests.support.organization import Organization
 from tests.support.people import Person
 
@@ -36,7 +36,7 @@ async def replace(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
     """Replace the actions of a role."""
-    id = chance.choice(OWN_ROLES)
+    id = chance.choice(CUSTOM_ROLES)
     body = {"name": f"Other {id}", "actions": _actions(simulation, chance)}
     path = f"{organization.path}/roles/{id}"
     return simulation.record_answer(organization, await by.ask("PUT", path, json=body))
@@ -49,14 +49,14 @@ async def delete(
     instead = chance.choice(
         ["", "?reassign=none", f"?reassign={chance.choice(simulation.every_role)}"]
     )
-    path = f"{organization.path}/roles/{chance.choice(OWN_ROLES)}{instead}"
+    path = f"{organization.path}/roles/{chance.choice(CUSTOM_ROLES)}{instead}"
     return simulation.record_answer(organization, await by.ask("DELETE", path))
 
 
 async def _post(
     simulation: Simulation, organization: Organization, by: Person, chance: Random, **made_of: Any
 ) -> str:
-    id = chance.choice(OWN_ROLES)
+    id = chance.choice(CUSTOM_ROLES)
     body = {"id": id, "name": f"Own {id}", **made_of}
     return simulation.record_answer(
         organization, await by.ask("POST", f"{organization.path}/roles", json=body)

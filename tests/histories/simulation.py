@@ -21,7 +21,7 @@ from tests.support.people import Person
 from tests.support.spicedb_proxy import SpiceDBProxy, Writes, through_proxy
 
 INVITEES = ("bob", "dan", "eve", "fay")
-OWN_ROLES = ("night", "guard", "purser")
+CUSTOM_ROLES = ("night", "guard", "purser")
 """The ids of custom roles."""
 
 
@@ -31,7 +31,7 @@ class Invitee:
 
     address: str
     secrets: list[str] = field(default_factory=list)
-    """Of every mail they got, the oldest first."""
+    """The secret of every mail they got, the oldest first."""
     person: Person | None = None
 
 
@@ -47,7 +47,7 @@ class Simulation:
     invitees: list[Invitee]
     deleted: list[Organization] = field(default_factory=list)
     service_accounts: list[tuple[Organization, Person]] = field(default_factory=list)
-    """Service accounts, those that have ended among them, each with its organization."""
+    """Service accounts, including ended ones, each with its organization."""
     behind: set[str] = field(default_factory=set)
     """The organizations with positions that may not have arrived."""
 
@@ -59,7 +59,7 @@ class Simulation:
     @property
     def every_role(self) -> list[str]:
         """The roles of the catalog, and the ids of custom roles."""
-        return [*self.roles, *OWN_ROLES]
+        return [*self.roles, *CUSTOM_ROLES]
 
     async def create_organization(self, name: str) -> None:
         """Create another organization as an operator."""
@@ -127,7 +127,7 @@ class Simulation:
         """
         if answer.status_code >= 500:
             assert answer.json()["code"] == "organization_busy", answer.text
-            self.proxy_failure()
+            self.assert_proxy_fails()
         elif answer.status_code == 202:
             self.record_receipts([Receipt(organization.id, 1, None)])
         elif "Zed-Token" in answer.headers:
@@ -139,13 +139,13 @@ class Simulation:
         """Record how far a change has come."""
         for receipt in receipts:
             if receipt.pending:
-                self.proxy_failure()
+                self.assert_proxy_fails()
                 self.behind.add(receipt.organization)
             elif receipt.zed_token is not None:
                 self.behind.discard(receipt.organization)
 
-    def proxy_failure(self) -> str:
-        """Only a broken link is one."""
+    def assert_proxy_fails(self) -> str:
+        """Assert that the proxy fails writes; return a description of the failure."""
         assert self.proxy.writes is Writes.FAIL
         return "the link is broken"
 
@@ -153,23 +153,23 @@ class Simulation:
         """Repair the proxy, and deliver everything pending from another process."""
         self.proxy.writes = Writes.ARRIVE
         settings = self.deployment.settings
-        marks = create_pool(settings.sqlalchemy_url, connections=1)
-        applier = Applier(self.deployment.service.engine, marks)
+        pool = create_pool(settings.sqlalchemy_url, connections=1)
+        applier = Applier(self.deployment.service.engine, pool)
         for organization in [*self.organizations, *self.deleted]:
             if await ledger_entries(organization):
                 await applier.catch_up(organization.id)
-        await marks.dispose()
+        await pool.dispose()
         self.behind.clear()
 
 
 async def create_simulation(
-    deployment: Deployment, proxy: SpiceDBProxy, elsewhere: Deployment
+    deployment: Deployment, proxy: SpiceDBProxy, other_process: Deployment
 ) -> Simulation:
     """Two new organizations, and invitees who are unknown everywhere."""
     proxy.writes = Writes.ARRIVE
-    mark = secrets.token_hex(4)
-    invitees = [Invitee(f"{name}@{mark}.example") for name in INVITEES]
-    simulation = Simulation(deployment, proxy, elsewhere, organizations=[], invitees=invitees)
+    domain = f"{secrets.token_hex(4)}.example"
+    invitees = [Invitee(f"{name}@{domain}") for name in INVITEES]
+    simulation = Simulation(deployment, proxy, other_process, organizations=[], invitees=invitees)
     for name in ("acme", "globex"):
         await simulation.create_organization(name)
     return simulation

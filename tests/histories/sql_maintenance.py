@@ -124,7 +124,7 @@ async def run(
                 await change.session.commit()
                 simulation.behind.update(entry.organization for entry in change.entries)
     except OrganizationBusy:
-        return simulation.proxy_failure()
+        return simulation.assert_proxy_fails()
     return f"{script} {names} {ending}"
 
 

@@ -40,14 +40,14 @@ SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 
 
 class History(RuleBasedStateMachine):
-    """Hypothesis draws the steps in a thread; they happen in the event loop of the tests."""
+    """Hypothesis draws the steps in a thread. They run in the event loop of the tests."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
     simulation: Simulation
     step = 0
 
-    def happen(self, operation: Coroutine[Any, Any, Any]) -> Any:
-        """Wait until something is done."""
+    def complete(self, operation: Coroutine[Any, Any, Any]) -> Any:
+        """Run an operation in the event loop, and wait until it is complete."""
         return asyncio.run_coroutine_threadsafe(operation, self.loop).result(timeout=60)
 
     async def gather(self) -> Simulation:
@@ -56,23 +56,23 @@ class History(RuleBasedStateMachine):
 
     @initialize(luck=st.integers(0, 2**32))
     def begin(self, luck: int) -> None:
-        self.simulation = self.happen(self.gather())
-        self.happen(add_first_members(self.simulation, _chance(luck)))
+        self.simulation = self.complete(self.gather())
+        self.complete(add_first_members(self.simulation, _chance(luck)))
 
-    # One rule, and the step's number in its chance: hypothesis repeats itself.
+    # Hypothesis repeats values, so the step's number is part of the randomness.
     @rule(luck=st.integers(0, 2**32))
     def something_happens(self, luck: int) -> None:
-        note(self.happen(take_random_step(self.simulation, _chance(luck, self.step))))
+        note(self.complete(take_random_step(self.simulation, _chance(luck, self.step))))
 
     @invariant()
     def everything_holds(self) -> None:
         self.step += 1
-        self.happen(invariants.assert_invariants(self.simulation, self.step))
+        self.complete(invariants.assert_invariants(self.simulation, self.step))
 
     def teardown(self) -> None:
-        if hasattr(self, "cast"):
-            self.happen(self.simulation.repair())
-            self.happen(invariants.assert_invariants_for_all(self.simulation))
+        if hasattr(self, "simulation"):
+            self.complete(self.simulation.repair())
+            self.complete(invariants.assert_invariants_for_all(self.simulation))
 
 
 async def test_rows_ledger_and_spicedb_agree_after_any_history_in_fintoc(
@@ -100,6 +100,6 @@ async def _run_histories(deployment: Deployment, home: Path) -> None:
             loop = asyncio.get_running_loop()
 
             async def gather(self) -> Simulation:
-                return await create_simulation(second, proxy, elsewhere=deployment)
+                return await create_simulation(second, proxy, other_process=deployment)
 
         await asyncio.to_thread(run_state_machine_as_test, SeededHistory, settings=SETTINGS)

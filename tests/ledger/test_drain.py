@@ -36,12 +36,12 @@ def test_notes_sum_up_to_the_difference_between_the_first_and_the_last_row(
 ) -> None:
     before, notes = dict(rows), []
     for key, other, suspended_at, delete in changes:
-        notes.append(_changed(rows, key, None if delete else other, suspended_at))
+        notes.append(_change_row(rows, key, None if delete else other, suspended_at))
     random.shuffle(notes)
     updates = net_updates(notes)
     assert list(updates) == sorted(updates)
     for tenant in map(OrganizationId, ("acme", "globex")):
-        wanted = difference(_meant(before, tenant), _meant(rows, tenant))
+        wanted = difference(_relationships_of(before, tenant), _relationships_of(rows, tenant))
         assert updates.get(tenant, []) == wanted
 
 
@@ -97,8 +97,8 @@ def test_a_resource_and_its_creator_are_in_one_position_whatever_the_size(
         for update in position:
             relationship = update.relationship
             transfer = relationship.resource.type == "transfer"
-            whole = relationship.resource if transfer else relationship.subject
-            where.setdefault(str(whole), set()).add(place)
+            kept_together = relationship.resource if transfer else relationship.subject
+            where.setdefault(str(kept_together), set()).add(place)
     assert all(len(places) == 1 for places in where.values())
     pure = [all(isinstance(each, Delete) for each in position) for position in made]
     assert len(made) == 1 or pure == sorted(pure, reverse=True)
@@ -127,7 +127,7 @@ def _update(number: int, relation: str, touch: bool) -> Update:
     return Touch(relationship) if touch else Delete(relationship)
 
 
-def _changed(rows: Rows, key: Key, to: Key | None, suspended_at: str | None) -> Note:
+def _change_row(rows: Rows, key: Key, to: Key | None, suspended_at: str | None) -> Note:
     """Make, change, move or (without `to`) delete the row with that key."""
     before = [_image(key, rows.pop(key))] if key in rows else []
     if to is None:
@@ -146,7 +146,7 @@ def _image(key: Key, suspended_at: str | None) -> dict[str, Any]:
     }
 
 
-def _meant(rows: Rows, tenant: str) -> list[Relationship]:
+def _relationships_of(rows: Rows, tenant: str) -> list[Relationship]:
     return [
         organization(tenant).relates("member", user(name))
         for (id, name), suspended_at in rows.items()

@@ -1,4 +1,4 @@
-"""Stacks that are killed."""
+"""Stacks that are killed and started again."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -40,26 +40,26 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def put(program: Path, script: str) -> Path:
-    """A program made of a few lines of shell."""
+def write_program(program: Path, script: str) -> Path:
+    """Write a program that is a few lines of shell."""
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     return program
 
 
 def test_a_recent_spicedb_on_the_path_is_used(path: Path) -> None:
-    spicedb = put(path / "spicedb", f"echo spicedb {pinned_version()}")
+    spicedb = write_program(path / "spicedb", f"echo spicedb {pinned_version()}")
     assert ensure_spicedb() == spicedb
 
 
 def test_an_older_spicedb_on_the_path_is_ignored(path: Path) -> None:
-    put(path / "spicedb", "echo spicedb v1.30.0")
+    write_program(path / "spicedb", "echo spicedb v1.30.0")
     assert find_spicedb() is None
 
 
 def test_a_configured_spicedb_takes_precedence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(path / "spicedb", f"echo spicedb {pinned_version()}")
-    monkeypatch.setenv("TEAMACCESS_SPICEDB_BINARY", str(put(path / "mine", "")))
+    write_program(path / "spicedb", f"echo spicedb {pinned_version()}")
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_BINARY", str(write_program(path / "mine", "")))
     assert ensure_spicedb() == path / "mine"
 
 
@@ -72,7 +72,7 @@ def test_a_configured_spicedb_that_cannot_run_is_refused(
 
 
 def test_spicedb_is_built_once_for_all_checkouts_of_a_user(path: Path) -> None:
-    put(path / "go", BUILDS)
+    write_program(path / "go", BUILDS)
     built = ensure_spicedb()
     assert built == cached_binary()
     assert pinned_version() in str(built)
@@ -81,13 +81,13 @@ def test_spicedb_is_built_once_for_all_checkouts_of_a_user(path: Path) -> None:
 
 
 def test_a_build_leaves_only_the_program(path: Path) -> None:
-    put(path / "go", BUILDS)
+    write_program(path / "go", BUILDS)
     folder = ensure_spicedb().parent
     assert sorted(entry.name for entry in folder.iterdir()) == ["lock", "spicedb"]
 
 
 def test_two_concurrent_builds_do_not_interfere(path: Path) -> None:
-    put(path / "go", BUILDS)
+    write_program(path / "go", BUILDS)
     with ThreadPoolExecutor() as threads:
         one, two = (threads.submit(ensure_spicedb) for _ in range(2))
     assert one.result() == two.result()
@@ -95,13 +95,13 @@ def test_two_concurrent_builds_do_not_interfere(path: Path) -> None:
 
 
 def test_the_build_reports_progress(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    put(path / "go", BUILDS)
+    write_program(path / "go", BUILDS)
     ensure_spicedb()
     assert "Compiling: 0 of 2 packages" in capsys.readouterr().err
 
 
 def test_a_failed_build_is_reported_in_one_sentence_with_the_remedy(path: Path) -> None:
-    put(path / "go", FAILS)
+    write_program(path / "go", FAILS)
     with pytest.raises(BuildFailed) as failed:
         ensure_spicedb()
     sentence = str(failed.value)
@@ -111,15 +111,15 @@ def test_a_failed_build_is_reported_in_one_sentence_with_the_remedy(path: Path) 
 
 
 def test_a_failed_build_can_be_repeated(path: Path) -> None:
-    put(path / "go", FAILS)
+    write_program(path / "go", FAILS)
     with pytest.raises(BuildFailed):
         ensure_spicedb()
-    put(path / "go", BUILDS)
+    write_program(path / "go", BUILDS)
     assert ensure_spicedb() == cached_binary()
 
 
 @pytest.mark.parametrize("script", ["echo go version go1.20 linux/amd64", "exit 1"])
 def test_a_missing_or_old_go_is_reported_in_one_sentence(path: Path, script: str) -> None:
-    put(path / "go", script)
+    write_program(path / "go", script)
     with pytest.raises(NoGo, match=f"needs Go {pinned_go()} or newer"):
         ensure_spicedb()

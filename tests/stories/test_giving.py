@@ -51,7 +51,7 @@ async def test_a_lead_gives_what_a_lead_holds(
         assert (await branch.accept(f"new-{role}")).status_code == 200
 
 
-async def test_no_path_lets_a_lead_give_more_than_she_holds(
+async def test_no_path_lets_a_lead_give_more_than_they_hold(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]

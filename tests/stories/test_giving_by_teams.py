@@ -62,7 +62,7 @@ async def test_a_lead_gives_through_a_team_what_the_lead_holds(
     assert (await desk.delete(by=lea)).status_code == 204
 
 
-async def test_a_lead_adds_nobody_to_a_team_that_holds_more_including_herself(
+async def test_a_lead_adds_nobody_to_a_team_that_holds_more_including_themselves(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     lea = people["lea"]
@@ -79,7 +79,7 @@ async def test_an_expired_role_of_the_team_counts_until_it_is_removed(
     refused(await books.add_member(people["nora"], by=people["lea"]), 403, "role_beyond_giver")
 
 
-async def test_a_lead_gives_a_team_no_role_beyond_hers_and_no_operators_role(
+async def test_a_lead_gives_a_team_no_role_beyond_their_own_and_no_operators_role(
     branch: Organization, people: dict[str, Person], desk: Team
 ) -> None:
     lea = people["lea"]

@@ -36,8 +36,8 @@ async def people(acme: Organization) -> dict[str, Person]:
     return found
 
 
-async def hence(organization: Organization, **more: float) -> datetime:
-    """A time so far ahead, in whole seconds."""
+async def time_from_now(organization: Organization, **more: float) -> datetime:
+    """A time from now, in whole seconds."""
     return (await organization.deployment.service.now() + timedelta(**more)).replace(microsecond=0)
 
 
@@ -46,7 +46,7 @@ async def test_a_member_and_a_team_may_do_to_one_resource_what_they_were_granted
 ) -> None:
     sue, wes = people["sue"], people["wes"]
     await add_resources(acme, "webhook:wh_2")
-    end = await hence(acme, days=1)
+    end = await time_from_now(acme, days=1)
 
     answer = await set_grants(
         acme,
@@ -99,10 +99,10 @@ async def test_setting_grants_replaces_all_of_them_in_one_write(
     await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), grant_to(wes, "delete"))
 
     [updates] = (await acme.ledger())[before:]
-    me = f"webhook:{acme.id}/wh_1"
+    webhook = f"webhook:{acme.id}/wh_1"
     assert updates == [
-        f"DELETE {me}#granted_view@user:{sue.id}",
-        f"TOUCH {me}#granted_delete@user:{wes.id}",
+        f"DELETE {webhook}#granted_view@user:{sue.id}",
+        f"TOUCH {webhook}#granted_delete@user:{wes.id}",
     ]
     reported = len(await acme.events())
     await set_grants(acme, WEBHOOK, grant_to(wes, "delete"), grant_to(sue, "edit"))
@@ -144,11 +144,11 @@ async def test_a_grant_does_not_outlive_the_membership_the_team_or_the_team_memb
 
 async def test_a_grant_expires_at_its_time(acme: Organization, people: dict[str, Person]) -> None:
     sue = people["sue"]
-    end = await hence(acme, days=1)
+    end = await time_from_now(acme, days=1)
     await set_grants(
         acme, WEBHOOK, grant_to(sue, "edit", expires_at=end.isoformat()), grant_to(sue, "view")
     )
-    past = await hence(acme, seconds=-1)
+    past = await time_from_now(acme, seconds=-1)
     async with acme.deployment.operator(acme.id) as change:
         await change.session.execute(
             update(Grant)
@@ -180,9 +180,9 @@ async def test_an_expired_grant_that_is_granted_again_has_a_new_granter(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, reg = people["sue"], people["reg"]
-    end = await hence(acme, days=1)
+    end = await time_from_now(acme, days=1)
     await set_grants(acme, WEBHOOK, grant_to(sue, "edit", expires_at=end.isoformat()))
-    past = await hence(acme, seconds=-1)
+    past = await time_from_now(acme, seconds=-1)
     async with acme.deployment.operator(acme.id) as change:
         row = update(Grant).where(Grant.organization_id == acme.id)
         await change.session.execute(row.values(expires_at=past))  # and it has not been swept yet
@@ -270,7 +270,7 @@ async def test_members_cannot_remove_or_extend_grants_of_what_they_may_not_do(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     reg, sue = people["reg"], people["sue"]
-    soon, later = [(await hence(acme, days=days)).isoformat() for days in (1, 2)]
+    soon, later = [(await time_from_now(acme, days=days)).isoformat() for days in (1, 2)]
     await set_grants(acme, WEBHOOK, grant_to(sue, "delete", expires_at=later))
     for left in ([], [grant_to(sue, "delete", expires_at=soon)]):
         answer = await set_grants(acme, WEBHOOK, *left, by=reg)

@@ -23,15 +23,15 @@ def path(organization: Organization, account: Person, token: str = "", verb: str
 
 
 async def row(organization: Organization, token: str) -> ApiToken:
-    """A token as it is kept."""
+    """A token as it is stored."""
     async with organization.deployment.service.reads() as session:
         return await session.get_one(ApiToken, (organization.id, TokenId(token)))
 
 
-async def ended(organization: Organization, token: str, at: datetime) -> None:
+async def set_expiry(organization: Organization, token: str, at: datetime) -> None:
     """Set when a token expires."""
-    ends = "UPDATE api_tokens SET expires_at = $1 WHERE id = $2"
-    await organization.deployment.execute_without_triggers(ends, at, token)
+    statement = "UPDATE api_tokens SET expires_at = $1 WHERE id = $2"
+    await organization.deployment.execute_without_triggers(statement, at, token)
 
 
 async def test_a_service_account_does_only_what_its_role_allows(acme: Organization) -> None:
@@ -259,9 +259,9 @@ async def test_a_token_is_valid_until_it_expires_or_is_revoked(acme: Organizatio
     assert until - datetime.fromisoformat(token["created_at"]) == timedelta(days=1)
     assert (await job.ask("GET", "/v1/me")).status_code == 200
 
-    await ended(acme, token["id"], await acme.deployment.service.now())
+    await set_expiry(acme, token["id"], await acme.deployment.service.now())
     refused(await job.ask("GET", "/v1/me"), 401, "invalid_api_token")
-    await ended(acme, token["id"], until)
+    await set_expiry(acme, token["id"], until)
     assert (await job.ask("GET", "/v1/me")).status_code == 200
 
     where = path(acme, job, token["id"])
@@ -324,12 +324,12 @@ async def test_the_last_use_of_a_token_is_recorded_to_the_minute(acme: Organizat
 @pytest.mark.parametrize("end", ["deleted", "removed", "organization"])
 async def test_deleting_a_service_account_ends_its_tokens(acme: Organization, end: str) -> None:
     job = await acme.add_service_account("support")
-    ways: dict[str, tuple[str, str]] = {
+    requests: dict[str, tuple[str, str]] = {
         "deleted": ("DELETE", path(acme, job)),
         "removed": ("DELETE", f"{acme.path}/members/{job.id}"),
         "organization": ("DELETE", acme.path),
     }
-    assert (await acme.administrator.ask(*ways[end])).status_code == 204
+    assert (await acme.administrator.ask(*requests[end])).status_code == 204
 
     refused(await job.ask("GET", "/v1/me"), 401, "invalid_api_token")
     assert not await acme.can(job, "refunds_create")

@@ -49,16 +49,16 @@ def shape(answer: httpx.Response, *names: str) -> tuple[int, str, list[tuple[str
     text = answer.text
     for name in names:
         text = text.replace(name, "*")
-    passing = ("x-request-id", "date", "content-length")
-    headers = [(name, value) for name, value in answer.headers.items() if name not in passing]
+    varying = ("x-request-id", "date", "content-length")
+    headers = [(name, value) for name, value in answer.headers.items() if name not in varying]
     return answer.status_code, text, headers
 
 
 async def ask(
-    person: Person, organization: Organization, ask: tuple[str, str, Any], id: str
+    person: Person, organization: Organization, request: tuple[str, str, Any], id: str
 ) -> httpx.Response:
-    """Send the same request about another organization."""
-    method, path, body = ask
+    """Send a request about the organization with this id, and about the members of `organization`."""
+    method, path, body = request
     invitation = organization.people["guest"].id
     path = path.format(user=organization.administrator.id, invitation=invitation)
     more = {"headers": {"Idempotency-Key": "x" * 300}} if body is None else {"json": body}

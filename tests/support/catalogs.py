@@ -1,4 +1,4 @@
-"""Catalogs that differ from the ones that are delivered."""
+"""A catalog that differs from the built-in ones."""
 
 from pathlib import Path
 

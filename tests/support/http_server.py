@@ -34,7 +34,7 @@ class HttpServer:
 
     @property
     def url(self) -> str:
-        """The base of its addresses."""
+        """Its base URL."""
         return f"http://{self.host}:{self.port}"
 
 

@@ -40,8 +40,8 @@ class IsolatedDeployments:
     async def copy(self, name: str, owner: str) -> str:
         """Copy a database without connections. Returns the name of the copy."""
         another = f"{name}_{secrets.token_hex(2)}"
-        make = self.stack.postgres.create_database
-        await asyncio.to_thread(make, another, owner, template=name)
+        create = self.stack.postgres.create_database
+        await asyncio.to_thread(create, another, owner, template=name)
         return another
 
     async def dump(self, name: str) -> str:
@@ -91,12 +91,12 @@ class IsolatedDeployments:
 
     async def execute_without_triggers(self, deployment: Deployment, statement: str) -> None:
         """Run a statement in the deployment's database as the superuser, with triggers disabled."""
-        unseen = f"SET session_replication_role = replica; {statement}"
+        script = f"SET session_replication_role = replica; {statement}"
         database = make_url(deployment.owner_url).database or ""
-        await asyncio.to_thread(self.stack.postgres.psql, unseen, database=database)
+        await asyncio.to_thread(self.stack.postgres.psql, script, database=database)
 
     def owner_url(self, database: str) -> str:
-        """Where the owner of its tables signs in."""
+        """The URL with which the owner of its tables connects to a database."""
         return self.stack.postgres.url(database, OWNER)
 
 

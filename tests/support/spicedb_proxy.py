@@ -1,4 +1,4 @@
-"""Faults between the application and SpiceDB, on command. The SpiceDB behind is the real one."""
+"""Faults between the application and a real SpiceDB, on command."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -45,7 +45,7 @@ class DelayedWrite:
 
 
 class SpiceDBProxy(grpc.GenericRpcHandler):
-    """A gRPC proxy before a SpiceDB. Calls pass unless a test changes that."""
+    """A gRPC proxy in front of a SpiceDB. Calls pass unless a test changes that."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -106,7 +106,7 @@ class SpiceDBProxy(grpc.GenericRpcHandler):
 
     async def _call(self, method: str, request: bytes, context: Context) -> bytes:
         self.seen.append(method)
-        await self._answering()
+        await self._hang_if_silent()
         metadata = _passed_on(context)
         if method == WRITE and self.writes is Writes.DELAY:
             async with self.delayed_changed:
@@ -124,7 +124,7 @@ class SpiceDBProxy(grpc.GenericRpcHandler):
             await context.abort(self.code, "the answer got lost")
         return answer
 
-    async def _answering(self) -> None:
+    async def _hang_if_silent(self) -> None:
         if not self.answers:
             await asyncio.Event().wait()  # until the caller gives up
 
@@ -135,7 +135,7 @@ class SpiceDBProxy(grpc.GenericRpcHandler):
 
     async def _stream(self, method: str, request: bytes, context: Context) -> AsyncIterator[bytes]:
         self.seen.append(method)
-        await self._answering()
+        await self._hang_if_silent()
         forward: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
         forward = self._channel.unary_stream(method)
         answers = forward(request, metadata=Metadata(*_passed_on(context)))
@@ -215,7 +215,7 @@ async def sweep(organization: Organization) -> int:
 
 
 def through_proxy(deployment: Deployment, organization: Organization) -> Organization:
-    """The same organization and people, asking that process."""
+    """The same organization and people, who ask the process of the deployment."""
     people = {
         name: replace(person, deployment=deployment) for name, person in organization.people.items()
     }
@@ -223,7 +223,7 @@ def through_proxy(deployment: Deployment, organization: Organization) -> Organiz
     return replace(organization, deployment=deployment, administrator=administrator, people=people)
 
 
-def before(
+def before_first_call(
     monkeypatch: pytest.MonkeyPatch,
     deployment: Deployment,
     call: str,

@@ -1,8 +1,8 @@
 """Authorize what the actor of a change does: the guard of an operation, and the rules of giving access.
 
-From the seeds: Fintoc's Administrator "cannot be granted through the Dashboard"; only administrators
-manage members. From this product: nobody gives what they do not have, and nobody changes someone above
-them. SpiceDB always decides, through the catalog's guards.
+The customers' documents say that Fintoc's Administrator "cannot be granted through the Dashboard", and
+that only administrators manage members. This product adds that nobody gives what they do not have, and
+nobody changes someone above them. SpiceDB always decides, through the catalog's guards.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -170,8 +170,8 @@ async def authorize(
     """Return which of the actions `holding` the actor holds, if the actor may do the operation.
 
     `holding` may also have permissions to give roles, such as `may_give_support`. SpiceDB answers with
-    nothing pending. Raises UnknownOrganization for an actor who is not an active
-    member, and MissingPermission with the action that guards the operation.
+    nothing pending. Raises UnknownOrganization for an actor who is not an active member, and
+    MissingPermission with the action that guards the operation.
     """
     actions, guard = change.catalog.actions, change.catalog.guards[operation]
     held = await change.held({MEMBERSHIP, ADMINISTRATION, guard})

@@ -11,7 +11,8 @@ It counts as oneself:
 - if a service account acts, in its own name or for a member: the account, and the people who made its
   tokens.
 
-And as one's own machine: each service account, with the tokens that the change makes.
+The organization's service accounts, and the tokens that the change makes for them, get nothing that
+outlasts the actor's access.
 """
 
 from collections import defaultdict
@@ -63,7 +64,7 @@ Ends = Mapping[Key, datetime]
 
 
 class OwnAccessExtended(Forbidden):
-    """The change postpones the end of the caller's own access, or gives it to a machine of theirs."""
+    """The change postpones the end of the caller's own access, or gives it to a service account."""
 
     message = (
         "You can't extend your own access, and {user} would hold {action} for longer than you do. "
@@ -77,7 +78,7 @@ class OwnAccess:
 
     actor: UserId
     selves: Mapping[UserId, Ends]
-    machines: Mapping[UserId, Ends]
+    service_accounts: Mapping[UserId, Ends]
 
 
 @asynccontextmanager
@@ -98,7 +99,7 @@ async def _temporary_access(change: OrganizationChange) -> OwnAccess | None:
     selves = await _ends_of(change, _selves(change))
     if all(end == NEVER for ends in selves.values() for end in ends.values()):
         return None
-    return OwnAccess(change.actor, selves, await _ends_of(change, _machines(change)))
+    return OwnAccess(change.actor, selves, await _ends_of(change, _is_service_account(change)))
 
 
 async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> None:
@@ -110,17 +111,17 @@ async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> No
     for action in await _offered_to(change, before.selves):
         if _end_of(change, own, action) != NEVER:
             raise OwnAccessExtended(user=before.actor, action=action)
-    machines = await _ends_of(change, _machines(change))
-    for user, ends in machines.items():
+    service_accounts = await _ends_of(change, _is_service_account(change))
+    for user, ends in service_accounts.items():
         for key, end in ends.items():
-            held = before.machines.get(user, {})
+            held = before.service_accounts.get(user, {})
             if end > max(_end_of(change, own, key), _end_of(change, held, key)):
                 raise OwnAccessExtended(user=user, action=_name(key))
     made = select(ApiToken.user_id, ApiToken.expires_at).where(
         ApiToken.organization_id == change.organization, ApiToken.created_at == change.now
     )
     for user, until in await change.session.execute(made):
-        for key, end in machines.get(user, {}).items():
+        for key, end in service_accounts.get(user, {}).items():
             if min(end, until) > _end_of(change, own, key):
                 raise OwnAccessExtended(user=user, action=_name(key))
 
@@ -184,7 +185,7 @@ def _selves(change: OrganizationChange) -> ColumnElement[bool]:
     )
 
 
-def _machines(change: OrganizationChange) -> ColumnElement[bool]:
+def _is_service_account(change: OrganizationChange) -> ColumnElement[bool]:
     """Return the condition for the organization's service accounts."""
     return User.service_account_of == change.organization
 

@@ -35,8 +35,8 @@ class OnlyMembersGive(Forbidden):
     """An operator invites or grants, and the invitation or the grant must name a member who gives it."""
 
     message = (
-        "Operators can't invite people or grant actions on objects, because a member must be named who"
-        " does it. Let a member make this change over the API."
+        "Operators can't invite people or grant actions on objects, because an invitation or a grant"
+        " names the member who gives it. Let a member make this change over the API."
     )
 
 

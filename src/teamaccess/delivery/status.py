@@ -20,7 +20,7 @@ from teamaccess.storage import (
 )
 
 MOST_ORGANIZATIONS = 1000
-"""Organizations that are listed one by one. If there are more, they have one cause."""
+"""The most organizations that are listed one by one. More than that have one common cause."""
 
 
 @dataclass(frozen=True)

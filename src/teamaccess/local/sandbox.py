@@ -13,7 +13,7 @@ from teamaccess.local.spicedb.server import (
 from teamaccess.local.supervisor import Supervisor
 
 MAX_MEMORY_BYTES = 2 * 1024**3
-"""The memory in bytes at which it is restarted. It never frees memory."""
+"""The memory in bytes at which the server is restarted. It never frees memory."""
 
 
 class LocalSandbox:

@@ -1,1 +1,1 @@
-"""The shapes of answers, shared by the API, the command line and the console."""
+"""The shapes of requests and answers, shared by the API and the commands."""

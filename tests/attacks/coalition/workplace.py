@@ -1,4 +1,4 @@
-"""The organization in which the coalition has a part: leads, members, a former one, service accounts."""
+"""The organization that the coalition works in: leads, members, a former member, service accounts."""
 
 from datetime import timedelta
 

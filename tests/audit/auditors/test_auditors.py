@@ -36,7 +36,7 @@ async def vera(fintoc: Deployment) -> Person:
     return Person(fintoc, user.id, email, await fintoc.token(user.id))
 
 
-async def asked(who: Person, organization: Organization) -> list[httpx.Response]:
+async def ask_everything(who: Person, organization: Organization) -> list[httpx.Response]:
     """The answers to every question about an organization."""
     about = organization.administrator.id
     return [
@@ -45,13 +45,13 @@ async def asked(who: Person, organization: Organization) -> list[httpx.Response]
     ]
 
 
-async def hidden(who: Person, organization: Organization) -> None:
-    """Fails unless the organization does not exist for them."""
-    for answer in await asked(who, organization):
+async def assert_hidden(who: Person, organization: Organization) -> None:
+    """Assert that every question is answered as if the organization did not exist."""
+    for answer in await ask_everything(who, organization):
         refused(answer, 404, "unknown_organization")
 
 
-async def platform(deployment: Deployment, about: Person) -> list[tuple[Event, str]]:
+async def platform_events(deployment: Deployment, about: Person) -> list[tuple[Event, str]]:
     """The platform's events about a user, with their reasons."""
     reported = select(Event, Reason.text).join(Reason, Reason.hash == Event.reason_hash)
     mine = reported.where(Event.chain == Event.PLATFORM, Event.subject == f"user:{about.id}")
@@ -64,16 +64,18 @@ async def test_auditors_of_all_organizations_ask_every_question_about_each(
     acme: Organization, globex: Organization, vera: Person
 ) -> None:
     for organization in (acme, globex):
-        assert [answer.status_code for answer in await asked(vera, organization)] == [200] * 4
+        assert [answer.status_code for answer in await ask_everything(vera, organization)] == [
+            200
+        ] * 4
         matrix = (await vera.ask("GET", f"{organization.path}/audit/matrix")).json()
         assert [row["user"] for row in matrix["items"]] == [organization.administrator.id]
     for path in ("/v1/organizations/no-such-one", "/v1/organizations/No%20id"):
         refused(await vera.ask("GET", f"{path}/audit/matrix"), 404, "unknown_organization")
     await globex.administrator.ask("DELETE", globex.path)
-    await hidden(vera, globex)
+    await assert_hidden(vera, globex)
 
 
-async def listed(who: Person) -> set[str]:
+async def listed_organizations(who: Person) -> set[str]:
     """The organizations that an auditor can list."""
     reported: set[str] = set()
     page: dict[str, Any] = {"limit": 1000, "all": "true"}
@@ -90,7 +92,7 @@ async def test_auditors_list_all_organizations_until_they_are_revoked(
 ) -> None:
     await globex.administrator.ask("DELETE", globex.path)
     assert (await vera.ask("GET", "/v1/organizations")).json()["items"] == []
-    reported = await listed(vera)
+    reported = await listed_organizations(vera)
     assert acme.id in reported
     assert globex.id not in reported
     async with acme.deployment.operator() as change:
@@ -140,7 +142,7 @@ async def test_a_member_without_the_permission_may_audit_as_an_auditor_of_all(
 async def test_a_revoked_auditor_is_a_stranger_at_once(acme: Organization, vera: Person) -> None:
     async with acme.deployment.operator() as change:
         await revoke_auditor(change, vera.id, "it is over")
-    await hidden(vera, acme)
+    await assert_hidden(vera, acme)
 
 
 async def test_an_expired_auditor_is_a_stranger_and_not_listed(
@@ -151,7 +153,7 @@ async def test_an_expired_auditor_is_a_stranger_and_not_listed(
     await acme.deployment.execute_without_triggers(ends, end + timedelta(hours=1), vera.id)
     assert (await vera.ask("GET", f"{acme.path}/audit/matrix")).status_code == 200
     await acme.deployment.execute_without_triggers(ends, end, vera.id)
-    await hidden(vera, acme)
+    await assert_hidden(vera, acme)
     async with acme.deployment.service.reads() as session:
         assert not await is_auditor(session, vera.id, end)
         assert await is_auditor(session, vera.id, end - timedelta(microseconds=1))
@@ -161,13 +163,13 @@ async def test_service_accounts_cannot_audit_on_behalf_of_an_auditor(
     acme: Organization, globex: Organization
 ) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
-    site = await acme.add_backend_account("audit_view")
+    backend = await acme.add_backend_account("audit_view")
     async with acme.deployment.operator() as change:
         await grant_auditor(change, bob.email, WHY, None)
     assert (await bob.ask("GET", f"{globex.path}/audit/matrix")).status_code == 200
-    await hidden(site.on_behalf_of(bob.id), globex)
-    await hidden(site, globex)
-    answer = await site.on_behalf_of(bob.id).ask("GET", f"{acme.path}/audit/matrix")
+    await assert_hidden(backend.on_behalf_of(bob.id), globex)
+    await assert_hidden(backend, globex)
+    answer = await backend.on_behalf_of(bob.id).ask("GET", f"{acme.path}/audit/matrix")
     refused(answer, 403, "missing_permission")
 
 
@@ -194,11 +196,11 @@ async def test_an_operator_grants_lists_and_revokes_auditors(
 
     ended = await run("operator", "revoke-auditor", email, "--reason", "it is over")
     assert (ended.exit_code, "no longer an auditor" in ended.stdout) == (0, True)
-    await hidden(vera, acme)
+    await assert_hidden(vera, acme)
     assert vera.id not in (await run("operator", "auditors")).stdout
     assert [
         (event.kind, event.channel, without_proofs(event.details), why)
-        for event, why in await platform(fintoc, vera)
+        for event, why in await platform_events(fintoc, vera)
     ] == [
         ("auditor_granted", "operator", {"until": None}, WHY),
         ("auditor_granted", "operator", {"until": end.isoformat()}, "one more month"),

@@ -129,7 +129,7 @@ async def test_the_creator_of_a_new_object_cannot_give_what_takes_four_eyes(
     assert planned.json()["refusal"] is None
     assert (await make(acme, planned.headers["ETag"], *others)).is_success
     assert await acme.can(bob, "authorize", on="transfer:t_2")
-    # what the direct way answers
+    # the answer without a plan is the same
     assert (await register_resource(acme, "transfer:t_3", creator=ana)).is_success
     answer = await set_grants(acme, "transfer:t_3", grant_to(bob, "authorize"))
     refused(answer, 403, "grant_beyond_giver")
@@ -140,14 +140,14 @@ async def test_an_account_for_a_member_gives_on_a_new_object_only_what_both_will
 ) -> None:
     ana, bob, reg = acme.administrator, people["bob"], people["reg"]
     both = ("resources_register", "webhooks_edit", "transfers_authorize")
-    site = await acme.add_backend_account(*both)
+    backend = await acme.add_backend_account(*both)
     for member, action, missing in (
         (ana, "edit", None),
         (ana, "delete", "the account"),
         (reg, "edit", None),
         (reg, "delete", "both"),
     ):
-        caller = site.on_behalf_of(member.id)
+        caller = backend.on_behalf_of(member.id)
         name = f"webhook:{member.id}_{action}"
         changes = [register(name), grant(name, action, bob)]
         made = await make(acme, await _state(acme), *changes, by=caller)
@@ -159,7 +159,7 @@ async def test_an_account_for_a_member_gives_on_a_new_object_only_what_both_will
     # the member is the creator of what the account registers for them
     changes = [register("transfer:t_1"), grant("transfer:t_1", "authorize", bob)]
     state = await _state(acme)
-    made = await make(acme, state, *changes, by=site.on_behalf_of(ana.id))
+    made = await make(acme, state, *changes, by=backend.on_behalf_of(ana.id))
     refused(made, 403, "grant_beyond_giver")
 
 

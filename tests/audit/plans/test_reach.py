@@ -25,6 +25,8 @@ TEAMS = ("pay", "ship")
 WEBHOOKS = ("wh_1", "wh_2", "wh_3")
 TRANSFERS = ("t1", "t2")
 SEEDS = (1, 2, 3, 4, int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32))))
+CUSTOM_ROLE_ACTIONS = ("refunds_create", "webhooks_create", "links_access", "refunds_cancel")
+"""Actions that a custom role may have."""
 PLANS = 6
 
 Access = set[tuple[str, str, str | None]]
@@ -51,13 +53,13 @@ async def test_a_plan_has_every_gain_and_every_loss(acme: Organization, seed: in
         had, has = all_access(catalog, acme.id, before), all_access(catalog, acme.id, after)
         assert access_in(answer.json(), "gains") == has - had, changes
         assert access_in(answer.json(), "loses") == had - has, changes
-        made_real = await acme.administrator.ask(
+        applied = await acme.administrator.ask(
             "POST",
             f"{acme.path}/changes",
             json={"changes": changes},
             headers={"If-Match": answer.headers["ETag"]},
         )
-        assert made_real.is_success, made_real.text
+        assert applied.is_success, applied.text
     assert made
 
 
@@ -112,7 +114,7 @@ def propose(acme: Organization, chance: Random) -> dict[str, Any]:
             {"change": "set_team_roles", "team": team, "roles": roles},
             {"change": "put_in_team", "team": team, "user": user},
             {"change": "take_from_team", "team": team, "user": user},
-            {"change": "set_role", "role": "own", "actions": chance.sample(FREE, 2)},
+            {"change": "set_role", "role": "own", "actions": chance.sample(CUSTOM_ROLE_ACTIONS, 2)},
             {
                 "change": "delete_role",
                 "role": "own",
@@ -120,9 +122,6 @@ def propose(acme: Organization, chance: Random) -> dict[str, Any]:
             },
         ]
     )
-
-
-FREE = ("refunds_create", "webhooks_create", "links_access", "refunds_cancel")
 
 
 def all_access(catalog: Catalog, organization: str, relationships: set[Relationship]) -> Access:

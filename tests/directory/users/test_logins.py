@@ -1,4 +1,4 @@
-"""First sign-ins with another login, side by side."""
+"""Concurrent first sign-ins with one login."""
 
 import asyncio
 from datetime import timedelta
@@ -12,7 +12,12 @@ from sqlalchemy.exc import IntegrityError
 from teamaccess.changes import Change
 from teamaccess.common.postgres.connect import violated_constraint
 from teamaccess.directory.users import logins
-from teamaccess.directory.users.logins import SignInAgain, first_sign_in, known, later_sign_in
+from teamaccess.directory.users.logins import (
+    SignInAgain,
+    find_login_user,
+    first_sign_in,
+    later_sign_in,
+)
 from teamaccess.directory.users.profiles import AddressHasAnotherLogin, waiting_shortly
 from teamaccess.directory.users.tokens import Login
 from teamaccess.ledger import Attribution
@@ -29,24 +34,26 @@ async def test_concurrent_sign_ins_with_and_without_an_address_must_be_repeated(
     """One token of a login may vouch for the address and another one not."""
     eve = (await acme.add_members({"eve": ["support"]}))["eve"]
     now = await acme.deployment.service.now()
-    bare = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, None, None)
-    whole = Login(bare.issuer, bare.subject, now, now + HOUR, eve.email, None)
+    without_address = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, None, None)
+    with_address = Login(
+        without_address.issuer, without_address.subject, now, now + HOUR, eve.email, None
+    )
     ledger = acme.deployment.service.ledger
 
-    async def slower() -> None:
+    async def sign_in_with_address() -> None:
         async with ledger.change(WHO) as change:
-            await first_sign_in(change, whole)
+            await first_sign_in(change, with_address)
             await ledger.commit(change)
 
     async with ledger.change(WHO) as change:
-        made = await first_sign_in(change, bare)
-        waiting = asyncio.create_task(slower())
+        made = await first_sign_in(change, without_address)
+        waiting = asyncio.create_task(sign_in_with_address())
         await asyncio.sleep(0.5)
         await ledger.commit(change)
     with pytest.raises(SignInAgain):
         await waiting
     async with acme.deployment.service.reads() as session:
-        found = await known(session, whole)
+        found = await find_login_user(session, with_address)
     assert found is not None
     assert found.id == made.id != eve.id
 

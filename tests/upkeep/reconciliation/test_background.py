@@ -13,7 +13,13 @@ from teamaccess.upkeep.worker import reconciler
 from teamaccess.upkeep.worker.reconciler import PAUSE_SECONDS, Reconciler
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
-from tests.support.spicedb_proxy import another_process, before, linked, running_worker, wait_until
+from tests.support.spicedb_proxy import (
+    another_process,
+    before_first_call,
+    linked,
+    running_worker,
+    wait_until,
+)
 from tests.upkeep.reconciliation.drift import add_to_spicedb, create_inspector, request_comparison
 
 OVERLORD = "organization:aaa#overlord@user:eve"
@@ -124,7 +130,7 @@ async def test_a_request_during_a_comparison_is_not_answered_by_it(
     await inspector.reconcile_organization(acme.id)
     assert not await _is_comparison_requested(acme)
     with monkeypatch.context() as patch:
-        before(patch, acme.deployment, "answers", lambda: request_comparison(acme))
+        before_first_call(patch, acme.deployment, "answers", lambda: request_comparison(acme))
         await inspector.reconcile_organization(acme.id)
     assert await _is_comparison_requested(acme)
 

@@ -14,7 +14,7 @@ from teamaccess.upkeep.worker import reconciler
 from tests.support.agreement import assert_agreement, spicedb_contents
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
-from tests.support.spicedb_proxy import before, running_worker, wait_until
+from tests.support.spicedb_proxy import before_first_call, running_worker, wait_until
 from tests.upkeep.reconciliation.drift import (
     add_to_spicedb,
     delete_from_spicedb,
@@ -148,7 +148,7 @@ async def test_a_foreign_write_during_a_rebuild_is_found(
     await request_comparison(acme)
     await wait_until(lambda: _has_finding(acme, FindingKind.OTHER_HISTORY))
     with monkeypatch.context() as patch:
-        before(patch, acme.deployment, "import_relationships", eve)
+        before_first_call(patch, acme.deployment, "import_relationships", eve)
         await rebuild(acme)
     await wait_until(lambda: _is_reported(globex, other))
     await wait_until(lambda: _has_finding(acme, FindingKind.DRIFT))
@@ -171,7 +171,7 @@ async def test_a_worker_that_lags_behind_distinguishes_two_rebuilds(
     await rebuild(acme)
     await require_rebuild(acme)
     with monkeypatch.context() as plug:
-        before(plug, acme.deployment, "write", _lose_connection)
+        before_first_call(plug, acme.deployment, "write", _lose_connection)
         with pytest.raises(ConnectionError):
             await rebuild(acme)
     async with running_worker(acme.deployment):
@@ -198,7 +198,7 @@ async def test_a_worker_that_starts_at_the_present_does_not_wait_for_the_end_of_
             await workers.enter_async_context(running_worker(acme.deployment))
             await wait_until(lambda: _is_watching(acme.deployment))
 
-        before(monkeypatch, acme.deployment, "import_relationships", begins)
+        before_first_call(monkeypatch, acme.deployment, "import_relationships", begins)
         await rebuild(globex)
         assert await is_settled(acme)
         await wait_until_read(acme)

@@ -15,8 +15,8 @@ LENIENCE = timedelta(seconds=4)
 """Extra seconds for a busy machine."""
 
 
-async def ends_in(deployment: Deployment, more: timedelta) -> datetime:
-    """A time so far ahead."""
+async def time_from_now(deployment: Deployment, more: timedelta) -> datetime:
+    """A time from now, by PostgreSQL's clock."""
     return await deployment.service.now() + more
 
 
@@ -29,7 +29,7 @@ async def test_a_role_ends_at_its_expiry_and_the_ledger_names_the_system(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": ["support", "developer"]}))["bob"]
-    end = await ends_in(acme.deployment, SOON)
+    end = await time_from_now(acme.deployment, SOON)
     await acme.set_role_expiry(bob, "developer", end)
     before = len(await acme.ledger())
     async with running_worker(acme.deployment):
@@ -54,7 +54,7 @@ async def test_a_role_ends_at_its_expiry_and_the_ledger_names_the_system(
 
 async def test_an_expired_membership_ends_like_a_removal(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "developer"])
-    end = await ends_in(acme.deployment, SOON)
+    end = await time_from_now(acme.deployment, SOON)
     await acme.set_membership_expiry(bob, end)
     await acme.set_role_expiry(bob, "developer", end)
     before = len(await acme.ledger())
@@ -82,7 +82,7 @@ async def test_an_old_link_does_not_bring_back_a_member_whose_membership_expired
 ) -> None:
     await acme.invite("bob", ["support"])
     bob = (await acme.add_members({"bob": ["product"]}))["bob"]
-    await acme.set_membership_expiry(bob, await ends_in(acme.deployment, -SOON))
+    await acme.set_membership_expiry(bob, await time_from_now(acme.deployment, -SOON))
 
     assert await sweep(acme) == 1
 
@@ -96,7 +96,7 @@ async def test_an_old_link_does_not_bring_back_a_member_whose_membership_expired
 
 async def test_an_expired_invitation_stays_listed(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
-    end = await ends_in(acme.deployment, SOON)
+    end = await time_from_now(acme.deployment, SOON)
     await acme.set_invitation_expiry(id, end)
     before = len(await acme.ledger())
     async with running_worker(acme.deployment):
@@ -122,7 +122,7 @@ async def test_an_expired_invitation_can_be_resent_cancelled_or_followed_by_anot
 ) -> None:
     ids = [(await acme.invite(each, ["support"])).json()["id"] for each in ("bob", "eve", "fay")]
     for id in ids:
-        await acme.set_invitation_expiry(id, await ends_in(acme.deployment, -SOON))
+        await acme.set_invitation_expiry(id, await time_from_now(acme.deployment, -SOON))
     assert await sweep(acme) == 3
     assert await sweep(acme) == 0
 
@@ -144,10 +144,10 @@ async def test_rows_that_have_not_expired_stay_in_all_organizations(
             {"bob": ["support", "developer"], "eve": ["product"]}
         )
         await organization.set_role_expiry(
-            people["bob"], "developer", await ends_in(organization.deployment, LATER)
+            people["bob"], "developer", await time_from_now(organization.deployment, LATER)
         )
         await organization.set_membership_expiry(
-            people["eve"], await ends_in(organization.deployment, LATER)
+            people["eve"], await time_from_now(organization.deployment, LATER)
         )
         await organization.invite("fay", ["support"])
         everywhere[organization.id] = (
@@ -156,7 +156,7 @@ async def test_rows_that_have_not_expired_stay_in_all_organizations(
             len(await organization.events()),
         )
     gone = (await acme.add_members({"gone": ["support"]}))["gone"]
-    await acme.set_membership_expiry(gone, await ends_in(acme.deployment, SOON))
+    await acme.set_membership_expiry(gone, await time_from_now(acme.deployment, SOON))
     ledgers = len(await acme.ledger()), len(await globex.ledger())
     async with running_worker(acme.deployment):
         await wait_until(lambda: has_grown(acme, ledgers[0]))
@@ -174,7 +174,7 @@ async def test_rows_that_have_not_expired_stay_in_all_organizations(
 async def test_an_extended_expiry_ends_nothing(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     id = (await acme.invite("eve", ["product"])).json()["id"]
-    end = await ends_in(acme.deployment, -SOON)
+    end = await time_from_now(acme.deployment, -SOON)
     await acme.set_role_expiry(bob, "support", end)
     await acme.set_invitation_expiry(id, end)
     await acme.change_roles(bob, "support")
@@ -194,7 +194,7 @@ async def test_expiries_of_a_suspended_member_take_effect_and_do_not_return(
     people = await acme.add_members(
         {"bob": ["support", "product"], "eve": ["support"]}, ["bob", "eve"]
     )
-    end = await ends_in(acme.deployment, -SOON)
+    end = await time_from_now(acme.deployment, -SOON)
     await acme.set_role_expiry(people["bob"], "support", end)
     await acme.set_membership_expiry(people["eve"], end)
 
@@ -209,7 +209,7 @@ async def test_expiries_of_a_suspended_member_take_effect_and_do_not_return(
 
 async def test_a_member_is_shown_with_their_expiry(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
-    end = await ends_in(acme.deployment, LATER)
+    end = await time_from_now(acme.deployment, LATER)
     await acme.set_membership_expiry(bob, end)
     shown = await acme.administrator.ask("GET", f"{acme.path}/members/{bob.id}")
     assert datetime.fromisoformat(shown.json()["expires_at"]) == end

@@ -4,14 +4,14 @@ from tests.support.agreement import assert_agreement, ledger_entries
 from tests.support.organization import Organization
 from tests.support.spicedb_proxy import running_worker, sweep, wait_until
 from tests.support.teams import Team
-from tests.upkeep.worker.test_sweeper import LATER, SOON, ends_in, has_grown, on_time
+from tests.upkeep.worker.test_sweeper import LATER, SOON, has_grown, on_time, time_from_now
 
 
 async def test_a_team_membership_ends_at_its_expiry(acme: Organization) -> None:
     bob, eve = (await acme.add_members({"bob": ["product"], "eve": []})).values()
     pay = await Team.create(acme, "pay", "support")
-    await pay.add_member(eve, await ends_in(acme.deployment, LATER))
-    end = await ends_in(acme.deployment, SOON)
+    await pay.add_member(eve, await time_from_now(acme.deployment, LATER))
+    end = await time_from_now(acme.deployment, SOON)
     await pay.add_member(bob, end)
     before = len(await acme.ledger())
     async with running_worker(acme.deployment):
@@ -35,7 +35,7 @@ async def test_a_team_membership_ends_at_its_expiry(acme: Organization) -> None:
 
 async def test_a_role_of_a_team_expires_for_all_its_members(acme: Organization) -> None:
     bob, eve = (await acme.add_members({"bob": ["product"], "eve": []})).values()
-    end = await ends_in(acme.deployment, SOON)
+    end = await time_from_now(acme.deployment, SOON)
     pay = await Team.create(acme, "pay", "support")
     await pay.set_roles("developer", support=end)
     for person in (bob, eve):
@@ -64,7 +64,7 @@ async def test_an_expired_row_is_swept_once_and_not_after_its_team_was_deleted(
 ) -> None:
     bob, eve = (await acme.add_members({"bob": [], "eve": []})).values()
     pay, ops = await Team.create(acme, "pay", "support"), await Team.create(acme, "ops", "support")
-    past = await ends_in(acme.deployment, -SOON)
+    past = await time_from_now(acme.deployment, -SOON)
     for team in (pay, ops):
         for person in (bob, eve):
             await team.add_member(person)

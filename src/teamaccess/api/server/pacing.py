@@ -29,8 +29,6 @@ CLIENT_GONE = "teamaccess.client_gone"
 """The key in a request's scope of an event that is set when the client closes the connection."""
 PACED_BY_ADDRESS_ONLY = frozenset({"/healthz"})
 """A monitor's requests wait only for other requests from its own address."""
-
-
 SHARE = 4.0
 """The requests of one address take at most a quarter of the process's time. So a request that takes
 longer than a quarter of its interval counts as more than one, as on a busy machine."""

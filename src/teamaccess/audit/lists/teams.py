@@ -40,9 +40,8 @@ async def teams_at(session: AsyncSession, past: PastDirectory) -> list[Team]:
             )
     known = await session.scalars(select(Team).where(Team.organization_id == past.organization))
     for row in known:
-        if (
-            row.id not in teams and row.created_at <= past.at
-        ):  # made by an operator, without an event
+        # An operator made this team, without an event.
+        if row.id not in teams and row.created_at <= past.at:
             teams[row.id] = Team(
                 organization_id=past.organization,
                 id=row.id,

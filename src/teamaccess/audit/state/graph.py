@@ -17,7 +17,7 @@ RelationPaths = Iterator[tuple[str | None, tuple[Fact, ...]]]
 
 
 class Path(NamedTuple):
-    """One way in which a user has an action."""
+    """One path by which a user has an action."""
 
     role: str | None
     """The role that contains the action; None for a grant of the action itself on one object."""
@@ -228,7 +228,7 @@ class Graph:
     def _relation_paths(
         self, resource: ObjectReference, relation: str, user: UserId
     ) -> RelationPaths:
-        """Yield each way in which a user has a relation: directly, or through a team."""
+        """Yield each path by which a user has a relation: directly, or through a team."""
         if (direct := self.fact(resource, relation, user_object(user))) is not None:
             yield None, (direct,)
         for team_id in self._teams[user]:

@@ -78,7 +78,7 @@ def read_claim(metadata: Mapping[str, Any]) -> WriteClaim:
         return WriteClaim()
 
 
-class Arrival(NamedTuple):
+class ClaimMatch(NamedTuple):
     """The match of a write with the positions that it claims."""
 
     unexplained: list[Update]
@@ -95,7 +95,7 @@ def match_claim(
     claimed: WriteClaim,
     ledger: Mapping[PositionKey, Entry],
     watched: Mapping[str, int],
-) -> Arrival:
+) -> ClaimMatch:
     """Match a write with the positions that it claims.
 
     `ledger` has the entries of the claimed positions. `watched` has the newest position that Watch has
@@ -124,7 +124,7 @@ def match_claim(
             if lacking := [update for update in net if _canonical(update) not in written]:
                 missing[organization] = lacking
     unexplained = [update for update in updates if _canonical(update) not in expected]
-    return Arrival(unexplained, missing, newest)
+    return ClaimMatch(unexplained, missing, newest)
 
 
 def _claimed_entries(

@@ -117,21 +117,21 @@ async def import_members(
     and EngineUnavailable if SpiceDB does not answer. Batches that were yielded before an error are
     committed, and will be delivered.
     """
-    arriving: deque[asyncio.Task[None]] = deque()
-    until = -1
+    deliveries: deque[asyncio.Task[None]] = deque()
+    newest = -1  # the newest position that this import has written
     try:
         for batch in _batches(newcomers):
             decided, members = await _write(ledger, attribution, organization, batch)
-            last, before = arriving[-1] if arriving else None, until
-            until = decided[-1].position if decided else until
-            arriving.append(
-                asyncio.create_task(_bring_in(applier, organization, decided, before, last))
+            previous = deliveries[-1] if deliveries else None
+            deliveries.append(
+                asyncio.create_task(_deliver(applier, organization, decided, newest, previous))
             )
-            while len(arriving) > AHEAD:
-                await arriving.popleft()
+            newest = decided[-1].position if decided else newest
+            while len(deliveries) > AHEAD:
+                await deliveries.popleft()
             yield ImportedBatch(members, decided[-1].position if decided else None)
     finally:
-        await asyncio.gather(*arriving)
+        await asyncio.gather(*deliveries)
 
 
 async def _write(
@@ -155,17 +155,20 @@ async def _write(
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _bring_in(
+async def _deliver(
     applier: Applier,
     organization: OrganizationId,
     decided: Sequence[Entry],
-    arrived: int,
-    after: asyncio.Task[None] | None,
+    newest: int,
+    previous: asyncio.Task[None] | None,
 ) -> None:
-    """Deliver the entries to SpiceDB if they follow the newest one there, else all that is pending."""
-    if after is not None:
-        await after
-    if decided and decided[0].position == arrived + 1:
+    """Deliver the entries to SpiceDB after the previous delivery.
+
+    If they do not follow its newest position, everything pending is delivered.
+    """
+    if previous is not None:
+        await previous
+    if decided and decided[0].position == newest + 1:
         await applier.apply(decided)
     else:
         await applier.catch_up(organization)

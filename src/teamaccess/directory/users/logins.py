@@ -71,7 +71,7 @@ class NoAddressToRelease(Conflict):
     message = "{user} has no address."
 
 
-async def known(session: AsyncSession, login: Login) -> User | None:
+async def find_login_user(session: AsyncSession, login: Login) -> User | None:
     """Return the user with this login, or None before the first sign-in."""
     has_login = (User.issuer == login.issuer, User.subject == login.subject)
     return (await session.scalars(select(User).where(*has_login))).one_or_none()
@@ -96,7 +96,7 @@ async def first_sign_in(change: Change, login: Login) -> User:
     with _sign_in_again_if_raced():
         user = await _link(change, login) or await _make(change, login)
     if user is None:
-        user = await known(change.session, login)  # in another request, meanwhile
+        user = await find_login_user(change.session, login)  # in another request, meanwhile
         if user is not None:
             return user
         if await holder_of(change.session, login.email) is not None:

@@ -171,7 +171,7 @@ def _fetch(url: str) -> dict[str, Any]:
     with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
         answer = json.loads(response.read(LARGEST_ANSWER))
     if not isinstance(answer, dict):
-        raise NotTheIssuer(f"{url} answers something else")
+        raise NotTheIssuer(f"{url} does not answer with a JSON object")
     return answer
 
 
@@ -182,7 +182,7 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-# SECURITY: plain http is for an issuer on this machine, and a proxy is elsewhere
+# SECURITY: plain http is for an issuer on this machine, so it never goes through a proxy
 _OPENER = build_opener(
     _NoRedirects, ProxyHandler({name: at for name, at in getproxies().items() if name == "https"})
 )

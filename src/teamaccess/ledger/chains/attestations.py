@@ -1,6 +1,6 @@
 """Verify what events prove: that they explain each ledger entry, and that rows match their attestations.
 
-Each query scans one or two tables once, and rows come in pages, so memory does not limit their size.
+Each query scans one or two tables once, and rows come in pages, so the tables may be larger than memory.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -54,11 +54,11 @@ from teamaccess.views.directory.resources import (
     ResourceView,
 )
 
-EVERYWHERE = "/v1/organizations/{organization:str}/resources"
-ONE = f"{EVERYWHERE}/{{type:str}}/{{resource:str}}"
+RESOURCES = "/v1/organizations/{organization:str}/resources"
+RESOURCE = f"{RESOURCES}/{{type:str}}/{{resource:str}}"
 
 
-@put(ONE, operation_id="register_resource")
+@put(RESOURCE, operation_id="register_resource")
 @changes
 async def register_resource(
     type: PathId,
@@ -71,7 +71,7 @@ async def register_resource(
     return ResourceView.of(await register.register(change, type, ResourceId(resource), creator))
 
 
-@get(ONE, operation_id="get_resource")
+@get(RESOURCE, operation_id="get_resource")
 async def show_resource(
     organization: PathId,
     type: PathId,
@@ -87,14 +87,14 @@ async def show_resource(
         return ResourceView.of(await get_resource(session, service.catalog, id, key))
 
 
-@delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="remove_resource")
+@delete(RESOURCE, status_code=HTTP_204_NO_CONTENT, operation_id="remove_resource")
 @revokes
 async def remove_resource(type: PathId, resource: PathId, change: OrganizationChange) -> None:
     """Remove an object with all grants on it. Its id can never be registered again."""
     await register.remove_resource(change, type, ResourceId(resource))
 
 
-@get(f"{EVERYWHERE}/{{type:str}}", operation_id="list_resources")
+@get(f"{RESOURCES}/{{type:str}}", operation_id="list_resources")
 async def show_resources(
     organization: PathId,
     type: PathId,
@@ -133,7 +133,7 @@ async def change_resources(
     )
 
 
-GRANTS = f"{ONE}/grants"
+GRANTS = f"{RESOURCE}/grants"
 
 
 class GrantsChangedMeanwhile(PreconditionFailed):
@@ -195,10 +195,10 @@ async def expiry_by_grant(
     """Return each grant's expiry. Raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:
-        one = await grant_key(change, each)
-        if one in wanted:
-            raise GrantTwice(grant=one)
-        wanted[one] = each.expires_at
+        key = await grant_key(change, each)
+        if key in wanted:
+            raise GrantTwice(grant=key)
+        wanted[key] = each.expires_at
     return wanted
 
 

@@ -23,13 +23,13 @@ from teamaccess.views.directory.service_accounts import (
     TokenView,
 )
 
-ALL = "/v1/organizations/{organization:str}/service-accounts"
-ONE = ALL + "/{account:str}"
-TOKENS = ONE + "/tokens"
+SERVICE_ACCOUNTS = "/v1/organizations/{organization:str}/service-accounts"
+SERVICE_ACCOUNT = SERVICE_ACCOUNTS + "/{account:str}"
+TOKENS = SERVICE_ACCOUNT + "/tokens"
 TOKEN = TOKENS + "/{api_token:str}"
 
 
-@post(ALL, operation_id="create_service_account")
+@post(SERVICE_ACCOUNTS, operation_id="create_service_account")
 @changes
 async def create_service_account(
     change: OrganizationChange, data: JSONBody[NewServiceAccount]
@@ -41,7 +41,7 @@ async def create_service_account(
     return ServiceAccountView.of(account, held.get(account.user_id, ()))
 
 
-@get(ALL, operation_id="list_service_accounts")
+@get(SERVICE_ACCOUNTS, operation_id="list_service_accounts")
 async def show_service_accounts(
     organization: PathId,
     actor: SignedInUser,
@@ -53,15 +53,15 @@ async def show_service_accounts(
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "manage_service_accounts")
     now = await service.now()
-    machines = MemberFilter(kind=UserKind.SERVICE_ACCOUNT)
+    only_accounts = MemberFilter(kind=UserKind.SERVICE_ACCOUNT)
     found = decode(cursor)
     after = (found[0], UserId(found[1])) if found else None
     async with service.reads() as session:
-        rows = await list_members(session, id, machines, now, after, limit + 1)
+        rows = await list_members(session, id, only_accounts, now, after, limit + 1)
     return page(rows, limit, lambda row: (row.joined_at, row.user_id), ServiceAccountView.listed)
 
 
-@get(ONE, operation_id="get_service_account")
+@get(SERVICE_ACCOUNT, operation_id="get_service_account")
 async def show_service_account(
     organization: PathId, account: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> ServiceAccountView:
@@ -75,7 +75,7 @@ async def show_service_account(
     return ServiceAccountView.of(member, held.get(member.user_id, ()), seen)
 
 
-@delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_service_account")
+@delete(SERVICE_ACCOUNT, status_code=HTTP_204_NO_CONTENT, operation_id="delete_service_account")
 @revokes
 async def delete_service_account(account: PathId, change: OrganizationChange) -> None:
     """Delete a service account with its roles and tokens."""

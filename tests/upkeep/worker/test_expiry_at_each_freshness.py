@@ -28,11 +28,11 @@ LENIENCE = 3.5
 AHEAD = timedelta(seconds=2)
 
 
-class Asking:
+class RepeatedCheck:
     """A service that repeats a check until the answer has been no for a while."""
 
     def __init__(self, organization: Organization, target: Person, fresh: Consistency) -> None:
-        self._team = organization
+        self._organization = organization
         self._question = CheckPermissionRequest(
             consistency=fresh,
             resource=ObjectReference(object_type="organization", object_id=organization.id),
@@ -43,11 +43,11 @@ class Asking:
         )
         self.yes = 0
         self.last_yes = 0.0
-        """By the clock of this machine, which PostgreSQL uses, too."""
+        """By the clock of this machine, which PostgreSQL uses too."""
         self.no = 0
 
     async def run(self, *, enough: int = 20) -> None:
-        """Ask until there were so many noes without a yes among them."""
+        """Ask until the answer was no `enough` times in a row."""
         while self.no < enough:
             if await self._ask():
                 self.yes, self.last_yes, self.no = self.yes + 1, time.time(), 0
@@ -56,8 +56,8 @@ class Asking:
             await asyncio.sleep(0.02)
 
     async def _ask(self) -> bool:
-        key = self._team.deployment.settings.spicedb_preshared_key.get_secret_value()
-        answer = await self._team.deployment.engine.CheckPermission(
+        key = self._organization.deployment.settings.spicedb_preshared_key.get_secret_value()
+        answer = await self._organization.deployment.engine.CheckPermission(
             self._question, metadata=(("authorization", f"Bearer {key}"),)
         )
         has = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
@@ -78,9 +78,11 @@ async def test_an_expiry_is_visible_in_time_at_every_freshness(
         "Zed-Token"
     ]
     asking = {
-        "minimize_latency": Asking(acme, bob, Consistency(minimize_latency=True)),
-        "at_least_as_fresh": Asking(acme, bob, Consistency(at_least_as_fresh=ZedToken(token=old))),
-        "fully_consistent": Asking(acme, bob, Consistency(fully_consistent=True)),
+        "minimize_latency": RepeatedCheck(acme, bob, Consistency(minimize_latency=True)),
+        "at_least_as_fresh": RepeatedCheck(
+            acme, bob, Consistency(at_least_as_fresh=ZedToken(token=old))
+        ),
+        "fully_consistent": RepeatedCheck(acme, bob, Consistency(fully_consistent=True)),
     }
     async with running_worker(acme.deployment), asyncio.timeout(AHEAD.total_seconds() + 15):
         await asyncio.gather(*(each.run() for each in asking.values()))
