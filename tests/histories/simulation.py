@@ -153,12 +153,12 @@ class Simulation:
         """Repair the proxy, and deliver everything pending from another process."""
         self.proxy.writes = Writes.ARRIVE
         settings = self.deployment.settings
-        marks = create_pool(settings.sqlalchemy_url, connections=1)
-        applier = Applier(self.deployment.service.engine, marks)
+        status_pool = create_pool(settings.sqlalchemy_url, connections=1)
+        applier = Applier(self.deployment.service.engine, status_pool)
         for organization in [*self.organizations, *self.deleted]:
             if await ledger_entries(organization):
                 await applier.catch_up(organization.id)
-        await marks.dispose()
+        await status_pool.dispose()
         self.behind.clear()
 
 
