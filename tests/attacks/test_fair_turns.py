@@ -71,7 +71,7 @@ async def test_a_caller_with_many_organizations_gets_only_a_share_of_the_connect
 async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants_ask(
     monkeypatch: pytest.MonkeyPatch, others: bool, crowded: bool, rests: bool
 ) -> None:
-    """Changes of one tenant, one straight after another, took most of a process's time."""
+    """Otherwise changes of one tenant, one straight after another, take most of a process's time."""
     seconds = itertools.count()
     monkeypatch.setattr(
         "teamaccess.common.sharing.fairness.monotonic", lambda: float(next(seconds))
@@ -219,7 +219,7 @@ async def test_questions_that_wait_for_a_change_of_their_tenant_hold_no_sandbox(
     monkeypatch: pytest.MonkeyPatch,
     question: str,
 ) -> None:
-    """Two tenants with long changes held both places, and a third one waited for both."""
+    """Two tenants with long changes must not hold both places while a third tenant waits."""
     monkeypatch.setattr("teamaccess.audit.state.moment.PATIENCE_SECONDS", 60.0, raising=False)
     third = await fintoc.create_organization("initrode")
     now = await fintoc.service.now()

@@ -103,7 +103,7 @@ async def test_a_token_revoked_while_the_body_arrives_does_nothing(
 
 
 async def test_postgresql_is_not_queried_before_the_body_has_arrived(hasty: HttpServer) -> None:
-    """The token is made up, and still a row is looked for; not for a request that never arrives."""
+    """Even a made-up token causes a query. A request that never arrives completely causes none."""
     head = ACCEPT + b"Authorization: Bearer ta_" + b"x" * 43 + b"\r\nContent-Length: 2\r\n\r\n"
     with questions(hasty) as asked:
         async with connected(hasty) as connection:
@@ -117,7 +117,7 @@ async def test_postgresql_is_not_queried_before_the_body_has_arrived(hasty: Http
 
 
 async def test_an_unread_answer_is_abandoned(hasty: HttpServer) -> None:
-    """The answers would be kept in memory until the client reads, which it never does."""
+    """Otherwise the answers stay in memory until the client reads them, which it never does."""
     with socket.create_connection((hasty.host, hasty.port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         request = b"GET /schema/openapi.json HTTP/1.1\r\n" + HOST + b"\r\n"

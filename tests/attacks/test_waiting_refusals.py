@@ -116,7 +116,7 @@ async def test_a_process_that_ends_records_its_postponed_refusals(
 async def test_notes_about_locked_rows_do_not_take_the_connections_that_write(
     acme: Organization, globex: Organization, table: str
 ) -> None:
-    """Each request of a member or with a token of a locked row kept a connection for a second or two."""
+    """Requests with a locked row of a member or a token must not keep connections while they wait."""
     service = globex.deployment.service
     members = await globex.add_members({f"p{n}": [] for n in range(MANY)})
     robots = [await globex.add_service_account("support") for _ in range(4)]
@@ -148,7 +148,7 @@ async def test_notes_about_locked_rows_do_not_take_the_connections_that_write(
 async def test_a_sign_out_that_waits_for_its_user_does_not_hold_the_chain_of_the_platform(
     acme: Organization,
 ) -> None:
-    """It recorded the event first, and then waited for two seconds for a row that its user had locked."""
+    """It must not record its event before it waits for a row that its user has locked."""
     people = await acme.add_members({"bob": [], "eve": []})
     sessions = acme.deployment.service.sessions
     async with sessions() as session:

@@ -49,7 +49,7 @@ async def test_parties_and_callers_take_turns() -> None:
 async def test_a_newcomer_waits_for_one_request_of_a_busy_caller(
     busy: tuple[str, str], newcomer: tuple[str, str], served_before: int
 ) -> None:
-    """Not for two, however many of them were served from the same line before."""
+    """It does not wait for two, however many of the caller's requests were served before."""
     slots = FairSlots(1, 1)
     await slots.acquire(*busy)
     waiting = [asyncio.ensure_future(slots.acquire(*busy)) for _ in range(served_before + 2)]
@@ -86,7 +86,7 @@ async def test_nothing_is_kept_about_parties_that_neither_hold_nor_wait() -> Non
 
 
 async def test_a_caller_whose_last_request_is_served_has_no_place_before_a_newcomer() -> None:
-    """The line was empty for a moment, and the busy caller comes back before the newcomer."""
+    """The line is empty for a moment, and the busy caller comes back before the newcomer."""
     slots = FairSlots(1, 1)
     await slots.acquire("big", "a")
     again = asyncio.ensure_future(slots.acquire("big", "a"))

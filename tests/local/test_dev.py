@@ -45,7 +45,7 @@ def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
 def test_settings_of_another_postgresql_in_the_environment_do_not_matter(
     start_dev: StartDev, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
 ) -> None:
-    """Each of them ended `dev` or SpiceDB, with an error that did not name the variable."""
+    """`dev` removes them, because each would end it or SpiceDB with an unclear error."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     dev = start_dev()
