@@ -31,7 +31,7 @@ class Invitee:
 
     address: str
     secrets: list[str] = field(default_factory=list)
-    """Of every mail they got, the oldest first."""
+    """The secret of every mail that they got, the oldest first."""
     person: Person | None = None
 
 
