@@ -50,7 +50,7 @@ async def measure(environment: Environment) -> list[Table]:
         Table("Audit: who can, all of the organization", who),
         reasons,
         *everybody,
-        Table("Audit: what stands, replayed from the ledger", replayed),
+        Table("Audit: the present state, replayed from the ledger", replayed),
         Table("Audit: as of a past time", past_rows),
     ]
 

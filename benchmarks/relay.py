@@ -58,7 +58,7 @@ async def measure(environment: Environment) -> list[Table]:
                     "of bare's speed": relayed / alone,
                 }
             )
-    return [Table(f"Relay: {EACH} positions of each organization, brought in by one worker", rows)]
+    return [Table(f"Relay: {EACH} positions of each organization, delivered by one worker", rows)]
 
 
 async def _decide(database: asyncpg.Pool, positions: int) -> None:

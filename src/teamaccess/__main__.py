@@ -17,7 +17,7 @@ def run_command() -> None:
         from teamaccess.cli.main import app
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.partition(".")[0] == "teamaccess":
-            raise  # a broken installation of ours
+            raise  # teamaccess itself is installed incompletely
         sys.stderr.write(
             f"The command needs the server's packages, and {missing.name} is not installed. "
             "Run: pip install 'teamaccess[server]'\n"

@@ -1,4 +1,4 @@
-"""Access tokens that are not ours, not for us, or over: 401 for every one, whatever is wrong with it."""
+"""Access tokens with a wrong signature, a wrong claim or a malformed header are all refused with 401."""
 
 import base64
 import json

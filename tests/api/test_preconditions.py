@@ -83,7 +83,7 @@ async def test_equal_roles_have_equal_tags(acme: Organization, bob: Person) -> N
 async def test_a_member_without_rights_learns_no_state_from_a_mistake(
     acme: Organization, changes: list[dict[str, object]], status: int, code: str
 ) -> None:
-    """These mistakes are found before the authorization. A 412 would reveal the state."""
+    """These mistakes are refused before rights are checked. Before the fix, the answer was 412."""
     bob = (await acme.add_members({"bob": []}))["bob"]
     tag = {"If-Match": '"another"'}
     path, body = f"{acme.path}/changes", {"changes": changes}

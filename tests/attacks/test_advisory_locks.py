@@ -83,7 +83,7 @@ async def test_an_idempotency_key_is_not_the_lock_of_another_tenant(
     lock: str,
     path: str,
 ) -> None:
-    """If the locks were hashes of text, Eve could choose a key with the hash of Acme's lock."""
+    """Before the fix, locks were hashes of text, and eve chose a key with the hash of acme's lock."""
     eve, deployment = globex.administrator, globex.deployment
     bob = (await acme.add_members({"bob": []}))["bob"]
     async with deployment.service.reads() as session:

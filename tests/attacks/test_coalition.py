@@ -5,7 +5,7 @@ accounts and backends do through the API, in any order, nobody gains a permissio
 that step held. Other tenants are neither changed nor revealed, ended tokens do nothing, nobody
 authorizes what they created, and an administrator without expiry remains. `make coalition` takes
 many steps. TEAMACCESS_COALITION=<steps> sets how many, and TEAMACCESS_COALITION_SEED=<seed> repeats
-a run. TEAMACCESS_COALITION_SHRINK=1 searches for the fewest steps that show the same.
+a run. After a violation, TEAMACCESS_COALITION_SHRINK=1 searches for the fewest steps that show it.
 """
 
 import os
@@ -22,7 +22,7 @@ from tests.attacks.coalition.shrink import shrink
 from tests.support.deployment import Deployment
 
 ALL = sum(weight for weight, _ in BODIES.values())
-"""So many steps ask every route."""
+"""The fewest steps that request every route."""
 STEPS = int(os.environ.get("TEAMACCESS_COALITION", ALL))
 SEED = int(os.environ.get("TEAMACCESS_COALITION_SEED", secrets.randbelow(2**32)))
 

@@ -1,4 +1,4 @@
-"""With one rule taken out of the product, the coalition's oracle finds the gap."""
+"""With one rule removed from the product, the coalition finds the gap."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,21 +12,21 @@ from tests.attacks.coalition.run import Run
 from tests.support.deployment import Deployment
 
 STEPS = 400
-"""Within which each of them is found; most are within some dozens."""
+"""The coalition finds each gap within these steps, and most within a few dozen."""
 SEED = 1
 
 
 @dataclass(frozen=True)
 class Sabotage:
-    """A rule that is taken out where it is used, and the routes by which that shows."""
+    """A rule that is removed from the product, and the routes that reveal its absence."""
 
     rule: str
     instead: Any
     found: str
-    """The violation that is found then."""
+    """The violation that the checks must then report."""
     routes: list[str]
     honest: float = 0.3
-    """How much the honest administrator does meanwhile."""
+    """The share of steps that the honest administrator takes."""
     deployment: str = "finicom"
     """The fixture of the deployment, whose catalog lets members below administrators reach the rule."""
 

@@ -131,16 +131,16 @@ async def test_a_server_without_tls_gets_no_user_and_no_password(
     """The settings name it as a host on another machine."""
     monkeypatch.setenv("TEAMACCESS_SPICEDB_INSECURE", "true")
     monkeypatch.setattr("teamaccess.common.urls.is_loopback", lambda host: False)
-    heard: list[bytes] = []
+    received: list[bytes] = []
 
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(1000))
+    async def refuse_tls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.read(1000))
         writer.write(b"N")
         if more := await reader.read(1000):
-            heard.append(more)
+            received.append(more)
         writer.close()
 
-    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    server = await asyncio.start_server(refuse_tls, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     address = f"postgresql://ana:hunter2@127.0.0.1:{port}/t"
     if by == "the environment":
@@ -152,7 +152,7 @@ async def test_a_server_without_tls_gets_no_user_and_no_password(
         with pytest.raises(ConnectionError, match="SSL"):
             await engine.connect()
         await engine.dispose()
-    assert set(heard) == {SSL_REQUEST}
+    assert set(received) == {SSL_REQUEST}
 
 
 # --- passwords ---
@@ -166,7 +166,7 @@ PASSWORDS = [
     "%25hunter2",
     "h:[]&=+u n2",
 ]
-BROKEN = [
+BREAKING_PASSWORDS = [
     "hunter2#x",
     "12#hunter2",
     "#hunter2",
@@ -183,7 +183,7 @@ BROKEN = [
     "[hunter2",
     "hunter2]",
 ]
-"""An address whose password was not encoded."""
+"""Passwords that break an address unless they are encoded."""
 ADDRESSES = ["DATABASE_URL", "OWNER_DATABASE_URL"]
 COMMANDS = [["operator", "auditors"], ["ledger", "verify"], ["worker"], ["migrate"]]
 
@@ -219,7 +219,7 @@ async def test_a_deployment_with_an_encoded_password_starts(
 
 
 @pytest.mark.parametrize("name", ADDRESSES)
-@pytest.mark.parametrize("password", BROKEN)
+@pytest.mark.parametrize("password", BREAKING_PASSWORDS)
 def test_an_address_broken_by_its_password_is_refused_without_quoting_it(
     monkeypatch: pytest.MonkeyPatch, name: str, password: str
 ) -> None:

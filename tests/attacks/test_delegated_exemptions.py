@@ -1,4 +1,4 @@
-"""What people may do to themselves without further permissions, no backend does on their behalf."""
+"""People may change themselves without further permissions. A backend may not do it on their behalf."""
 
 import ast
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ async def lea(branch: Organization) -> Person:
 
 @pytest.fixture
 async def team(branch: Organization, lea: Person) -> Team:
-    """A team that holds much and that lea is alone in."""
+    """A team with more permissions than the backends. Its only member is lea."""
     team = await Team.create(branch, "crew", "deputy")
     (await team.add_member(lea)).raise_for_status()
     return team
@@ -32,8 +32,8 @@ async def team(branch: Organization, lea: Person) -> Team:
 async def test_a_backend_cannot_change_a_team_that_has_only_its_member(
     branch: Organization, lea: Person, team: Team
 ) -> None:
-    site = await branch.add_backend_account("people_manage", "counter_view")
-    for_lea = site.on_behalf_of(lea.id)
+    backend = await branch.add_backend_account("people_manage", "counter_view")
+    for_lea = backend.on_behalf_of(lea.id)
     soon = await branch.deployment.service.now() + timedelta(hours=1)
 
     refused(await team.set_roles(by=for_lea), 403, "team_above_actor")
@@ -56,20 +56,20 @@ async def test_the_member_may_do_all_of_that_in_person(
 async def test_a_backend_that_holds_as_much_may_do_it_for_the_member(
     branch: Organization, lea: Person, team: Team
 ) -> None:
-    site = await branch.add_backend_account(
+    backend = await branch.add_backend_account(
         "people_manage", "people_view", "people_invite", "counter_view"
     )
     role = ["counter_pay", "people_manage", "people_view", "people_invite", "counter_view"]
     full = await branch.add_custom_role("full", "people_act_for", *role)
-    (await branch.change_roles(site, full)).raise_for_status()
-    assert (await team.delete(by=site.on_behalf_of(lea.id))).status_code == 204
+    (await branch.change_roles(backend, full)).raise_for_status()
+    assert (await team.delete(by=backend.on_behalf_of(lea.id))).status_code == 204
 
 
 async def test_a_backend_cannot_change_the_roles_or_end_the_membership_of_its_member(
     branch: Organization, lea: Person
 ) -> None:
-    site = await branch.add_backend_account("people_manage", "counter_view")
-    for_lea = site.on_behalf_of(lea.id)
+    backend = await branch.add_backend_account("people_manage", "counter_view")
+    for_lea = backend.on_behalf_of(lea.id)
     before = await branch.roles_by_member()
     soon = (await branch.deployment.service.now() + timedelta(hours=1)).isoformat()
 
@@ -91,9 +91,9 @@ async def test_a_backend_cannot_remove_a_grant_of_its_member_beyond_its_own(
     mine = {"grants": [{"action": "edit", "user": ana.id}]}
     (await ana.ask("PUT", grants, json=mine)).raise_for_status()
     guard = acme.deployment.service.catalog.guards["register_resources"]
-    site = await acme.add_backend_account(guard)
+    backend = await acme.add_backend_account(guard)
 
-    emptied = await site.on_behalf_of(ana.id).ask("PUT", grants, json={"grants": []})
+    emptied = await backend.on_behalf_of(ana.id).ask("PUT", grants, json={"grants": []})
     refused(emptied, 403, "grant_above_actor")
     assert (await ana.ask("PUT", grants, json={"grants": []})).status_code == 200
 
@@ -111,7 +111,7 @@ ELSEWHERE = {
     "directory/access_requests/ask.py": "looks for an open request of the actor's for the same thing",
     "directory/users/sign_out.py": "counts the sign-outs of one user",
 }
-"""Where the actor is compared, or a pair is looked at, and nothing is exempted by it."""
+"""Code that compares the actor or looks at a pair, and exempts nobody by that."""
 
 
 def test_no_other_code_compares_the_actor_with_the_target() -> None:

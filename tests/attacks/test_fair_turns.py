@@ -71,7 +71,7 @@ async def test_a_caller_with_many_organizations_gets_only_a_share_of_the_connect
 async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants_ask(
     monkeypatch: pytest.MonkeyPatch, others: bool, crowded: bool, rests: bool
 ) -> None:
-    """Otherwise changes of one tenant, one straight after another, take most of a process's time."""
+    """Before the fix, changes of one tenant in quick succession took most of a process's time."""
     seconds = itertools.count()
     monkeypatch.setattr(
         "teamaccess.common.sharing.fairness.monotonic", lambda: float(next(seconds))
@@ -101,7 +101,7 @@ async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants
 
 
 async def test_a_caller_with_many_plans_gets_only_a_share_of_the_connections() -> None:
-    """An operator makes the rehearsal, and its connection counts for the caller all the same."""
+    """Although an operator makes the rehearsal, its connection counts against the caller."""
     turns = ChangeQueue()
     bob = Attribution("user:bob", Channel.API, "tests")
     release = asyncio.Event()
@@ -219,7 +219,7 @@ async def test_questions_that_wait_for_a_change_of_their_tenant_hold_no_sandbox(
     monkeypatch: pytest.MonkeyPatch,
     question: str,
 ) -> None:
-    """Two tenants with long changes must not hold both places while a third tenant waits."""
+    """Before the fix, two tenants with long changes held both places, and a third one waited for both."""
     monkeypatch.setattr("teamaccess.audit.state.moment.PATIENCE_SECONDS", 60.0, raising=False)
     third = await fintoc.create_organization("initrode")
     now = await fintoc.service.now()
@@ -334,7 +334,7 @@ async def test_a_plan_uses_the_turn_of_its_caller(acme: Organization) -> None:
 
 
 async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Organization) -> None:
-    """Their tenant's short requests are answered meanwhile."""
+    """While they wait, their tenant's short requests are answered."""
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         waiting = [
             asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(8)

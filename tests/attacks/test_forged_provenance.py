@@ -335,7 +335,7 @@ def arrival(entry: LedgerEntry, *updates: str, until: str = "2099-01-01") -> lis
 async def test_a_marker_without_the_updates_of_its_position_is_found_and_mended(
     acme: Organization, globex: Organization
 ) -> None:
-    """Mallory has a removal count as delivered before it is. It is found, and delivered nevertheless."""
+    """Mallory makes a removal look delivered before it is. The watcher finds this and delivers it."""
     bob = acme.people["p0"]
     entry = await decide_removal(acme, "p0")
     claim = {"organization": acme.id, "position": str(entry.position)}

@@ -8,7 +8,7 @@ import json
 import pytest
 from asyncpg import PostgresError
 
-from tests.attacks.test_stolen_database_password import EVENT, TOKEN, machine
+from tests.attacks.test_stolen_database_password import EVENT, TOKEN, account_with_token
 from tests.support.database_connections import Connection, run_transaction
 from tests.support.intruder import Intruder
 from tests.support.organization import Organization
@@ -82,7 +82,7 @@ async def test_a_changed_address_is_found(acme: Organization, intruder: Intruder
 async def test_an_event_that_describes_another_token_explains_none(
     acme: Organization, application_connection: Connection, wrong: str, details: dict[str, str]
 ) -> None:
-    account, other = await machine(acme), await machine(acme)
+    account, other = await account_with_token(acme), await account_with_token(acme)
     end = await application_connection.fetchval(f"SELECT {IN_9_DAYS}")
     plant = TOKEN.format(acme.id, account).replace("now() + interval '9 days'", f"'{end}'")
     recorded = event(
@@ -98,7 +98,7 @@ async def test_an_event_that_describes_another_token_explains_none(
 async def test_the_token_of_a_deleted_service_account_does_not_return(
     acme: Organization, application_connection: Connection
 ) -> None:
-    account = await machine(acme)
+    account = await account_with_token(acme)
     token = await application_connection.fetchrow(
         "SELECT * FROM api_tokens WHERE user_id = $1", account
     )

@@ -64,7 +64,7 @@ NAMES = [
 
 
 def mail_to(organization: Organization, address: str) -> Message:
-    """The only mail that has the address anywhere, as a parser reads it that decodes nothing."""
+    """The only mail that contains the address, read by a parser that decodes nothing."""
     folder = organization.deployment.settings.home / "mail"
     [found] = [path for path in folder.glob("*.eml") if address in path.read_text()]
     return email.message_from_bytes(found.read_bytes(), policy=email.policy.compat32)
@@ -76,7 +76,7 @@ def as_clients_read(message: Message) -> str:
 
 
 def letter(subject: str = "Join Acme", to: str = "bob@example.com", text: str = "hello\n") -> Mail:
-    """A mail that means this."""
+    """A mail with this content."""
     return Mail(
         subject=subject,
         sender=Mailbox("teamaccess", "no-reply@example.com"),

@@ -101,7 +101,7 @@ async def _changed(organization: Organization, target: Person, role: str) -> boo
 
 
 async def watched(deployment: Deployment, organization: Organization) -> None:
-    """Wait until the worker sees writes, by a first write past the ledger."""
+    """Wait until the worker sees writes: it reports a first foreign write."""
     probe = Touch(Relationship.parse(f"organization:{organization.id}#product@user:probe"))
     while not await _found(deployment, FindingKind.FOREIGN_WRITE):
         await deployment.service.engine.write([probe])

@@ -301,7 +301,7 @@ async def elsewhere(deployment: Deployment) -> AsyncIterator[Deployment]:
 async def test_a_token_dated_ahead_does_not_outlive_a_sign_out_in_another_process(
     organization: Organization, elsewhere: Deployment, ahead: float
 ) -> None:
-    """Every process knows the early tokens, also those that it has not seen itself."""
+    """Before the fix, each process remembered only the early tokens that it had received itself."""
     deployment, name = organization.deployment, f"eve-{organization.id}"
     now = await clock(deployment)
     (await me(deployment, login_token(name, None, int(now)))).raise_for_status()

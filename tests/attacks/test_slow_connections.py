@@ -103,7 +103,7 @@ async def test_a_token_revoked_while_the_body_arrives_does_nothing(
 
 
 async def test_postgresql_is_not_queried_before_the_body_has_arrived(hasty: HttpServer) -> None:
-    """Even a made-up token causes a query. A request that never arrives completely causes none."""
+    """Even an invented token is looked up, but not for a request whose body never arrives."""
     head = ACCEPT + b"Authorization: Bearer ta_" + b"x" * 43 + b"\r\nContent-Length: 2\r\n\r\n"
     with questions(hasty) as asked:
         async with connected(hasty) as connection:

@@ -49,7 +49,7 @@ async def verified(organization: Organization) -> list[str]:
 
 
 async def refused(application_connection: Connection, *statements: str) -> None:
-    """PostgreSQL refuses the transaction."""
+    """Assert that PostgreSQL refuses the transaction."""
     with pytest.raises(PostgresError) as refusal:
         await run_transaction(application_connection, *statements)
     reported = f"{refusal.value} {getattr(refusal.value, 'constraint_name', '')}"
@@ -92,8 +92,8 @@ async def test_the_request_id_of_a_real_change_explains_no_other_entry(
     assert f"ledger {true.position + 1} entry_without_event" in await intruder.all_findings(acme)
 
 
-async def machine(organization: Organization) -> str:
-    """A service account with a token; its id."""
+async def account_with_token(organization: Organization) -> str:
+    """Create a service account with a token. Returns the account's id."""
     answer = await organization.administrator.ask(
         "POST", f"{organization.path}/service-accounts", json={"name": "Ci", "roles": ["support"]}
     )
@@ -109,7 +109,7 @@ async def machine(organization: Organization) -> str:
 async def test_a_planted_token_is_refused(
     acme: Organization, application_connection: Connection
 ) -> None:
-    account = await machine(acme)
+    account = await account_with_token(acme)
     token = TOKEN.format(acme.id, account, some_hash())
     await refused(application_connection, token)
     event = EVENT.format(acme.id, "coffee_made", f"user:{account}", '{"token": "planted"}')
@@ -120,7 +120,7 @@ async def test_a_token_planted_with_an_event_is_visible_to_the_auditor(
     acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     """The role can do what the application can do, but it leaves a permanent record."""
-    account = await machine(acme)
+    account = await account_with_token(acme)
     token = TOKEN.format(acme.id, account, some_hash())
     token = token.replace("now() + interval '9 days'", "'2100-01-01'")
     token = token.replace(f"'user:{account}'", "'user:mallory'")
@@ -145,7 +145,7 @@ async def test_a_token_planted_with_an_event_is_visible_to_the_auditor(
 async def test_a_token_cannot_differ_from_its_event(
     acme: Organization, application_connection: Connection, change: str
 ) -> None:
-    account = await machine(acme)
+    account = await account_with_token(acme)
     if change.startswith("revoked"):
         token = await application_connection.fetchval(
             "SELECT id FROM api_tokens WHERE user_id = $1", account
@@ -206,7 +206,7 @@ async def test_a_planted_invitation_and_altered_offers_are_found(
 
 
 async def test_changes_of_the_application_match_their_events(acme: Organization) -> None:
-    account = await machine(acme)
+    account = await account_with_token(acme)
     tokens = f"{acme.path}/service-accounts/{account}/tokens"
     ana = acme.administrator
     [token] = (await ana.ask("GET", tokens)).json()["items"]
@@ -235,7 +235,7 @@ async def test_an_auditor_cannot_be_added_in_secret(
 async def test_a_revoked_auditor_cannot_be_restored(
     acme: Organization, application_connection: Connection, how: str
 ) -> None:
-    """The event that once named them explains no row that is put back as it was."""
+    """The old event of the appointment does not explain a row that is put back."""
     deployment, email = acme.deployment, f"vera@{acme.id}.example"
     async with deployment.operator() as change:
         vera = (await grant_auditor(change, email, "the yearly audit", None)).id
@@ -391,7 +391,7 @@ async def test_proofs_that_the_application_writes_itself_are_ignored(
 async def test_changes_of_the_owner_to_such_rows_are_found(
     acme: Organization, intruder: Intruder, statement: str, fault: str, row: str
 ) -> None:
-    await machine(acme)
+    await account_with_token(acme)
     await acme.invite("carla", ["product"])
     assert await intruder.all_findings(acme) == []
     mine = f"organization_id = '{acme.id}'"

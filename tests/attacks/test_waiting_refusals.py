@@ -25,7 +25,7 @@ LOCK_CHAIN = text("""
 INSERT INTO events (chain, kind, actor, channel, request_id, details)
 VALUES (:chain, 'signed_out', 'user:tests', 'api', 'tests', '{}')
 """)
-"""As a change does that records an event, and is not committed yet."""
+"""Locks a chain, as a change does that has recorded an event and is not committed yet."""
 
 
 @asynccontextmanager
@@ -65,7 +65,7 @@ async def test_a_refusal_does_not_wait_for_a_change_of_its_organization(acme: Or
 async def test_refusals_of_a_busy_organization_do_not_delay_those_of_others(
     acme: Organization, globex: Organization
 ) -> None:
-    """Two of them used the connections of all refusals, for two seconds each."""
+    """Before the fix, two of them occupied the connections of all refusals for two seconds each."""
     refusals, refusal = acme.deployment.service.refusals, Refused(code="missing_permission")
     actors = [Attribution(f"user:usr_{n}", Channel.API, "tests") for n in range(12)]
     async with holding(globex.deployment, globex.id):
@@ -116,7 +116,7 @@ async def test_a_process_that_ends_records_its_postponed_refusals(
 async def test_notes_about_locked_rows_do_not_take_the_connections_that_write(
     acme: Organization, globex: Organization, table: str
 ) -> None:
-    """Requests with a locked row of a member or a token must not keep connections while they wait."""
+    """Before the fix, each request of a locked member or token held a connection for a second or two."""
     service = globex.deployment.service
     members = await globex.add_members({f"p{n}": [] for n in range(MANY)})
     robots = [await globex.add_service_account("support") for _ in range(4)]
@@ -148,7 +148,7 @@ async def test_notes_about_locked_rows_do_not_take_the_connections_that_write(
 async def test_a_sign_out_that_waits_for_its_user_does_not_hold_the_chain_of_the_platform(
     acme: Organization,
 ) -> None:
-    """It must not record its event before it waits for a row that its user has locked."""
+    """Before the fix, it recorded the event first, and then waited two seconds for the locked user."""
     people = await acme.add_members({"bob": [], "eve": []})
     sessions = acme.deployment.service.sessions
     async with sessions() as session:

@@ -27,7 +27,7 @@ async def test_every_answer_matches_plain_sets_and_stays_the_same_later(
     for step in range(STEPS):
         await history.change_one_thing()
         if step % 10 == 9:
-            await _same(history, history.expected)
+            await _assert_answers_match(history, history.expected)
         if step % 4 == 0:
             live = (await _ask(acme, "matrix"))["items"]
             at = (await acme.deployment.service.now()).isoformat()
@@ -35,11 +35,13 @@ async def test_every_answer_matches_plain_sets_and_stays_the_same_later(
     for at, oracle, live in history.chance.sample(past, len(past)):
         for basis in ("decided", "enforced"):
             assert (await _ask(acme, "matrix", at=at, basis=basis))["items"] == live
-        await _same(history, oracle, at=at)
+        await _assert_answers_match(history, oracle, at=at)
 
 
-async def _same(history: RandomChanges, oracle: ExpectedAccess, **then: str) -> None:
-    """The answers match the sets, now or as of then."""
+async def _assert_answers_match(
+    history: RandomChanges, oracle: ExpectedAccess, **then: str
+) -> None:
+    """Assert that the answers match the sets, now or as of a past time."""
     organization = history.organization
     names = {person.id: name for name, person in organization.people.items()}
     matrix = await _ask(organization, "matrix", **then)
@@ -50,13 +52,13 @@ async def _same(history: RandomChanges, oracle: ExpectedAccess, **then: str) -> 
         expected = {history.ids[sentence] for sentence in oracle.allowed(name)}
         assert reported.get(name, set()) & set(history.ids.values()) == expected, name
         answer = await _ask(organization, "what-can", user=organization.people[name].id, **then)
-        cans = {each["action"] for each in answer["items"] if each["resource"] is None}
-        assert cans & set(history.ids.values()) == expected, name
-        _explained(answer)
+        allowed = {each["action"] for each in answer["items"] if each["resource"] is None}
+        assert allowed & set(history.ids.values()) == expected, name
+        _assert_explained(answer)
     for sentence in history.chance.sample(sorted(history.ids), 8):
         answer = await _ask(organization, "who-can", action=history.ids[sentence], **then)
         assert {names[each["user"]] for each in answer["items"]} == oracle.who(sentence), sentence
-        _explained(answer)
+        _assert_explained(answer)
     for _ in range(4):
         name = history.chance.choice(sorted(oracle.people))
         sentence = history.chance.choice(sorted(history.ids))
@@ -67,8 +69,8 @@ async def _same(history: RandomChanges, oracle: ExpectedAccess, **then: str) -> 
         assert (answer["obstacle"] is None) == answer["allowed"]
 
 
-def _explained(answer: dict[str, Any]) -> None:
-    """Every row has a way, and the evidence counts them."""
+def _assert_explained(answer: dict[str, Any]) -> None:
+    """Assert that every row has a path, and that the evidence counts the rows."""
     evidence = answer["evidence"]
     assert (evidence["unexplained"], evidence["missing"]) == (0, 0)
     assert evidence["rows"] == len(answer["items"])

@@ -59,7 +59,7 @@ async def test_the_evidence_names_the_newest_position_and_its_hash(acme: Organiz
     assert len(bytes.fromhex(evidence["hash"])) == 32
 
 
-async def test_a_write_past_the_ledger_is_unexplained(
+async def test_a_write_outside_the_ledger_is_unexplained(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]

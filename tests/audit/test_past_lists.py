@@ -16,14 +16,14 @@ LISTS = ("members", "teams", "teams/pay/members", "roles", "invitations")
 async def listed(
     organization: Organization, name: str, at: object = None, by: Person | None = None, **more: Any
 ) -> httpx.Response:
-    """A list, as it is or as it was."""
+    """Request a list, of the present or of a past time."""
     given = {} if at is None else {"at": str(at)}
     caller = by or organization.administrator
     return await caller.ask("GET", f"{organization.path}/{name}", params={**given, **more})
 
 
 async def items(organization: Organization, name: str, at: object = None, **more: Any) -> Any:
-    """The items of a list, without what no history is kept of."""
+    """The items of a list, without the fields that have no history."""
     answer = await listed(organization, name, at, **more)
     assert answer.status_code == 200, answer.text
     found = answer.json()["items"]

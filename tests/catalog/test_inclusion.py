@@ -15,7 +15,7 @@ AUDITOR = [
 
 
 def with_auditor(*more: str, text: str = SMALL) -> str:
-    """Return the small catalog with a third role, and these keys of it."""
+    """Return the small catalog with a third role that has these keys."""
     lines = text.splitlines()
     lines[14:14] = ["  " + line for line in [*AUDITOR, *(f"  {key}" for key in more)]]
     return "\n".join(lines)

@@ -62,11 +62,11 @@ async def test_a_committed_change_is_accepted_even_if_no_worker_can_be_notified(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy), AsyncExitStack() as held_connections:
+    async with linked(fintoc) as (second, proxy), AsyncExitStack() as held:
         proxy.writes = Writes.FAIL
         pool = second.service.applier._status_pool
-        for _ in range(8):  # all that there are
-            await held_connections.enter_async_context(pool.connect())
+        for _ in range(8):  # all connections of the pool
+            await held.enter_async_context(pool.connect())
         async with asyncio.timeout(6):
             late = await through_proxy(second, acme).change_roles(bob, "support")
         assert late.status_code == 202, late.text

@@ -86,7 +86,7 @@ async def test_nothing_is_kept_about_parties_that_neither_hold_nor_wait() -> Non
 
 
 async def test_a_caller_whose_last_request_is_served_has_no_place_before_a_newcomer() -> None:
-    """The line is empty for a moment, and the busy caller comes back before the newcomer."""
+    """The queue was empty for a moment, and the busy caller returns before the newcomer arrives."""
     slots = FairSlots(1, 1)
     await slots.acquire("big", "a")
     again = asyncio.ensure_future(slots.acquire("big", "a"))

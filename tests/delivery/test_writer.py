@@ -79,7 +79,7 @@ def test_every_position_keeps_its_marker_when_merged() -> None:
 
 
 async def _sent(deployment: Deployment, *organizations: Organization) -> int:
-    """How many writes another process needs to bring everything in, all at once."""
+    """Return how many writes another process sends to deliver everything pending at once."""
     async with linked(deployment) as (second, proxy):
         await asyncio.gather(
             *(second.service.applier.catch_up(organization.id) for organization in organizations)
@@ -151,5 +151,5 @@ async def test_a_refused_or_already_applied_position_does_not_hold_up_the_rest_o
 async def _append(
     application_connection: Connection, organization: Organization, update: str
 ) -> None:
-    """Write an entry without rows."""
+    """Append a ledger entry that no row stands behind."""
     await application_connection.execute(FORGED, organization.id, update)

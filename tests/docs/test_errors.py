@@ -14,9 +14,9 @@ WITHOUT_CLASS = {
     "refused": "4xx",
     "database_unavailable": "503",
     "internal_error": "500",
-    "system_error": "",  # a command that the operating system refused something
+    "system_error": "",  # the operating system refused a command something
 }
-"""Codes of answers that no class of ours makes."""
+"""Codes that do not come from an exception class of this project."""
 HTTP_ROW = re.compile(r"^\| `(\w+)` \| (\dxx|\d{3}) \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
 COMMAND_ROW = re.compile(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", re.MULTILINE)
 
@@ -33,7 +33,7 @@ def test_every_code_has_one_row_with_its_status() -> None:
 
 
 def statuses() -> dict[str, str]:
-    """Return the HTTP status of every code; a code of the command line has the one of its family."""
+    """Return the HTTP status of every code. Errors of commands have the status of their base class."""
     return {each.code: status_of(each) for each in product_errors()}
 
 

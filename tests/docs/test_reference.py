@@ -118,7 +118,7 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
         ("seconds that a plan may take", plan.LONGEST_ANSWER_SECONDS),
         ("groups of objects in a plan", held_actions.MOST_GROUPS),
         ("relationships of an organization in a sandbox", sandboxes.MOST_RELATIONSHIPS),
-        ("rehearsals for one question", rehearsals.MOST_FOR_ONE),
+        ("rehearsals for one question", rehearsals.MOST_PER_QUESTION),
         ("remedies in one answer", remedies.MOST),
         ("items of a page", pages.LONGEST_PAGE),
         ("questions in", checks.MOST_CHECKS),

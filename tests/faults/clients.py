@@ -45,7 +45,7 @@ class KnownOrganization:
 
     @property
     def path(self) -> str:
-        """Where the APIs have it."""
+        """Its path in the API."""
         return f"/v1/organizations/{self.id}"
 
 
@@ -60,7 +60,7 @@ class RequestOptions:
     A request with an unknown outcome is repeated most of the time.
     """
     api: str | None = None
-    """Which of the APIs; any of them if it does not matter."""
+    """The name of the API process that is asked; None for any."""
 
 
 class Clients:
@@ -72,30 +72,32 @@ class Clients:
         self.invitation_tokens: dict[str, list[str]] = {}
         """The tokens in the mails to each address, the oldest first."""
         self.roles: list[str] = []
-        self._deployment, self._chance = cluster, chance
+        self._cluster, self._chance = cluster, chance
         self._keys = Keys.from_secret(cluster.settings.secret_key.get_secret_value())
 
-    async def create_organizations(self, houses: int) -> None:
+    async def create_organizations(self, count: int) -> None:
         """Create organizations, each with three administrators and a few members."""
-        async with self._deployment.deployment() as deployment:
+        async with self._cluster.deployment() as deployment:
             self.roles = [
                 each for each in deployment.service.catalog.roles if each != "administrator"
             ]
-            for _ in range(houses):
+            for _ in range(count):
                 organization = await deployment.create_organization("house")
-                rulers = [
+                administrators = [
                     KnownPerson(organization.administrator.email, organization.administrator.id)
                 ]
                 async with deployment.operator(organization.id) as change:
                     for name in ("cyd", "gil"):
                         address = organization.address(name)
-                        ruler = await grant_administrator(
+                        administrator = await grant_administrator(
                             change, organization.id, address, "for tests"
                         )
-                        rulers.append(KnownPerson(address, ruler.user_id))
+                        administrators.append(KnownPerson(address, administrator.user_id))
                 staff = await organization.add_members(STAFF)
                 people = [KnownPerson(each.email, each.id) for each in staff.values()]
-                self.organizations.append(KnownOrganization(organization.id, rulers, people))
+                self.organizations.append(
+                    KnownOrganization(organization.id, administrators, people)
+                )
 
     async def perform(
         self,
@@ -114,16 +116,16 @@ class Clients:
         headers = {**once, **self._signed_in(options.by)}
         response = await self._attempt(operation, options, method, path, json, headers)
         give_up = time.monotonic() + PATIENCE_SECONDS
-        while options.retry and self._worth_another(operation.last) and time.monotonic() < give_up:
+        while options.retry and self._should_retry(operation.last) and time.monotonic() < give_up:
             await asyncio.sleep(self._chance.uniform(0.05, 0.4))
             response = await self._attempt(operation, options, method, path, json, headers)
         if operation.acknowledged and operation.removed and operation.last.zed_token:
-            operation.allowed_after = await self._deployment.spicedb_client.allowed(
+            operation.allowed_after = await self._cluster.spicedb_client.allowed(
                 operation.organization, operation.removed, at_least=operation.last.zed_token
             )
         return response if operation.acknowledged else None
 
-    def _worth_another(self, answer: Answer) -> bool:
+    def _should_retry(self, answer: Answer) -> bool:
         return answer.failed or (answer.unknown and self._chance.random() < 0.8)
 
     async def _attempt(
@@ -135,10 +137,10 @@ class Clients:
         json: object,
         headers: Mapping[str, str],
     ) -> httpx.Response | None:
-        name = options.api or self._chance.choice(list(self._deployment.apis))
+        name = options.api or self._chance.choice(list(self._cluster.apis))
         asked_at = datetime.now(UTC)
         try:
-            response = await self._deployment.apis[name].request(
+            response = await self._cluster.apis[name].request(
                 method, path, headers=headers, json=json
             )
         except httpx.TransportError as cut:
@@ -158,7 +160,7 @@ class Clients:
 
     def read_mails(self) -> None:
         """Read all mails that have arrived."""
-        for path in (self._deployment.stack.home.mail).glob("*.eml"):
+        for path in (self._cluster.stack.home.mail).glob("*.eml"):
             mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
             match = LINK.search(str(mail.get_content()))
             assert match is not None

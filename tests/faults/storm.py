@@ -26,7 +26,7 @@ CHANCES = {
     "resend": 2,
     "cancel": 3,
     "rename": 2,
-    "ruler": 2,
+    "administrator": 2,
 }
 
 
@@ -140,9 +140,9 @@ class Storm:
                     await getattr(operations, verb)(clients, organization, options, id)
             case "rename":
                 await operations.rename(
-                    clients, organization, options, f"House {chance.randrange(1000)}"
+                    clients, organization, options, f"Organization {chance.randrange(1000)}"
                 )
-            case "ruler":
+            case "administrator":
                 one, another = chance.sample(organization.administrators, 2)
                 await operations.suspend(
                     clients, organization, RequestOptions(one, retry=True), another

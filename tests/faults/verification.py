@@ -178,16 +178,16 @@ def _effective(operation: Operation, state: Iterable[Relationship]) -> bool:
 
 
 def _false_refusals(record: OperationLog, done: set[str]) -> Iterator[str]:
-    """No operation was done after an answer that nothing happened, and none was done twice."""
+    """Yield operations that were refused although they were done, and those that were done twice."""
     for operation in record.operations:
         times = sum(each.request in done for each in operation.answers if each.request is not None)
         if times > 1:
             yield f"done {times} times: {operation}"
         for answer in operation.answers:
             if not answer.done and not answer.unknown and answer.request in done:
-                yield f"refused, and done all the same: {operation}"
+                yield f"refused, although it was done: {operation}"
             if answer.status == 500:
-                yield f"an own mistake, request {answer.request}: {operation}"
+                yield f"an internal error, request {answer.request}: {operation}"
 
 
 def _complaints(cluster: Cluster) -> Iterator[str]:

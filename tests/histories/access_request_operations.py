@@ -17,8 +17,10 @@ async def access_request_operation(simulation: Simulation, chance: Random) -> st
     people = simulation.people(organization)
     if chance.random() < 0.4:
         return await ask(simulation, organization, chance.choice(people), chance)
-    rulers = await simulation.administrators(organization)
-    some = [each for each in people if each.id in rulers] if chance.random() < 0.75 else people
+    administrators = await simulation.administrators(organization)
+    some = (
+        [each for each in people if each.id in administrators] if chance.random() < 0.75 else people
+    )
     return await decide(simulation, organization, chance.choice(some or people), chance)
 
 

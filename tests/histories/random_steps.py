@@ -202,8 +202,10 @@ async def _scene(simulation: Simulation, chance: Random) -> tuple[Organization, 
     """A random organization, and mostly one of its administrators."""
     organization = chance.choice(simulation.organizations)
     people = simulation.people(organization)
-    rulers = await simulation.administrators(organization)
-    some = [each for each in people if each.id in rulers] if chance.random() < 0.75 else people
+    administrators = await simulation.administrators(organization)
+    some = (
+        [each for each in people if each.id in administrators] if chance.random() < 0.75 else people
+    )
     return organization, chance.choice(some or people)
 
 

@@ -45,8 +45,13 @@ async def sign_in(
 async def service_account_operation(simulation: Simulation, chance: Random) -> str:
     """As a member, mostly an administrator, create, change or use a service account."""
     organization = chance.choice(simulation.organizations)
-    people, rulers = simulation.people(organization), await simulation.administrators(organization)
-    some = [each for each in people if each.id in rulers] if chance.random() < 0.75 else people
+    people, administrators = (
+        simulation.people(organization),
+        await simulation.administrators(organization),
+    )
+    some = (
+        [each for each in people if each.id in administrators] if chance.random() < 0.75 else people
+    )
     by = chance.choice(some or people)
     if chance.random() < 0.3:
         return await make(simulation, chance, organization, by)

@@ -14,8 +14,13 @@ IDS = ("pay", "ops")
 async def team_operation(simulation: Simulation, chance: Random) -> str:
     """Change one of the teams as a member, mostly an administrator."""
     organization = chance.choice(simulation.organizations)
-    people, rulers = simulation.people(organization), await simulation.administrators(organization)
-    some = [each for each in people if each.id in rulers] if chance.random() < 0.75 else people
+    people, administrators = (
+        simulation.people(organization),
+        await simulation.administrators(organization),
+    )
+    some = (
+        [each for each in people if each.id in administrators] if chance.random() < 0.75 else people
+    )
     by, id = chance.choice(some or people), chance.choice(IDS)
     operation, weights = [make, hold, put, take, leave, rename, end], [3, 5, 8, 3, 1, 1, 1]
     [happening] = chance.choices(operation, weights)

@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tests.support.agreement import assert_agreement, operator_session
 from tests.support.organization import Organization
 
-MOVE_SEAT = text("UPDATE memberships SET user_id = :to WHERE user_id = :bob")
+MOVE_MEMBERSHIP = text("UPDATE memberships SET user_id = :to WHERE user_id = :bob")
 
 
 async def test_a_membership_moved_to_another_user_takes_everything_from_the_first(
@@ -16,7 +16,7 @@ async def test_a_membership_moved_to_another_user_takes_everything_from_the_firs
     [bob] = await acme.add_users(bob=["product", "support"])
     [eve] = await globex.add_users(eve=[])
     async with operator_session(acme) as session:
-        await session.execute(MOVE_SEAT, {"bob": bob, "to": eve})
+        await session.execute(MOVE_MEMBERSHIP, {"bob": bob, "to": eve})
     assert (await acme.ledger())[-1] == [
         f"{verb} organization:{acme.id}#{relation}@user:{user}"
         for verb, user in (("DELETE", bob), ("TOUCH", eve))
@@ -69,7 +69,7 @@ async def test_two_rows_that_swap_keys_through_a_third_swap_their_relationships(
     await assert_agreement(acme)
 
 
-async def test_two_rows_swap_their_roles_in_one_statement_without_losing_any(
+async def test_rows_replaced_and_restored_in_one_transaction_change_nothing(
     acme: Organization,
 ) -> None:
     [bob] = await acme.add_users(bob=["support", "product"])

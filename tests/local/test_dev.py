@@ -20,33 +20,37 @@ def test_dev_json_lists_all_addresses_and_only_its_owner_reads_it(
     assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
 
 
-@pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "ALL_PROXY", "grpc_proxy"])
-def test_a_proxy_in_the_environment_is_not_asked_for_this_machine(
-    start_dev: StartDev, monkeypatch: pytest.MonkeyPatch, name: str
+PROXIES = ("http_proxy", "HTTPS_PROXY", "ALL_PROXY", "grpc_proxy")
+ANOTHER_POSTGRESQL = {
+    "PGSSLMODE": "verify-full",
+    "PGSERVICE": "nowhere",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGOPTIONS": "-c default_transaction_read_only=on",
+    "PGHOST": "/nowhere",
+    "PGPORT": "9",
+}
+
+
+def test_proxies_in_the_environment_are_not_asked_for_this_machine(
+    start_dev: StartDev, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing listens at the proxy's address, so each request to it would fail."""
+    """Nothing listens at the proxies' address, so each request to one of them would fail."""
     for each in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
         monkeypatch.delenv(each, raising=False)
-    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in PROXIES:
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     dev = start_dev()
     with monkeypatch.context() as ours:
-        ours.delenv(name)  # the test's own client would use it
+        for name in PROXIES:
+            ours.delenv(name)  # the test's own client would use it
         assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"PGSSLMODE": "verify-full", "PGSERVICE": "nowhere", "PGTARGETSESSIONATTRS": "standby"},
-        {"PGOPTIONS": "-c default_transaction_read_only=on", "PGHOST": "/nowhere", "PGPORT": "9"},
-    ],
-    ids=["tls and service", "options and host"],
-)
 def test_settings_of_another_postgresql_in_the_environment_do_not_matter(
-    start_dev: StartDev, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]
+    start_dev: StartDev, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`dev` removes them, because each would end it or SpiceDB with an unclear error."""
-    for name, value in environment.items():
+    for name, value in ANOTHER_POSTGRESQL.items():
         monkeypatch.setenv(name, value)
     dev = start_dev()
     assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]

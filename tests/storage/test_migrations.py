@@ -24,13 +24,13 @@ MIGRATED = "teamaccess_migrated"
 GROWN = "teamaccess_grown"
 SPELT = "teamaccess_spelt"
 MAILED = "teamaccess_mailed"
-FOUND = """
+INSERT_FINDINGS = """
 INSERT INTO findings (kind, organization_id, fingerprint, details)
 VALUES ('foreign_write', 'acme', 'a', '{"count": 3, "updates": %(updates)s, "zed_token": "z"}'),
        ('foreign_write', 'ghost', 'b', '{"count": 500, "updates": %(updates)s, "zed_token": "z"}'),
        ('drift', 'acme', 'c', '{"counts": {"extra": 1}}')
 """
-INVITED = """
+INSERT_INVITATIONS = """
 INSERT INTO invitations (organization_id, id, email, invitee, token_hash, invited_by, sent_at, times_sent,
   expires_at)
 VALUES ('acme', 'new', 'B.ob+1@gmail.com', repeat('0', 64), 'a', 'usr_1', now(), 2, now()),
@@ -67,7 +67,7 @@ async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
 
 @pytest.fixture(scope="module")
 def described(postgres: LocalPostgres) -> str:
-    """An empty database of the owner's, for the models to describe."""
+    """An empty database, in which the test creates the tables from the models."""
     postgres.create_database(DESCRIBED, owner=OWNER)
     return postgres.url(DESCRIBED, OWNER)
 
@@ -114,7 +114,7 @@ async def test_details_of_another_tenant_are_removed_from_old_findings(
     acme = ["TOUCH organization:acme#member@user:eve", "DELETE team:acme/pay#member@user:eve"]
     reported = [acme[0], "TOUCH organization:ghost#member@user:eve", acme[1]]
     async with _connected(url) as connection:
-        await connection.exec_driver_sql(FOUND % {"updates": json.dumps(reported)})
+        await connection.exec_driver_sql(INSERT_FINDINGS % {"updates": json.dumps(reported)})
     await asyncio.to_thread(upgrade, url)
     async with _connected(url) as connection:
         details = list(await connection.scalars(select(Finding.details).order_by(Finding.id)))
@@ -163,7 +163,7 @@ async def test_mails_of_the_last_day_stay_counted(postgres: LocalPostgres) -> No
     await asyncio.to_thread(upgrade, url, "0013")
     async with _connected(postgres.url(MAILED, SUPERUSER)) as connection:
         await connection.exec_driver_sql("SET session_replication_role = replica")
-        await connection.exec_driver_sql(INVITED)
+        await connection.exec_driver_sql(INSERT_INVITATIONS)
     await asyncio.to_thread(upgrade, url)
     async with _connected(url) as connection:
         counted = select(InvitationMail.mailbox, InvitationMail.sent_by)

@@ -19,7 +19,7 @@ def selector(resource: str, level: str) -> Part:
 async def try_create_role(
     organization: Organization, id: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
-    """Create a custom role."""
+    """Send a request that creates a custom role."""
     body: dict[str, Any] = {"id": id, "name": id.title(), **more}
     if actions:
         body["actions"] = actions

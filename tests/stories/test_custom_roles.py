@@ -20,10 +20,10 @@ from tests.support.people import Person
 from tests.support.responses import refused
 
 
-async def smith(organization: Organization, *actions: str, name: str = "bob") -> Person:
+async def role_manager(organization: Organization, *actions: str, name: str = "bob") -> Person:
     """A member who may manage roles and holds these actions, in an organization of Finicom's catalog."""
-    await create_role(organization, f"smith_{name}", "roles_manage", "members_view", *actions)
-    return await organization.member(name, roles=[f"smith_{name}"])
+    await create_role(organization, f"manager_{name}", "roles_manage", "members_view", *actions)
+    return await organization.member(name, roles=[f"manager_{name}"])
 
 
 async def test_a_custom_role_allows_only_its_actions(acme: Organization) -> None:
@@ -168,7 +168,7 @@ async def test_a_role_that_changed_since_it_was_read_is_not_overwritten(acme: Or
 async def test_a_new_role_contains_only_actions_that_its_creator_holds(
     initech: Organization,
 ) -> None:
-    bob = await smith(initech, "sources_create")
+    bob = await role_manager(initech, "sources_create")
     assert (await try_create_role(initech, "editor", "sources_create", by=bob)).status_code == 201
     for beyond in ("sources_manage", selector("sources", "manage"), "billing_manage"):
         problem = refused(
@@ -180,7 +180,7 @@ async def test_a_new_role_contains_only_actions_that_its_creator_holds(
         assert set(problem["missing"]) == missing
         refused(await replace_role(initech, "editor", beyond, by=bob), 403, "role_beyond_giver")
         refused(
-            await replace_role(initech, "smith_bob", "sources_create", beyond, by=bob),
+            await replace_role(initech, "manager_bob", "sources_create", beyond, by=bob),
             403,
             "role_beyond_giver",
         )
@@ -199,7 +199,7 @@ async def test_a_new_role_contains_only_actions_that_its_creator_holds(
 async def test_a_role_above_the_caller_cannot_be_changed_in_any_way(
     initech: Organization,
 ) -> None:
-    bob = await smith(initech, "sources_create")
+    bob = await role_manager(initech, "sources_create")
     await create_role(initech, "treasurer", "sources_create", "billing_manage")
     before = await initech.ledger()
     for actions in (["sources_create"], ["sources_create", "billing_manage"]):
@@ -210,18 +210,18 @@ async def test_a_role_above_the_caller_cannot_be_changed_in_any_way(
     assert await initech.ledger() == before
     # a member who gives the action may also remove it
     await create_role(initech, "creator", "billing_manage")
-    await initech.change_roles(bob, "smith_bob", "creator")
+    await initech.change_roles(bob, "manager_bob", "creator")
     assert (await replace_role(initech, "treasurer", "sources_create", by=bob)).is_success
 
 
 async def test_changing_a_role_that_the_caller_holds_can_only_reduce_it(
     initech: Organization,
 ) -> None:
-    bob = await smith(initech, "sources_create", "sources_view")
+    bob = await role_manager(initech, "sources_create", "sources_view")
     mine = ["roles_manage", "members_view"]
-    assert (await replace_role(initech, "smith_bob", *mine, by=bob)).is_success
+    assert (await replace_role(initech, "manager_bob", *mine, by=bob)).is_success
     refused(
-        await replace_role(initech, "smith_bob", *mine, "sources_create", by=bob),
+        await replace_role(initech, "manager_bob", *mine, "sources_create", by=bob),
         403,
         "role_beyond_giver",
     )

@@ -14,7 +14,7 @@ DAY = timedelta(days=1)
 
 
 async def status_of(organization: Organization, id: str) -> str:
-    """The invitation in the list."""
+    """The status that the list shows for the invitation."""
     listed = (
         await organization.administrator.ask("GET", f"{organization.path}/invitations")
     ).json()["items"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.audit.plans.test_plan import make, plan, whose
+from tests.audit.plans.test_plan import gains_and_losses, make, plan
 from tests.support.agreement import assert_agreement
 from tests.support.command_line import runs_on
 from tests.support.organization import Organization
@@ -254,11 +254,11 @@ async def test_a_plan_shows_who_gains_and_loses_the_permission_to_give(
     ]
     planned = await plan(branch, *changes)
     assert planned.status_code == 200, planned.text
-    gains, _ = whose(planned, people["nora"])
+    gains, _ = gains_and_losses(planned, people["nora"])
     assert giving <= gains
-    gains, loses = whose(planned, people["reg"])
+    gains, loses = gains_and_losses(planned, people["reg"])
     assert (gains, loses) == ({"counter_pay"}, giving)
-    _, loses = whose(planned, people["rob"])
+    _, loses = gains_and_losses(planned, people["rob"])
     assert giving <= loses
     assert (await make(branch, planned.headers["ETag"], *changes)).is_success
 
@@ -270,7 +270,7 @@ async def test_a_plan_of_another_catalog_shows_who_gains_the_permission_to_give(
     body = {"changes": [], "catalog": text}
     planned = await branch.administrator.ask("POST", f"{branch.path}/audit/plan", json=body)
     assert planned.status_code == 200, planned.text
-    assert whose(planned, people["reg"]) == (set(), {"may_give_deputy"})
+    assert gains_and_losses(planned, people["reg"]) == (set(), {"may_give_deputy"})
 
 
 async def test_a_member_sees_which_roles_they_may_give(

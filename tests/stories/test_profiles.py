@@ -239,7 +239,7 @@ async def test_an_operator_frees_the_address_of_a_mailbox_with_a_new_owner(
 async def test_a_login_without_access_finds_the_user_of_an_invitation_once_it_is_verified(
     acme: Organization, eve: Login
 ) -> None:
-    """Eve followed the advice to sign out and to accept. That made a second user."""
+    """Before the fix, Eve became a second user when she signed out and accepted, as she was advised."""
     alone = (await eve.me(eve.token(email_verified=False, iat=ago(60)))).json()
     await acme.invite("eve", ["support"])
     invited = (await acme.accept("eve")).json()["user"]

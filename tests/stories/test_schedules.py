@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.support.concurrent_scenarios import (
     ENDS_SESSIONS,
-    TOGETHER,
+    POSSIBLE_ANSWERS,
     Prepare,
     TwoProcesses,
+    create_organization_twice_with_one_key,
     demote_and_demote,
-    found_twice_with_one_key,
     leave_and_be_demoted,
     leave_and_demote_the_other,
     remove_and_change_roles,
@@ -43,10 +43,12 @@ FINICOM_SCENARIOS = [
     leave_and_demote_the_other,
     leave_and_be_demoted,
     remove_and_change_roles,
-    found_twice_with_one_key,
+    create_organization_twice_with_one_key,
 ]
-"""The scenarios in which Finicom's own rules matter."""
-FINTOC_SCENARIOS = [prepare for prepare in TOGETHER if prepare is not found_twice_with_one_key]
+"""The scenarios that depend on Finicom's rules, such as who may create organizations."""
+FINTOC_SCENARIOS = [
+    prepare for prepare in POSSIBLE_ANSWERS if prepare is not create_organization_twice_with_one_key
+]
 
 
 def _name(prepare: Prepare) -> str:
@@ -93,7 +95,7 @@ async def _play(
     answers = await run_interleaved(observer, schedule, *await prepare(processes))
     reported = tuple(summarize_answer(answer) for answer in answers)
     if not any(answer.is_server_error for answer in answers):
-        assert reported in TOGETHER[prepare]
+        assert reported in POSSIBLE_ANSWERS[prepare]
     await assert_answers_match_records(deployment, answers)
     for organization in (processes.here, *processes.others):
         await assert_consistent(organization)
@@ -101,4 +103,4 @@ async def _play(
         accepted = answers[0].json()
         eve = Person(deployment, accepted["user"], "", accepted["access_token"])
         signed_in = summarize_answer(await eve.ask("GET", "/v1/me"))
-        assert signed_in == "401 invalid_token", "signed out, and signed in all the same"
+        assert signed_in == "401 invalid_token", "the session that began survived the sign-out"

@@ -10,22 +10,22 @@ from tests.support.people import Person
 HOURS = 8
 
 
-async def request_access(organization: Organization, by: Person, **wish: Any) -> httpx.Response:
+async def request_access(organization: Organization, by: Person, **fields: Any) -> httpx.Response:
     """Request a `role` or an `action`. The other fields have defaults."""
-    body = {"reason": "a case for tonight", "duration_hours": HOURS, **wish}
+    body = {"reason": "a case for tonight", "duration_hours": HOURS, **fields}
     return await by.ask("POST", f"{organization.path}/access-requests", json=body)
 
 
-async def create_access_request(organization: Organization, by: Person, **wish: Any) -> str:
+async def create_access_request(organization: Organization, by: Person, **fields: Any) -> str:
     """Request access. Returns the address of the request."""
-    answer = await request_access(organization, by, **wish)
+    answer = await request_access(organization, by, **fields)
     assert answer.status_code == 201, answer.text
     return f"{organization.path}/access-requests/{answer.json()['id']}"
 
 
-async def decide(where: str, verb: str, by: Person, **decision: Any) -> httpx.Response:
+async def decide(path: str, verb: str, by: Person, **decision: Any) -> httpx.Response:
     """`approve`, `decline` or `withdraw` a request."""
-    return await by.ask("POST", f"{where}/{verb}", json=decision)
+    return await by.ask("POST", f"{path}/{verb}", json=decision)
 
 
 async def list_access_requests(organization: Organization, by: Person, **wanted: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Requests of two or three people that meet in an organization, and which answers go together."""
+"""Concurrent requests of two or three people in an organization, and the answers that are possible."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ class TwoProcesses:
     others: list[Organization] = field(default_factory=list)
 
     @property
-    def lesser(self) -> str:
+    def ordinary_role(self) -> str:
         """A role that is not the administrators'."""
-        return {"administrator": "support", "admin": "read"}[self.administrator]
+        return {"administrator": "support", "admin": "read"}[self.administrator_role]
 
     @property
-    def administrator(self) -> str:
+    def administrator_role(self) -> str:
         """The role that holds every action."""
         return self.here.deployment.service.catalog.administrator
 
@@ -34,34 +34,34 @@ class TwoProcesses:
         """Create another organization with a member who is unknown in this one."""
         other = await self.here.deployment.create_organization("globex")
         self.others.append(other)
-        return other, (await other.add_members({name: [self.lesser]}))[name]
+        return other, (await other.add_members({name: [self.ordinary_role]}))[name]
 
-    async def another(self, name: str = "bob") -> Person:
+    async def another_administrator(self, name: str = "bob") -> Person:
         """Add another administrator."""
-        return (await self.here.add_members({name: [self.administrator]}))[name]
+        return (await self.here.add_members({name: [self.administrator_role]}))[name]
 
     async def member(self, name: str = "bob") -> Person:
         """Add a member who is not an administrator."""
-        return (await self.here.add_members({name: [self.lesser]}))[name]
+        return (await self.here.add_members({name: [self.ordinary_role]}))[name]
 
     @property
-    def wish(self) -> dict[str, object]:
+    def access_request_body(self) -> dict[str, object]:
         """The body of an access request for a role that the member lacks."""
-        wanted = {"administrator": "developer", "admin": "write"}[self.administrator]
+        wanted = {"administrator": "developer", "admin": "write"}[self.administrator_role]
         return {"role": wanted, "reason": "a case", "duration_hours": 8}
 
     async def asked(self, by: Person) -> str:
-        """Request access. Returns the address of the request."""
+        """Request access. Returns the path of the access request."""
         path = f"{self.here.path}/access-requests"
-        answer = await by.ask("POST", path, json=self.wish)
+        answer = await by.ask("POST", path, json=self.access_request_body)
         return f"{path}/{answer.raise_for_status().json()['id']}"
 
     async def invited(self, address: str, by: Person | None = None) -> tuple[str, str]:
-        """Invite an address; return where the invitation is and the secret in its mail."""
+        """Invite an address. Returns the path of the invitation and the secret in its mail."""
         asked = await (by or self.here.administrator).ask(
             "POST",
             f"{self.here.path}/invitations",
-            json={"email": address, "roles": [self.lesser]},
+            json={"email": address, "roles": [self.ordinary_role]},
         )
         id = asked.raise_for_status().json()["id"]
         return f"{self.here.path}/invitations/{id}", self.here.deployment.invitation_token(address)
@@ -92,39 +92,39 @@ def demote(organization: Organization, by: Person, target: Person, role: str) ->
 
 
 async def demote_and_demote(processes: TwoProcesses) -> list[Request]:
-    ana, bob = processes.here.administrator, await processes.another()
+    ana, bob = processes.here.administrator, await processes.another_administrator()
     return [
-        demote(processes.here, ana, bob, processes.lesser),
-        demote(processes.there, bob, ana, processes.lesser),
+        demote(processes.here, ana, bob, processes.ordinary_role),
+        demote(processes.there, bob, ana, processes.ordinary_role),
     ]
 
 
 async def demote_in_a_ring(processes: TwoProcesses) -> list[Request]:
     ana, bob, eve = (
         processes.here.administrator,
-        await processes.another(),
-        await processes.another("eve"),
+        await processes.another_administrator(),
+        await processes.another_administrator("eve"),
     )
     return [
-        demote(processes.here, ana, bob, processes.lesser),
-        demote(processes.there, bob, eve, processes.lesser),
-        demote(processes.here, eve, ana, processes.lesser),
+        demote(processes.here, ana, bob, processes.ordinary_role),
+        demote(processes.there, bob, eve, processes.ordinary_role),
+        demote(processes.here, eve, ana, processes.ordinary_role),
     ]
 
 
 async def leave_and_demote_the_other(processes: TwoProcesses) -> list[Request]:
-    ana, bob = processes.here.administrator, await processes.another()
+    ana, bob = processes.here.administrator, await processes.another_administrator()
     return [
         ask(processes.here, ana, "POST", f"{processes.here.path}/leave"),
-        demote(processes.there, ana, bob, processes.lesser),
+        demote(processes.there, ana, bob, processes.ordinary_role),
     ]
 
 
 async def leave_and_be_demoted(processes: TwoProcesses) -> list[Request]:
-    ana, bob = processes.here.administrator, await processes.another()
+    ana, bob = processes.here.administrator, await processes.another_administrator()
     return [
         ask(processes.here, ana, "POST", f"{processes.here.path}/leave"),
-        demote(processes.there, bob, ana, processes.lesser),
+        demote(processes.there, bob, ana, processes.ordinary_role),
     ]
 
 
@@ -136,7 +136,9 @@ async def remove_and_change_roles(processes: TwoProcesses) -> list[Request]:
             processes.there,
             ana,
             bob,
-            processes.administrator if processes.administrator == "admin" else "developer",
+            processes.administrator_role
+            if processes.administrator_role == "admin"
+            else "developer",
         ),
     ]
 
@@ -153,7 +155,7 @@ async def delete_the_team_and_put_somebody_into_it(processes: TwoProcesses) -> l
     ana, bob, pay = (
         processes.here.administrator,
         await processes.member(),
-        await Team.create(processes.here, "pay", processes.lesser),
+        await Team.create(processes.here, "pay", processes.ordinary_role),
     )
     return [
         ask(processes.here, ana, "DELETE", pay.path),
@@ -165,7 +167,7 @@ async def remove_and_put_into_a_team(processes: TwoProcesses) -> list[Request]:
     ana, bob, pay = (
         processes.here.administrator,
         await processes.member(),
-        await Team.create(processes.here, "pay", processes.lesser),
+        await Team.create(processes.here, "pay", processes.ordinary_role),
     )
     return [
         ask(processes.here, ana, "DELETE", f"{processes.here.path}/members/{bob.id}"),
@@ -173,7 +175,7 @@ async def remove_and_put_into_a_team(processes: TwoProcesses) -> list[Request]:
     ]
 
 
-async def make_two_teams_with_one_id(processes: TwoProcesses) -> list[Request]:
+async def create_two_teams_with_one_id(processes: TwoProcesses) -> list[Request]:
     ana, path, body = (
         processes.here.administrator,
         f"{processes.here.path}/teams",
@@ -186,7 +188,7 @@ async def leave_the_team_and_be_put_into_it(processes: TwoProcesses) -> list[Req
     ana, bob, pay = (
         processes.here.administrator,
         await processes.member(),
-        await Team.create(processes.here, "pay", processes.lesser),
+        await Team.create(processes.here, "pay", processes.ordinary_role),
     )
     (await pay.add_member(bob)).raise_for_status()
     path = f"{pay.path}/members/{bob.id}"
@@ -208,8 +210,8 @@ async def suspend_and_reactivate(processes: TwoProcesses) -> list[Request]:
 
 
 async def suspend_and_invite(processes: TwoProcesses) -> list[Request]:
-    ana, bob = processes.here.administrator, await processes.another()
-    body = {"email": processes.here.address("eve"), "roles": [processes.lesser]}
+    ana, bob = processes.here.administrator, await processes.another_administrator()
+    body = {"email": processes.here.address("eve"), "roles": [processes.ordinary_role]}
     return [
         ask(processes.here, ana, "POST", f"{processes.here.path}/members/{bob.id}/suspend"),
         ask(processes.there, bob, "POST", f"{processes.here.path}/invitations", json=body),
@@ -217,8 +219,8 @@ async def suspend_and_invite(processes: TwoProcesses) -> list[Request]:
 
 
 async def invite_and_invite(processes: TwoProcesses) -> list[Request]:
-    ana, bob = processes.here.administrator, await processes.another()
-    body = {"email": processes.here.address("eve"), "roles": [processes.lesser]}
+    ana, bob = processes.here.administrator, await processes.another_administrator()
+    body = {"email": processes.here.address("eve"), "roles": [processes.ordinary_role]}
     path = f"{processes.here.path}/invitations"
     return [
         ask(processes.here, ana, "POST", path, json=body),
@@ -255,7 +257,7 @@ async def accept_and_accept_signed_in(processes: TwoProcesses) -> list[Request]:
 
 async def accept_and_invite(processes: TwoProcesses) -> list[Request]:
     _, secret = await processes.invited(processes.here.address("eve"))
-    body = {"email": processes.here.address("eve"), "roles": [processes.lesser]}
+    body = {"email": processes.here.address("eve"), "roles": [processes.ordinary_role]}
     again = ask(
         processes.there,
         processes.here.administrator,
@@ -267,7 +269,7 @@ async def accept_and_invite(processes: TwoProcesses) -> list[Request]:
 
 
 async def accept_and_suspend_the_inviter(processes: TwoProcesses) -> list[Request]:
-    ana, bob = processes.here.administrator, await processes.another()
+    ana, bob = processes.here.administrator, await processes.another_administrator()
     _, secret = await processes.invited(processes.here.address("eve"), by=bob)
     return [
         accept(processes.here, secret),
@@ -336,14 +338,17 @@ def _invite_once(organization: Organization, name: str) -> Request:
     return ask(organization, organization.administrator, "POST", path, json=body, headers=key)
 
 
-async def found_twice_with_one_key(processes: TwoProcesses) -> list[Request]:
+async def create_organization_twice_with_one_key(processes: TwoProcesses) -> list[Request]:
     body, key = {"id": f"{processes.here.id}-b", "name": "B"}, {"Idempotency-Key": "k1"}
     ana = processes.here.administrator
     return 2 * [ask(processes.here, ana, "POST", "/v1/organizations", json=body, headers=key)]
 
 
 async def approve_and_approve(processes: TwoProcesses) -> list[Request]:
-    eve, where = await processes.another("eve"), await processes.asked(await processes.member())
+    eve, where = (
+        await processes.another_administrator("eve"),
+        await processes.asked(await processes.member()),
+    )
     return [
         approve(processes.here, processes.here.administrator, where),
         approve(processes.there, eve, where),
@@ -360,7 +365,10 @@ async def approve_and_withdraw(processes: TwoProcesses) -> list[Request]:
 
 
 async def approve_and_decline(processes: TwoProcesses) -> list[Request]:
-    eve, where = await processes.another("eve"), await processes.asked(await processes.member())
+    eve, where = (
+        await processes.another_administrator("eve"),
+        await processes.asked(await processes.member()),
+    )
     return [
         approve(processes.here, processes.here.administrator, where),
         ask(processes.there, eve, "POST", f"{where}/decline", json={}),
@@ -368,10 +376,13 @@ async def approve_and_decline(processes: TwoProcesses) -> list[Request]:
 
 
 async def approve_and_demote_the_approver(processes: TwoProcesses) -> list[Request]:
-    eve, where = await processes.another("eve"), await processes.asked(await processes.member())
+    eve, where = (
+        await processes.another_administrator("eve"),
+        await processes.asked(await processes.member()),
+    )
     return [
         approve(processes.here, eve, where),
-        demote(processes.there, processes.here.administrator, eve, processes.lesser),
+        demote(processes.there, processes.here.administrator, eve, processes.ordinary_role),
     ]
 
 
@@ -392,7 +403,7 @@ async def ask_and_ask(processes: TwoProcesses) -> list[Request]:
             bob,
             "POST",
             f"{processes.here.path}/access-requests",
-            json=processes.wish,
+            json=processes.access_request_body,
         )
     ]
 
@@ -407,13 +418,13 @@ ENDS_SESSIONS = {
     accept_and_be_removed_elsewhere,
     accept_and_sign_out,
 }
-"""A request that ends every session of a user, including one that begins at the same time."""
+"""Scenarios that end every session of a user, including one that begins at the same time."""
 
 DECIDED = "409 access_request_decided"
 
 Prepare = Callable[[TwoProcesses], Awaitable[list[Request]]]
 
-TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
+POSSIBLE_ANSWERS: dict[Prepare, set[tuple[str, ...]]] = {
     demote_and_demote: {("200", "403 missing_permission"), ("403 missing_permission", "200")},
     demote_in_a_ring: {
         (a, b, c)
@@ -436,7 +447,7 @@ TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
     },
     delete_the_team_and_put_somebody_into_it: {("204", "404 unknown_team"), ("204", "200")},
     remove_and_put_into_a_team: {("204", "404 unknown_member"), ("204", "200")},
-    make_two_teams_with_one_id: {("201", "409 team_exists"), ("409 team_exists", "201")},
+    create_two_teams_with_one_id: {("201", "409 team_exists"), ("409 team_exists", "201")},
     leave_the_team_and_be_put_into_it: {("204", "200")},
     suspend_and_reactivate: {("204", "204"), ("204", "409 not_suspended")},
     suspend_and_invite: {("204", "201"), ("204", "404 unknown_organization")},
@@ -457,7 +468,7 @@ TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
         ("409 idempotency_key_reused", "201"),
     },
     # without a lock to wait for, a repetition can be answered before the first is in force
-    found_twice_with_one_key: {
+    create_organization_twice_with_one_key: {
         ("201", "201"),
         ("201", "202"),
         ("202", "201"),

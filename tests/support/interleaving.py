@@ -30,7 +30,7 @@ from teamaccess.engine import Engine
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 else:
-    Connection = asyncpg.Connection  # which knows its parameter in the stubs alone
+    Connection = asyncpg.Connection  # generic only in the stubs
 
 Request = Callable[[], Awaitable[httpx.Response]]
 Schedule = Sequence[tuple[int, int]]
@@ -206,7 +206,7 @@ async def run_interleaved(
 ) -> list[httpx.Response]:
     """Run the requests by the schedule and return their answers.
 
-    The steps are noted for hypothesis.
+    Hypothesis prints the steps if the test fails.
     """
     interleaving = Interleaving(observer)
     for request in requests:

@@ -176,7 +176,7 @@ class RoleSet:
         return frozenset(missing)
 
     def _with_given(self, roles: Iterable[RoleId]) -> set[RoleId]:
-        """Return the roles, those that they may give, and so on."""
+        """Return the roles, the roles that they may give, and so on."""
         found: set[RoleId] = set()
         pending = list(roles)
         while pending:
@@ -220,7 +220,7 @@ async def role_set_of(
     rows = await session.scalars(
         CUSTOM_ROLES,
         {"organization": organization, "roles": ids},
-        execution_options={"populate_existing": True},  # an earlier part may have changed them
+        execution_options={"populate_existing": True},  # this change may have altered them
     )
     return RoleSet(catalog, {role.id: role for role in rows})
 
@@ -236,7 +236,7 @@ async def every_role(
 
 
 async def roles_here(change: OrganizationChange, roles: Iterable[RoleId]) -> RoleSet:
-    """Return the roles of the organization that is changed, as `role_set_of` does."""
+    """Return `role_set_of` for the organization of the change."""
     return await role_set_of(change.session, change.catalog, change.organization, roles)
 
 
@@ -373,7 +373,7 @@ async def team_target(
 
 
 async def _has_others(change: OrganizationChange, team: Team) -> bool:
-    """Return whether anybody but the actor in person is in the team.
+    """Return whether the team has members other than the actor, who must act in person.
 
     SECURITY: a service account that acts on behalf of a member does not count as that member, even
     if they are alone in the team.

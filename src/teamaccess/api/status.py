@@ -90,7 +90,7 @@ class Status:
             return Readiness(problem, engine, None, versions, issuer=issuer)
 
     async def _read_clock_offset(self) -> float:
-        """Return the difference of the clocks; half the time of the question is its uncertainty."""
+        """Return the difference of the clocks. It is accurate to half of the query's round trip."""
         before = time.time()
         database = (await self._service.now()).timestamp()
         return (before + time.time()) / 2 - database
@@ -108,7 +108,7 @@ class Status:
     async def _only_reads(self) -> bool:
         """Return whether PostgreSQL refuses changes, as a standby does.
 
-        The pool is then renewed, because its connections would stay with that server after a failover.
+        If so, renew the pool, because its connections would stay with that server after a failover.
         """
         async with self._service.reads() as session:
             only_reads = bool(await session.scalar(ONLY_READS))

@@ -48,8 +48,8 @@ class AuditQuestions:
     sources: AuditSources
     ledger: Ledger
     """Rehearses the remedies."""
-    invitees: bytes
-    """The key by which SpiceDB knows the addresses of invitations."""
+    invitee_key: bytes
+    """The key with which invited addresses are hashed for SpiceDB."""
 
     async def who_can(self, scope: AuditScope, action: str, resource: str | None = None) -> WhoCan:
         """Return everybody who can do an action, in the organization or on one of its objects.
@@ -77,7 +77,7 @@ class AuditQuestions:
         source = await self._source(scope)
         answer = await why(source, await self._user(scope, user), action, resource)
         remedies = await remedies_for(
-            self.sources, self.ledger, self.invitees, answer, scope.caller
+            self.sources, self.ledger, self.invitee_key, answer, scope.caller
         )
         return WhyWithRemedies(answer, remedies)
 

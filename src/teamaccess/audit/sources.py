@@ -46,8 +46,8 @@ class AuditSources:
     engine: Engine
     catalog: Catalog
     sandboxes: SandboxPool
-    invitees: bytes
-    """The key by which SpiceDB knows the addresses of invitations."""
+    invitee_key: bytes
+    """The key with which invited addresses are hashed for SpiceDB."""
     queue: AuditQueue = field(default_factory=AuditQueue)
     """The queue of questions about the present."""
     sandbox_queue: AuditQueue = field(default_factory=AuditQueue)

@@ -54,8 +54,8 @@ def proof_name(catalog: "Catalog") -> str:
 
     A change asks SpiceDB for this permission at the ledger's newest position. A yes proves that SpiceDB
     has the ledger's history and that it enforces exactly this schema. SECURITY: the rules are part of the
-    hash because some of them, such as the guards, are not in the schema and decide all the same. So a
-    process with other rules than the applied ones changes nothing.
+    hash because some of them, such as the guards, are not in the schema and still decide what is allowed.
+    So a process with other rules than the applied ones changes nothing.
     """
     definitions = (definition.meaning for definition in _definitions(catalog, []))
     meaning = "\n".join([*definitions, json.dumps(catalog.rules(), sort_keys=True)])

@@ -10,7 +10,7 @@ LONGEST = 64
 
 
 def operator_name(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the name of the process's user, and behind a plus the name in the environment.
+    """Return the name of the process's user, followed by `+` and the name in the environment, if any.
 
     SECURITY: anybody can set a variable, so a variable never replaces the user. `rosa+ines` means that
     rosa's process named ines. The name comes from TEAMACCESS_OPERATOR, for containers whose users have

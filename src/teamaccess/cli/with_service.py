@@ -39,7 +39,7 @@ class NotMigrated(Unavailable):
 
 
 class NoSuchOrganization(NotFound):
-    """There is no such organization. The API's sentence is vaguer, because it hides other tenants."""
+    """There is no such organization. The API's message is vaguer, because it hides other tenants."""
 
     code = "unknown_organization"
     message = "There is no organization {organization}."
@@ -53,8 +53,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")
 def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
     """Run `use` with the service that the settings describe, and return its result.
 
-    Raises StackNotFound without settings, and DatabaseUnreachable. An unknown organization becomes this
-    module's UnknownOrganization: operators may learn whether an organization exists, API callers may not.
+    Raises StackNotFound without settings, and DatabaseUnreachable. UnknownOrganization becomes
+    NoSuchOrganization: operators may learn whether an organization exists, API callers may not.
     """
 
     async def run() -> Result:

@@ -30,7 +30,9 @@ async def read_version(
         await call
         trailing = await call.trailing_metadata()
     except AioRpcError as error:
-        if error.code() is not StatusCode.NOT_FOUND:  # without a schema, it answers all the same
+        if (
+            error.code() is not StatusCode.NOT_FOUND
+        ):  # without a schema, the metadata is still there
             raise translate(error) from error
         trailing = error.trailing_metadata()
     reported = next((str(value) for key, value in trailing if key == ANSWER), "")

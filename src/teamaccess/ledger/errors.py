@@ -1,4 +1,4 @@
-"""What can go wrong between a row and the graph."""
+"""What can go wrong between a changed row and its relationships in SpiceDB."""
 
 from teamaccess.common.errors import NotFound, Unavailable
 from teamaccess.engine import EngineRefused
@@ -84,7 +84,7 @@ class PositionRefused(EngineRefused):
 
 
 class UnattributedChange(RuntimeError):
-    """Rows that mean access were changed in a session that does not say who changes them."""
+    """A session without an attribution changed rows that stand for relationships."""
 
 
 class OverlappingRows(RuntimeError):

@@ -38,7 +38,7 @@ BYTE_ORDER_MARK = "\ufeff"
 FORMULA = ("=", "+", "-", "@")
 """The first characters of a cell that a spreadsheet takes for a formula."""
 SEPARATORS = re.compile(r"(?<=[;,|\t\r\n\v\f\x85\u2028\u2029\uff1b\uff0c\uff5c])")
-"""The places after each character at which a spreadsheet may be set to begin another cell."""
+"""Matches after each character that a spreadsheet may be set to treat as a separator of cells."""
 
 
 def rows_as_csv(rows: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -24,14 +24,14 @@ class AnswerChecks:
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
-        self._ever: dict[str, set[str]] = {}
-        """Every user that was ever in an organization, by organization."""
+        self._members_ever: dict[str, set[str]] = {}
+        """Every user that has ever been a member, by organization."""
         self._events: int | None = None
 
     def remember(self, state: State) -> None:
         """Record the members of each organization."""
         for organization, snapshot in state.items():
-            self._ever.setdefault(organization, set()).update(snapshot.members())
+            self._members_ever.setdefault(organization, set()).update(snapshot.members())
 
     async def check(
         self, before: State, attempts: Sequence[Attempt], ended_tokens: set[str]
@@ -50,8 +50,8 @@ class AnswerChecks:
                 and attempt.code != "not_found"
             ):
                 raise Violation(f"{attempt.route} was answered {attempt.status} to an ended token")
-            self._outsiders(attempt, inside)
-            self._leaks(attempt, inside)
+            self._check_outsider(attempt, inside)
+            self._check_leaks(attempt, inside)
             self._secrets_again(attempt)
         await self._victims_events(attempts)
 
@@ -66,7 +66,7 @@ class AnswerChecks:
             }
         return here
 
-    def _outsiders(self, attempt: Attempt, inside: set[str]) -> None:
+    def _check_outsider(self, attempt: Attempt, inside: set[str]) -> None:
         if "{organization}" not in attempt.route or attempt.organization in inside:
             return
         if self._may_ask(attempt):
@@ -78,7 +78,7 @@ class AnswerChecks:
         if (
             attempt.status in REVEALING_STATUSES
             and attempt.code not in ABOUT_ONESELF
-            and not _of_its_own(attempt)
+            and not _is_about_own_organization(attempt)
         ):
             raise Violation(
                 f"{attempt.route} revealed the organization: {attempt.status} {attempt.code}"
@@ -92,7 +92,7 @@ class AnswerChecks:
             return True
         return attempt.route.endswith("/changes/{position}")
 
-    def _leaks(self, attempt: Attempt, inside: set[str]) -> None:
+    def _check_leaks(self, attempt: Attempt, inside: set[str]) -> None:
         if attempt.answer is None or (attempt.by is not None and attempt.by.audits_all):
             return
         allowed = inside | {attempt.about.get("founded", ""), attempt.about.get("joined", "")}
@@ -115,9 +115,9 @@ class AnswerChecks:
                     raise Violation(f"{attempt.route} revealed a name of {organization}: {name}")
 
     def _names(self) -> dict[str, set[str]]:
-        """Names that must not be revealed, by organization: its id, and generated ids in it."""
+        """Ids to hide from outsiders, by organization: its own, and generated ones in it."""
         names: dict[str, set[str]] = {id: {id} for id in self._scenario.organizations}
-        for organization, users in self._ever.items():
+        for organization, users in self._members_ever.items():
             names.setdefault(organization, set()).update(users)
         for known in self._scenario.objects:
             if GENERATED.fullmatch(known.id) or known.id.startswith("victim"):
@@ -131,7 +131,7 @@ class AnswerChecks:
         if any(name != other and name in other and other in allowed for other in allowed):
             return True  # an id that begins with another organization's id
         known = {each.id for each in self._scenario.objects if each.organization in allowed}
-        return name in known or any(name in self._ever.get(each, ()) for each in allowed)
+        return name in known or any(name in self._members_ever.get(each, ()) for each in allowed)
 
     def _secrets_again(self, attempt: Attempt) -> None:
         if attempt.answer is None:
@@ -157,7 +157,7 @@ class AnswerChecks:
         self._events = count
 
 
-def _of_its_own(attempt: Attempt) -> bool:
+def _is_about_own_organization(attempt: Attempt) -> bool:
     """Whether a refusal is about the organization of the service account itself."""
     assert attempt.answer is not None
     own = attempt.by.account_of if attempt.by is not None else ""

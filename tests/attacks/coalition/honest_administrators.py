@@ -34,34 +34,36 @@ def honest_attempt(
     match seeded.number(0, 9):
         case 0 | 1:
             path = f"{ONE}/members/{{user}}/roles"
-            return _move(f"PUT {path}", shop, by, {"roles": roles}, user=target.id)
+            return _attempt(f"PUT {path}", shop, by, {"roles": roles}, user=target.id)
         case 2:
             email = target.email or f"g{step}@{scenario.workplace}.example"
             body = {"email": email, "roles": seeded.some(safe, 2)}
-            return _move(f"POST {ONE}/invitations", shop, by, body)
+            return _attempt(f"POST {ONE}/invitations", shop, by, body)
         case 3:
             verb = seeded.pick(["suspend", "reactivate", "reactivate"])
-            return _move(f"POST {ONE}/members/{{user}}/{verb}", shop, by, user=target.id)
+            return _attempt(f"POST {ONE}/members/{{user}}/{verb}", shop, by, user=target.id)
         case 4:
-            return _move(f"DELETE {ONE}/members/{{user}}", shop, by, user=target.id)
+            return _attempt(f"DELETE {ONE}/members/{{user}}", shop, by, user=target.id)
         case 5:
             asked = _any(scenario, seeded, "access_request")
             route = f"POST {ONE}/access-requests/{{access_request}}/approve"
-            return _move(route, shop, by, {"role": seeded.pick(safe)}, access_request=asked)
+            return _attempt(route, shop, by, {"role": seeded.pick(safe)}, access_request=asked)
         case 6:
             team = _any(scenario, seeded, "team")
-            return _move(f"PUT {ONE}/teams/{{team}}/roles", shop, by, {"roles": roles}, team=team)
+            return _attempt(
+                f"PUT {ONE}/teams/{{team}}/roles", shop, by, {"roles": roles}, team=team
+            )
         case 7:
             route = f"PUT {ONE}/teams/{{team}}/members/{{user}}"
             team = _any(scenario, seeded, "team")
-            return _move(route, shop, by, _end(seeded, now) or None, team=team, user=target.id)
+            return _attempt(route, shop, by, _end(seeded, now) or None, team=team, user=target.id)
         case 8:
             body = {"name": f"machine {step}", "roles": seeded.some(safe, 2)}
-            return _move(f"POST {ONE}/service-accounts", shop, by, body)
+            return _attempt(f"POST {ONE}/service-accounts", shop, by, body)
         case _:
-            machine = _any(scenario, seeded, "account")
+            account = _any(scenario, seeded, "account")
             body = {"name": "handed to the coalition"}
-            return _move(f"POST {ACCOUNT}/tokens", shop, by, body, account=machine)
+            return _attempt(f"POST {ACCOUNT}/tokens", shop, by, body, account=account)
 
 
 def _restore(
@@ -82,14 +84,14 @@ def _restore(
         ):
             return None
         roles = {"roles": [{"role": role}]}
-        return _move(
+        return _attempt(
             f"PUT {ONE}/members/{{user}}/roles", scenario.workplace, by, roles, user=target.id
         )
     if any(edge.user == target.id and edge.relation != "creator" for edge in workplace.graph):
-        return _move(
+        return _attempt(
             f"POST {ONE}/members/{{user}}/reactivate", scenario.workplace, by, user=target.id
         )
-    return _move(
+    return _attempt(
         f"POST {ONE}/invitations", scenario.workplace, by, {"email": target.email, "roles": [role]}
     )
 
@@ -98,7 +100,7 @@ def _in_the_victim_organization(scenario: Scenario, seeded: SeededChoices, step:
     """Create a team, with an Idempotency-Key that the coalition uses too."""
     by = scenario.named("vic")
     body = {"id": f"victim_{step}", "name": f"A team {step}"}
-    attempt = _move(f"POST {ONE}/teams", scenario.victim, by, body)
+    attempt = _attempt(f"POST {ONE}/teams", scenario.victim, by, body)
     attempt.headers["Idempotency-Key"] = seeded.pick(KEYS)
     return attempt
 
@@ -122,6 +124,8 @@ def _any(scenario: Scenario, seeded: SeededChoices, kind: str) -> str:
     return seeded.pick(found).id if found else f"no_{kind}"
 
 
-def _move(route: str, organization: str, by: Principal, body: Any = None, **path: str) -> Attempt:
+def _attempt(
+    route: str, organization: str, by: Principal, body: Any = None, **path: str
+) -> Attempt:
     url = route.partition(" ")[2].format(organization=organization, **path)
     return Attempt(route, url, by, by.token, body, {}, organization)

@@ -1,7 +1,7 @@
-"""What a relationship would give or take, ends, suspensions and empty teams left aside.
+"""What a relationship would give or take, ignoring ends, suspensions and empty teams.
 
 Permissions that SpiceDB reports say what somebody has now. A role of a team that is empty, a role of a
-suspended member and a later end give nothing now, and are giving all the same.
+suspended member and a later end give nothing now, and still count as giving.
 """
 
 from collections.abc import Iterable

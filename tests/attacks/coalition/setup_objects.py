@@ -33,27 +33,27 @@ async def service_account(
 
 async def team(scenario: Scenario, organization: Organization, id: str, *roles: str) -> None:
     """A team without members."""
-    await successful(organization, "POST", "teams", {"id": id, "name": id})
+    await send_successfully(organization, "POST", "teams", {"id": id, "name": id})
     if roles:
         wanted = {"roles": [{"role": role} for role in roles]}
-        await successful(organization, "PUT", f"teams/{id}/roles", wanted)
+        await send_successfully(organization, "PUT", f"teams/{id}/roles", wanted)
     scenario.add("team", organization.id, id)
 
 
 async def objects(scenario: Scenario, organization: Organization, creator: Person) -> None:
     """A registered resource of each type."""
     for type in scenario.deployment.service.catalog.types.values():
-        whose = creator if type.demands_creator else None
-        await add_resources(organization, f"{type.id}:first", creator=whose)
+        owner = creator if type.demands_creator else None
+        await add_resources(organization, f"{type.id}:first", creator=owner)
         scenario.add("resource", organization.id, "first", type=type.id)
-        if whose is not None:
-            scenario.creators[f"{type.id}:{organization.id}/first"] = whose.id
+        if owner is not None:
+            scenario.creators[f"{type.id}:{organization.id}/first"] = owner.id
 
 
-async def successful(
+async def send_successfully(
     organization: Organization, method: str, path: str, body: Any
 ) -> httpx.Response:
-    """A request of the administrator's that works."""
+    """Send a request as the administrator, and assert that it succeeds."""
     url = f"{organization.path}/{path}"
     answer = await organization.administrator.ask(method, url, json=body)
     return answer.raise_for_status()

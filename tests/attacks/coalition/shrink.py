@@ -1,4 +1,4 @@
-"""Finds the fewest steps that break the same promise. Each try uses a new scenario."""
+"""Finds the fewest steps that show the same violation. Each try uses a new scenario."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,9 +12,9 @@ MOST_TRIES = 60
 async def shrink(
     deployment: Deployment, seed: int, steps: int, say: Callable[[str], None]
 ) -> list[int]:
-    """Leave out ever smaller parts of the steps as long as a violation is found.
+    """Leave out ever smaller parts of the steps, and keep each cut that still shows a violation.
 
-    Returns the rest. A step chooses by names and not by indexes, so it sends nearly the same
+    Returns the remaining steps. A step chooses by names and not by indexes, so it sends nearly the same
     request without the others. Steps that depend on the clock or on concurrency may have another
     outcome.
     """

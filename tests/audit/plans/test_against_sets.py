@@ -27,11 +27,13 @@ async def test_gains_and_losses_match_plain_sets_and_the_state_after_the_change(
         for _ in range(3):
             await history.change_one_thing()
         proposed, then = _propose_some(history)
-        where, wanted = f"{acme.path}/audit/plan", {"changes": proposed}
-        answer = await acme.administrator.ask("POST", where, json=wanted)
+        path, wanted = f"{acme.path}/audit/plan", {"changes": proposed}
+        answer = await acme.administrator.ask("POST", path, json=wanted)
         assert answer.status_code == 200, answer.text
         assert answer.json()["refusal"] is None
-        assert _told(history, answer.json()) == _expected(history, history.expected, then)
+        assert _gains_and_losses(history, answer.json()) == _expected(
+            history, history.expected, then
+        )
         entries = len(await acme.ledger())
         made = await acme.administrator.ask(
             "POST",
@@ -64,7 +66,7 @@ def _propose_some(history: RandomChanges) -> tuple[list[dict[str, Any]], Expecte
 
 
 def _propose(history: RandomChanges, then: ExpectedAccess) -> dict[str, Any]:
-    """One change, made in the oracle at once."""
+    """Return one proposed change, and make it in the expected access."""
     chance = history.chance
     name = chance.choice(["bob", "eve", "mal", "zoe"])
     person, team = then.people[name], chance.choice(sorted(history.teams))
@@ -103,7 +105,7 @@ def _expected(
     return found
 
 
-def _told(history: RandomChanges, plan: dict[str, Any]) -> dict[str, Any]:
+def _gains_and_losses(history: RandomChanges, plan: dict[str, Any]) -> dict[str, Any]:
     """The plan's gains and losses of the table's actions.
 
     Roles and reactivation affect others, too.

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from teamaccess.engine import Consistency, Engine, Question
-from tests.audit.plans.test_plan import make, plan, whose
+from tests.audit.plans.test_plan import gains_and_losses, make, plan
 from tests.support.agreement import assert_agreement
 from tests.support.organization import Organization
 from tests.support.people import Person
@@ -58,8 +58,8 @@ async def test_an_administrator_grants_on_an_object_that_the_same_plan_registers
     assert planned.status_code == 200, planned.text
     assert planned.json()["refusal"] is None
     on = f"webhook:{acme.id}"
-    assert whose(planned, bob)[0] == {f"delete {on}/wh_1", f"view {on}/wh_2"}
-    assert whose(planned, eve)[0] == {f"edit {on}/wh_2"}
+    assert gains_and_losses(planned, bob)[0] == {f"delete {on}/wh_1", f"view {on}/wh_2"}
+    assert gains_and_losses(planned, eve)[0] == {f"edit {on}/wh_2"}
     entries = len(await acme.ledger())
 
     made = await make(acme, planned.headers["ETag"], *changes)

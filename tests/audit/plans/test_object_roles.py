@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.audit.plans.test_plan import make, plan, whose
+from tests.audit.plans.test_plan import gains_and_losses, make, plan
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.resources import add_resources, add_team, get_grants, role_to, set_grants
@@ -34,7 +34,7 @@ async def test_a_plan_shows_what_a_role_on_an_object_gives_and_takes(
     ]
     planned = await plan(initech, *given)
     assert planned.status_code == 200, planned.text
-    assert whose(planned, sue) == whose(planned, wes) == (actions, set())
+    assert gains_and_losses(planned, sue) == gains_and_losses(planned, wes) == (actions, set())
     assert (await make(initech, planned.headers["ETag"], *given)).is_success
     shown = (await get_grants(initech, SOURCE)).json()["grants"]
     assert [(each["role"], each["action"]) for each in shown] == [("editor", None)] * 2
@@ -49,10 +49,10 @@ async def test_a_plan_shows_what_a_role_on_an_object_gives_and_takes(
         {"change": "remove_grant", "object": SOURCE, **role_to("feeds", "editor")},
     ]
     planned = await plan(initech, *narrower[:1])
-    assert whose(planned, wes) == (set(), actions)
+    assert gains_and_losses(planned, wes) == (set(), actions)
     planned = await plan(initech, *narrower[1:])
-    assert whose(planned, sue) == (set(), {f"manage {on}"})
-    assert whose(planned, wes) == (set(), actions)
+    assert gains_and_losses(planned, sue) == (set(), {f"manage {on}"})
+    assert gains_and_losses(planned, wes) == (set(), actions)
     assert (await make(initech, planned.headers["ETag"], *narrower[1:])).is_success
     assert await initech.can(sue, "view", on=SOURCE)
     assert not await initech.can(wes, "view", on=SOURCE)
@@ -64,7 +64,7 @@ async def test_a_plan_of_the_end_of_a_team_shows_its_role_on_an_object(
     (await set_grants(initech, SOURCE, role_to("feeds", "editor"))).raise_for_status()
     planned = await plan(initech, {"change": "delete_team", "team": "feeds"})
     on = f"source:{initech.id}/s_1"
-    assert whose(planned, people["wes"]) == (set(), {f"view {on}", f"manage {on}"})
+    assert gains_and_losses(planned, people["wes"]) == (set(), {f"view {on}", f"manage {on}"})
 
 
 async def test_a_grant_of_a_plan_names_one_action_or_one_role(

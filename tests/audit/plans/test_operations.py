@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from teamaccess.audit.plans.proposals import Proposal
-from tests.audit.plans.test_plan import make, plan, whose
+from tests.audit.plans.test_plan import gains_and_losses, make, plan
 from tests.support.command_line import Run
 from tests.support.organization import Organization
 from tests.support.resources import add_resources, get_grants, grant_to, set_grants
@@ -96,8 +96,8 @@ async def test_a_reorganization_is_planned_and_made_as_planned(acme: Organizatio
     assert planned.status_code == 200, planned.text
     assert planned.json()["refusal"] is None
     webhook = f"webhook:{acme.id}/wh_1"
-    assert whose(planned, bob)[0] == {"refunds_create", f"edit {webhook}"}
-    assert f"edit webhook:{acme.id}/wh_2" in whose(planned, eve)[0]
+    assert gains_and_losses(planned, bob)[0] == {"refunds_create", f"edit {webhook}"}
+    assert f"edit webhook:{acme.id}/wh_2" in gains_and_losses(planned, eve)[0]
     entries = len(await acme.ledger())
 
     made = await make(acme, planned.headers["ETag"], *changes)
@@ -110,7 +110,7 @@ async def test_a_reorganization_is_planned_and_made_as_planned(acme: Organizatio
     assert (await acme.accept("zoe")).is_success
 
 
-async def test_a_teams_end_an_objects_end_and_a_grants_end_show_who_loses_what(
+async def test_ending_a_team_an_object_or_a_grant_shows_who_loses_what(
     acme: Organization,
 ) -> None:
     people = await acme.add_members({"bob": [], "eve": []})
@@ -126,13 +126,16 @@ async def test_a_teams_end_an_objects_end_and_a_grants_end_show_who_loses_what(
         {"change": "remove_object", "object": "webhook:wh_2"},
     ]
     planned = await plan(acme, *changes)
-    assert whose(planned, people["bob"]) == (set(), {f"edit {on}/wh_1", f"edit {on}/wh_2"})
-    assert whose(planned, people["eve"]) == (set(), {f"edit {on}/wh_2"})
+    assert gains_and_losses(planned, people["bob"]) == (
+        set(),
+        {f"edit {on}/wh_1", f"edit {on}/wh_2"},
+    )
+    assert gains_and_losses(planned, people["eve"]) == (set(), {f"edit {on}/wh_2"})
     (await make(acme, planned.headers["ETag"], *changes)).raise_for_status()
     [left] = (await get_grants(acme, "webhook:wh_1")).json()["grants"]
     assert left["user"] == people["eve"].id
     deleted = await plan(acme, {"change": "delete_team", "team": "pay"})
-    assert "refunds_create" in whose(deleted, people["bob"])[1]
+    assert "refunds_create" in gains_and_losses(deleted, people["bob"])[1]
     missing = {"change": "remove_grant", "object": "webhook:wh_1", "action": "edit", "team": "pay"}
     refused(await plan(acme, missing), 404, "unknown_grant")
 
@@ -152,7 +155,7 @@ async def test_a_reader_plans_grants_and_invitations_that_they_may_not_make(
     )
     assert planned.status_code == 200, planned.text
     assert planned.json()["refusal"]["code"] == "missing_permission"
-    assert whose(planned, bob)[0] == {f"edit webhook:{acme.id}/wh_1"}
+    assert gains_and_losses(planned, bob)[0] == {f"edit webhook:{acme.id}/wh_1"}
     assert acme.deployment.mails_to(acme.address("zoe")) == []
 
 

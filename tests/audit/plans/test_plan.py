@@ -35,7 +35,7 @@ async def make(
     return await who.ask("POST", f"{organization.path}/changes", json=body, headers=headers)
 
 
-def whose(answer: httpx.Response, who: Person) -> tuple[set[str], set[str]]:
+def gains_and_losses(answer: httpx.Response, who: Person) -> tuple[set[str], set[str]]:
     """The gains and losses of a user, with the names of resources."""
     reported = answer.json()
     [found] = [each for each in reported["items"] if each["user"] == who.id]
@@ -60,7 +60,7 @@ async def test_planning_writes_nothing(acme: Organization) -> None:
     before = await acme.ledger(), len(await acme.events())
     answer = await plan(acme, {"change": "set_roles", "user": bob.id, "roles": ["developer"]})
     answer.raise_for_status()
-    gains, loses = whose(answer, bob)
+    gains, loses = gains_and_losses(answer, bob)
     assert {"webhooks_create"} <= gains
     assert {"refunds_create"} <= loses
     assert (await acme.ledger(), len(await acme.events())) == before
@@ -76,7 +76,7 @@ async def test_removing_a_member_also_loses_grants_on_resources(acme: Organizati
         (await set_grants(acme, name, grant_to(bob, "edit"))).raise_for_status()
     answer = await plan(acme, {"change": "remove", "user": bob.email})
     on = f"webhook:{acme.id}"
-    assert whose(answer, bob) == (set(), {f"edit {on}/wh_1", f"edit {on}/wh_2"})
+    assert gains_and_losses(answer, bob) == (set(), {f"edit {on}/wh_1", f"edit {on}/wh_2"})
 
 
 async def test_resources_with_equal_changes_are_listed_once(acme: Organization) -> None:
@@ -132,7 +132,7 @@ async def test_only_operators_plan_and_make_administrators(acme: Organization) -
     wanted = {"change": "set_roles", "user": bob.id, "roles": ["administrator"]}
     answer = await plan(acme, wanted)
     assert answer.json()["refusal"]["code"] == "operator_only_role"
-    assert "users_remove" in whose(answer, bob)[0]
+    assert "users_remove" in gains_and_losses(answer, bob)[0]
     refused(await make(acme, answer.headers["ETag"], wanted), 403, "operator_only_role")
 
 
@@ -248,7 +248,7 @@ async def test_another_catalog_is_planned_like_a_change(acme: Organization, othe
     people = await acme.add_members({"bob": ["support"], "eve": ["developer"]})
     answer = await plan(acme, catalog=other)
     answer.raise_for_status()
-    assert whose(answer, people["bob"]) == (set(), {"refunds_create"})
+    assert gains_and_losses(answer, people["bob"]) == (set(), {"refunds_create"})
     assert [each["user"] for each in answer.json()["items"]] == [people["bob"].id]
     assert answer.json()["catalog"] == read_catalog(other, "fintoc").version
     assert answer.json()["catalog"] != answer.json()["evidence"]["catalog"]
@@ -259,7 +259,7 @@ async def test_roles_that_another_catalog_lacks_are_reported(acme: Organization)
     without = _renamed(find_catalog_file("fintoc").read_text())
     answer = await plan(acme, catalog=without)
     assert answer.json()["orphans"] == [f"organization:{acme.id}#support@user:{bob.id}"]
-    assert "refunds_create" in whose(answer, bob)[1]
+    assert "refunds_create" in gains_and_losses(answer, bob)[1]
 
 
 def _renamed(text: str) -> str:
@@ -297,7 +297,7 @@ async def test_an_expiry_does_not_pass_during_a_plan(acme: Organization) -> None
     now = await acme.deployment.service.now()
     await acme.set_role_expiry(bob, RoleId("support"), now.replace(year=now.year + 1))
     answer = await plan(acme, {"change": "suspend", "user": bob.id})
-    assert "refunds_create" in whose(answer, bob)[1]
+    assert "refunds_create" in gains_and_losses(answer, bob)[1]
 
 
 def test_the_other_catalog_differs_from_the_current_one(other: str) -> None:

@@ -363,8 +363,8 @@ async def test_changes_since_the_answer_count(acme: Organization) -> None:
     found = await ask(await service.audit.sources.of(acme.id), bob.id, "refunds_create")
 
     async def sought() -> list[tuple[list[str], list[str]]]:
-        invitees = service.keys.invitees
-        remedies = await remedies_for(service.audit.sources, service.ledger, invitees, found)
+        invitee_key = service.keys.invitees
+        remedies = await remedies_for(service.audit.sources, service.ledger, invitee_key, found)
         return [([step.change for step in each.steps], list(each.adds)) for each in remedies.items]
 
     assert await sought() == [(["give_role"], ["refunds_cancel"])]

@@ -21,7 +21,7 @@ from tests.upkeep.reconciliation.test_rebuilding import rebuild
 
 
 async def apply(deployment: Deployment, catalog: Catalog | None = None) -> list[str]:
-    """Run the command."""
+    """Apply the schema, as `teamaccess schema apply` does."""
     service = deployment.service
     return await apply_schema(service.ledger, service.engine, catalog or service.catalog, OPERATOR)
 

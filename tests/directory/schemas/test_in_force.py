@@ -3,14 +3,14 @@
 from datetime import datetime, timedelta
 
 from teamaccess.catalog import Catalog
-from teamaccess.directory.schemas.in_force import InForce, schema_in_force
+from teamaccess.directory.schemas.in_force import AppliedSchema, schema_in_force
 from tests.directory.schemas.test_apply import apply, recorded_schemas
 from tests.support.deployment import Deployment
 
 MICROSECOND = timedelta(microseconds=1)
 
 
-async def at(deployment: Deployment, moment: datetime) -> InForce | None:
+async def at(deployment: Deployment, moment: datetime) -> AppliedSchema | None:
     """The schema that was in force at the moment."""
     async with deployment.service.reads() as session:
         return await schema_in_force(session, moment)

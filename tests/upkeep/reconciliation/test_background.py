@@ -1,4 +1,4 @@
-"""Workers look at one organization after the other, all the time."""
+"""Workers compare one organization after the other, all the time."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -32,9 +32,9 @@ async def test_workers_find_drift_and_record_when_they_compared(isolated: Deploy
         running_worker(isolated),
         running_worker(second),
     ):
-        await wait_until(lambda: _all_looked_at(isolated, organizations))
+        await wait_until(lambda: _all_compared(isolated, organizations))
     async with isolated.service.reads() as session:
-        looked = dict(
+        differences = dict(
             (
                 await session.execute(
                     select(Reconciliation.organization_id, Reconciliation.differences)
@@ -43,7 +43,7 @@ async def test_workers_find_drift_and_record_when_they_compared(isolated: Deploy
         )
         drift = select(Finding.organization_id).where(Finding.kind == FindingKind.DRIFT)
         about = list(await session.scalars(drift))
-    assert looked == {
+    assert differences == {
         organization.id: int(organization is drifted) for organization in organizations
     }
     assert about == [drifted.id]
@@ -58,9 +58,9 @@ async def test_a_worker_continues_after_an_outage(isolated: Deployment) -> None:
         proxy.answers = False
         async with running_worker(second):
             await wait_until(lambda: _asked(proxy.seen))
-            assert await _looked_at(isolated) == 0
+            assert await _compared_count(isolated) == 0
             proxy.answers = True
-            await wait_until(lambda: _all_looked_at(isolated, organizations))
+            await wait_until(lambda: _all_compared(isolated, organizations))
 
 
 async def test_an_organization_that_cannot_be_compared_does_not_delay_others(
@@ -76,8 +76,8 @@ async def test_an_organization_that_cannot_be_compared_does_not_delay_others(
         await session.commit()
     assert (await stopped.invite("eve", ["product"])).status_code == 503
     async with running_worker(isolated):
-        await wait_until(lambda: _all_looked_at(isolated, organizations))
-    assert await _looked_at(isolated) == len(organizations)
+        await wait_until(lambda: _all_compared(isolated, organizations))
+    assert await _compared_count(isolated) == len(organizations)
 
 
 @pytest.mark.parametrize("how", ["fails", "never ends"])
@@ -118,15 +118,15 @@ async def test_an_organization_whose_comparison_alone_fails_does_not_keep_others
 async def test_a_request_during_a_comparison_is_not_answered_by_it(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looking = create_inspector(acme.deployment)
+    inspector = create_inspector(acme.deployment)
     await request_comparison(acme)
-    assert await _is_wanted(acme)
-    await looking.reconcile_organization(acme.id)
-    assert not await _is_wanted(acme)
+    assert await _is_comparison_requested(acme)
+    await inspector.reconcile_organization(acme.id)
+    assert not await _is_comparison_requested(acme)
     with monkeypatch.context() as patch:
         before(patch, acme.deployment, "answers", lambda: request_comparison(acme))
-        await looking.reconcile_organization(acme.id)
-    assert await _is_wanted(acme)
+        await inspector.reconcile_organization(acme.id)
+    assert await _is_comparison_requested(acme)
 
 
 async def test_a_worker_waits_for_an_organization_that_another_worker_compares(
@@ -152,7 +152,7 @@ async def test_a_worker_waits_for_an_organization_that_another_worker_compares(
             await asyncio.wait({comparing})
 
 
-async def _is_wanted(organization: Organization) -> bool:
+async def _is_comparison_requested(organization: Organization) -> bool:
     async with organization.deployment.service.reads() as session:
         mine = Reconciliation.organization_id == organization.id
         return await session.scalar(select(Reconciliation.asked_at).where(mine)) is not None
@@ -162,11 +162,11 @@ async def _asked(seen: list[str]) -> bool:
     return any(method.endswith("CheckBulkPermissions") for method in seen)
 
 
-async def _all_looked_at(deployment: Deployment, organizations: list[Organization]) -> bool:
-    return await _looked_at(deployment) == len(organizations)
+async def _all_compared(deployment: Deployment, organizations: list[Organization]) -> bool:
+    return await _compared_count(deployment) == len(organizations)
 
 
-async def _looked_at(deployment: Deployment) -> int:
+async def _compared_count(deployment: Deployment) -> int:
     async with deployment.service.reads() as session:
         count: int = (await session.scalars(select(func.count()).select_from(Reconciliation))).one()
         return count

@@ -37,32 +37,32 @@ from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_all, delet
 
 
 def rebuilder(deployment: Deployment) -> Rebuilder:
-    """The rebuilder of the command."""
+    """The rebuilder, as the command `reconcile --rebuild` makes it."""
     service = deployment.service
     return Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
 
 
 async def rebuild(deployment: Deployment) -> RebuildResult:
-    """Run the command."""
-    making = rebuilder(deployment)
-    await making.ensure_schema()
-    return await making.rebuild_all(lambda seen: None)
+    """Rebuild everything that must be rebuilt, as the command does."""
+    command = rebuilder(deployment)
+    await command.ensure_schema()
+    return await command.rebuild_all(lambda seen: None)
 
 
-async def _denied(organization: Organization, code: str = "other_history") -> None:
-    """Whatever is asked of it is refused, and nothing is changed."""
+async def _assert_denied(organization: Organization, code: str = "other_history") -> None:
+    """Assert that reads and changes of the organization are refused."""
 
     async def unseen() -> bool:
-        """Until half a second has passed SpiceDB may answer as it was at the token it is asked with."""
+        """Whether a read is refused. SpiceDB may answer from an older revision for half a second."""
         looked = await organization.administrator.ask("GET", f"{organization.path}/members")
         return (looked.status_code, looked.json().get("code")) == (503, code)
 
     await wait_until(unseen)
-    await _unchangeable(organization, code)
+    await _assert_changes_refused(organization, code)
 
 
-async def _unchangeable(organization: Organization, code: str = "other_history") -> None:
-    """Every change of it is refused."""
+async def _assert_changes_refused(organization: Organization, code: str = "other_history") -> None:
+    """Assert that changes of the organization are refused."""
     before = await organization.ledger()
     refused(await organization.invite("eve", ["product"]), 503, code)
     named = await organization.administrator.ask(
@@ -72,7 +72,7 @@ async def _unchangeable(organization: Organization, code: str = "other_history")
     assert await organization.ledger() == before
 
 
-async def _as_it_should_be(organization: Organization) -> None:
+async def _assert_rebuilt(organization: Organization) -> None:
     await assert_agreement(organization)
     ledger = await ledger_entries(organization)
     assert head_position(await spicedb_contents(organization)) == {
@@ -109,9 +109,9 @@ async def test_an_empty_spicedb_is_filled_from_the_rows(
         acme, globex, ended = [
             through_proxy(deployment, organization) for organization in (acme, globex, ended)
         ]
-        await _denied(acme, "engine_unavailable")
+        await _assert_denied(acme, "engine_unavailable")
         await deployment.apply_schema()
-        await _denied(acme)
+        await _assert_denied(acme)
         found = await compare_all(deployment)
         assert {each.problem for each in found.values()} == {"other_history"}
 
@@ -120,7 +120,7 @@ async def test_an_empty_spicedb_is_filled_from_the_rows(
         assert sorted(done.organizations) == sorted([acme.id, globex.id, ended.id])
         for organization in (acme, globex):
             assert await assert_agreement(organization) == before[organization.id]
-            await _as_it_should_be(organization)
+            await _assert_rebuilt(organization)
         assert await acme.can(bob, "refunds_create")
         assert await spicedb_relationships(ended) == set()
         assert (await acme.events())[-2].kind == "engine_rebuilt"
@@ -160,14 +160,14 @@ async def test_a_spicedb_restored_from_an_older_backup_is_brought_up_to_the_rows
         bob = people["bob"]
         # services that ask SpiceDB get the old answers; our API refuses
         assert await acme.can(bob, "refunds_create")
-        await _denied(acme)
-        await _denied(late)
+        await _assert_denied(acme)
+        await _assert_denied(late)
         assert (await idle.invite("zoe", ["product"])).status_code == 201
         done = await rebuild(deployment)
         assert sorted(done.organizations) == sorted([acme.id, late.id])
         assert not await acme.can(bob, "refunds_create")
         for organization in (acme, idle, late):
-            await _as_it_should_be(organization)
+            await _assert_rebuilt(organization)
         assert await compare_all(deployment) == {}
     await isolated_deployments.stop(restored)
 
@@ -192,12 +192,12 @@ async def test_a_database_restored_from_an_older_backup_takes_precedence(
     older = await isolated_deployments.restore(dump)
     async with isolated_deployments.deployment(older, spicedb) as deployment:
         acme, idle = through_proxy(deployment, acme), through_proxy(deployment, idle)
-        await _unchangeable(acme)
+        await _assert_changes_refused(acme)
         assert (await rebuild(deployment)).organizations == [acme.id]
         assert await acme.can(bob, "refunds_create")
         assert not await acme.can(bob, "webhooks_create")
         for organization in (acme, idle):
-            await _as_it_should_be(organization)
+            await _assert_rebuilt(organization)
         # only SpiceDB contains what was created since
         assert list(await compare_all(deployment)) == [late.id]
         await compare_all(deployment, max_deletes=100)
@@ -264,7 +264,7 @@ async def test_a_malformed_head_does_not_prevent_a_rebuild(
     )
     await add_to_spicedb(isolated, f"organization:{organization.id}#head@ledger_position:rubbish")
     assert (await rebuild(isolated)).organizations == [organization.id]
-    await _as_it_should_be(organization)
+    await _assert_rebuilt(organization)
 
 
 @pytest.mark.parametrize("way", ["import_relationships", "write"])
@@ -274,35 +274,35 @@ async def test_an_interrupted_rebuild_can_be_repeated(
     acme = await isolated.create_organization("acme")
     people = await acme.add_members({f"p{number}": ["support"] for number in range(8)})
     before, ledger = await assert_agreement(acme), await acme.ledger()
-    await _forget_head(isolated, acme)
+    await _delete_head(isolated, acme)
     monkeypatch.setattr(filling, "MAX_IMPORT", 3)
-    with monkeypatch.context() as plug:
+    with monkeypatch.context() as patch:
         at = 4 if way == "import_relationships" else 1  # all but the newest positions is imported
-        plug.setattr(
-            isolated.service.engine, way, _dying(getattr(isolated.service.engine, way), at)
+        patch.setattr(
+            isolated.service.engine, way, _failing(getattr(isolated.service.engine, way), at)
         )
         with pytest.raises(ConnectionError):
             await rebuild(isolated)
     held = {str(each) for each in await spicedb_relationships(acme)}
     assert held < before if way == "import_relationships" else held == before
-    await _denied(acme)
+    await _assert_denied(acme)
     assert (await rebuild(isolated)).organizations == [acme.id]
     assert await assert_agreement(acme) == before
     assert await acme.ledger() == ledger
     assert await acme.can(people["p0"], "refunds_create")
-    await _as_it_should_be(acme)
+    await _assert_rebuilt(acme)
 
 
-def _dying(call: Callable[..., Awaitable[Any]], at: int) -> Callable[..., Awaitable[Any]]:
-    """The same call, until the plug is pulled before one of them."""
+def _failing(call: Callable[..., Awaitable[Any]], at: int) -> Callable[..., Awaitable[Any]]:
+    """Return a function that forwards to `call`, and fails at the given number of calls."""
     calls = itertools.count(1)
 
-    async def dies(*args: Any, **more: Any) -> Any:
+    async def call_or_fail(*args: Any, **more: Any) -> Any:
         if next(calls) == at:
-            raise ConnectionError("pulled the plug")
+            raise ConnectionError("disconnected")
         return await call(*args, **more)
 
-    return dies
+    return call_or_fail
 
 
 @pytest.mark.parametrize(
@@ -316,7 +316,7 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
     before: int | None,
     arrives: bool,
 ) -> None:
-    """Before an import, or before the write of the newest positions, where none is numbered."""
+    """`before` numbers the import before which the write arrives; None is the rebuild's last write."""
     acme, globex = (
         await isolated.create_organization("acme"),
         await isolated.create_organization("globex"),
@@ -328,9 +328,9 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
     assert len(ledger) == 5
     late = ledger[position - 1]
     for organization in (acme, globex):
-        await _forget_head(isolated, organization)
+        await _delete_head(isolated, organization)
     engine = isolated.service.engine
-    calls, import_, write, came = (
+    calls, import_, write, arrivals = (
         itertools.count(1),
         engine.import_relationships,
         engine.write,
@@ -344,9 +344,9 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
         try:
             await write(alone.updates, create=markers, metadata=write_metadata([late]))
         except AlreadyThere:
-            came.append(False)
+            arrivals.append(False)
         else:
-            came.append(True)
+            arrivals.append(True)
 
     async def importing(batch: Sequence[Relationship]) -> None:
         if next(calls) == before:
@@ -354,7 +354,7 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
         await import_(batch)
 
     async def closing(*args: Any, **more: Any) -> str:
-        if before is None and not came:
+        if before is None and not arrivals:
             await send()
         return await write(*args, **more)
 
@@ -364,11 +364,11 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
 
     done = await rebuild(isolated)
 
-    assert came == [arrives]
+    assert arrivals == [arrives]
     assert (sorted(done.organizations), done.busy) == (sorted([acme.id, globex.id]), [])
     assert not await acme.can(bob, "refunds_create")
     for organization in (acme, globex):
-        await _as_it_should_be(organization)
+        await _assert_rebuilt(organization)
 
 
 async def test_a_permanently_refused_entry_is_in_spicedb_after_a_rebuild(
@@ -380,7 +380,7 @@ async def test_a_permanently_refused_entry_is_in_spicedb_after_a_rebuild(
     assert (await rebuild(isolated)).organizations == [acme.id]
     assert (await acme.invite("eve", ["product"])).status_code == 201
     assert await compare_all(isolated) == {}
-    await _forget_head(isolated, acme)
+    await _delete_head(isolated, acme)
     assert (await rebuild(isolated)).organizations == [acme.id]
 
 
@@ -397,7 +397,7 @@ async def test_a_permanently_refused_entry_is_in_spicedb_after_a_rebuild(
         ),
     ],
 )
-async def test_rows_changed_past_the_ledger_are_not_enforced(
+async def test_rows_changed_outside_the_ledger_are_not_enforced(
     isolated_deployments: IsolatedDeployments, isolated: Deployment, meddling: str, reported: str
 ) -> None:
     acme, globex = [await isolated.create_organization(name) for name in ("acme", "globex")]
@@ -405,7 +405,7 @@ async def test_rows_changed_past_the_ledger_are_not_enforced(
     names = {"acme": acme.id, "bob": bob.id}
     await isolated_deployments.execute_without_triggers(isolated, meddling.format(**names))
     for organization in (acme, globex):
-        await _forget_head(isolated, organization)
+        await _delete_head(isolated, organization)
 
     done = await rebuild(isolated)
 
@@ -418,7 +418,7 @@ async def test_rows_changed_past_the_ledger_are_not_enforced(
         if each.kind == "rebuild_refused"
     ]
     assert refusal.details == {"closed": True, "differences": [reported.format(**names)]}
-    await _as_it_should_be(globex)
+    await _assert_rebuilt(globex)
 
 
 async def test_a_forged_entry_is_reversed_by_another_before_a_rebuild(
@@ -428,7 +428,7 @@ async def test_a_forged_entry_is_reversed_by_another_before_a_rebuild(
     bob = await acme.member("bob", ["support"])
     forged = f"organization:{acme.id}#administrator@user:{bob.id}"
     await _append(isolated, acme, f"TOUCH {forged}")
-    await _forget_head(isolated, acme)
+    await _delete_head(isolated, acme)
     assert (await rebuild(isolated)).disagreeing == {acme.id: [f"only the ledger has {forged}"]}
     await _append(isolated, acme, f"DELETE {forged}")
     assert (await rebuild(isolated)).organizations == [acme.id]
@@ -467,7 +467,7 @@ async def test_the_last_update_of_each_relationship_in_the_ledger_counts(
     }
     for each in forged:
         await _append(isolated, acme, each.format(**names))
-    await _forget_head(isolated, acme)
+    await _delete_head(isolated, acme)
     assert (await rebuild(isolated)).disagreeing == {acme.id: [reported.format(**names)]}
 
 
@@ -479,17 +479,17 @@ async def test_a_skipped_entry_is_rebuilt_as_the_rows_say(isolated: Deployment) 
     await _append(isolated, acme, f"TOUCH {forged}", f"TOUCH {me}#overlord@user:eve")
     assert (await acme.invite("eve", ["product"])).status_code == 503
     assert acme.id in (await rebuild(isolated)).disagreeing
-    assert await acme.can(bob, "refunds_create"), "it has only stopped, and nothing is closed"
+    assert await acme.can(bob, "refunds_create"), "a stopped organization keeps its access"
     async with isolated.operator(acme.id, even_if_stopped=True) as change:
         await skip_stopped(isolated.service.ledger, change, acme.id, "forged")
-    await _forget_head(isolated, acme)
+    await _delete_head(isolated, acme)
     assert (await rebuild(isolated)).organizations == [acme.id]
     assert not await acme.can(bob, "users_invite")
     assert await compare_all(isolated) == {}
 
 
 async def _append(deployment: Deployment, organization: Organization, *updates: str) -> None:
-    """Append an entry without rows, as an attacker with the application's key can."""
+    """Append a ledger entry that no row stands behind, as the application's password allows."""
     async with deployment.service.sessions() as session:
         await session.execute(
             text(
@@ -513,6 +513,6 @@ async def test_pending_positions_are_not_another_history(isolated: Deployment) -
     await assert_agreement(acme)
 
 
-async def _forget_head(deployment: Deployment, organization: Organization) -> None:
+async def _delete_head(deployment: Deployment, organization: Organization) -> None:
     heads = [str(each) for each in await spicedb_contents(organization) if each.relation == "head"]
     await delete_from_spicedb(deployment, *heads)

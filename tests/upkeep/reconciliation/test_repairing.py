@@ -161,7 +161,7 @@ async def test_a_tenant_that_only_spicedb_knows_is_deleted_and_reported(
         await create_organization(change, OrganizationId("hooli"), "Hooli", founder=None)
 
 
-async def test_rows_changed_past_the_ledger_are_reported_without_an_entry(
+async def test_rows_changed_outside_the_ledger_are_reported_without_an_entry(
     acme: Organization, superuser_connection: Connection
 ) -> None:
     """The owner of the database can bypass the notes. Then the rows and SpiceDB differ."""

@@ -58,7 +58,7 @@ async def require_rebuild(organization: Organization) -> None:
 
 
 async def rebuild(organization: Organization) -> None:
-    """Run the command."""
+    """Rebuild the organization."""
     service = organization.deployment.service
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
     done = await rebuilder.rebuild([organization.id], lambda seen: None)
@@ -68,7 +68,7 @@ async def rebuild(organization: Organization) -> None:
 async def findings_about(
     organization: Organization, kind: FindingKind = FindingKind.FOREIGN_WRITE
 ) -> list[dict[str, Any]]:
-    """Findings about the organization, the oldest first."""
+    """The details of the findings about the organization, the oldest first."""
     async with organization.deployment.service.reads() as session:
         rows = await session.scalars(
             select(Finding.details)

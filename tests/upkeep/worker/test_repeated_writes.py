@@ -53,7 +53,7 @@ async def foreign_writes(deployment: Deployment) -> list[dict[str, Any]]:
 async def test_a_write_that_a_new_stream_repeats_is_not_foreign(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SpiceDB died before the checkpoint, and a write that ran at the same time became the cursor."""
+    """SpiceDB stops before the checkpoint, so the new stream begins at a concurrent write."""
     acme = await isolated.create_organization("acme")
     invited = await acme.invite("bob", ["support"])
     people = await acme.add_members({"eve": ["support"]})
@@ -107,7 +107,7 @@ async def test_a_watcher_without_its_lock_judges_nothing(
     isolated_deployments: IsolatedDeployments,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its connection died while it waited for SpiceDB, and another worker judged the writes."""
+    """Its connection dies while it waits for SpiceDB, and another worker judges the writes."""
     acme = await isolated.create_organization("acme")
     invited = await acme.invite("bob", ["support"])
     await acme.add_members({"eve": ["support"]})

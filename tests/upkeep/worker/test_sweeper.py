@@ -21,7 +21,7 @@ async def ends_in(deployment: Deployment, more: timedelta) -> datetime:
 
 
 def on_time(entry: LedgerEntry, end: datetime) -> bool:
-    """Whether the entry was decided at the end, or as soon after it as is promised."""
+    """Whether the entry was decided within the promised time after the end."""
     return end <= entry.decided_at <= end + PROMISED + LENIENCE
 
 

@@ -44,7 +44,7 @@ async def found(organization: Organization) -> list[dict[str, Any]]:
 
 
 async def write(deployment: Deployment, *updates: Update, **metadata: Any) -> None:
-    """Write to SpiceDB with its key, past the ledger."""
+    """Write to SpiceDB with its key, bypassing the ledger."""
     await deployment.service.engine.write(updates, metadata=metadata)
 
 
@@ -61,7 +61,7 @@ async def _seen(organization: Organization, probe: Touch) -> bool:
     return bool(await found(organization))
 
 
-async def test_a_write_past_the_ledger_is_found_with_what_it_changed(
+async def test_a_write_outside_the_ledger_is_found_with_what_it_changed(
     acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
@@ -154,7 +154,7 @@ async def test_a_write_that_claims_an_impossible_position_does_not_hide_later_on
     await _still_watching(globex)
 
 
-async def test_an_import_past_the_ledger_is_found_however_large(
+async def test_an_import_outside_the_ledger_is_found_however_large(
     acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)

@@ -15,8 +15,8 @@ from teamaccess.directory.users.issuer import Issuer, named_issuer
 from teamaccess.directory.users.logins import (
     SignInAgain,
     first_sign_in,
-    known_and_clock,
     later_sign_in,
+    login_user_and_clock,
 )
 from teamaccess.directory.users.profiles import (
     AddressHasAnotherLogin,
@@ -95,7 +95,7 @@ async def _user_with_login(service: Service, login: Login) -> tuple[User | None,
     token = login.token
     while True:
         async with service.reads() as session:
-            found = await known_and_clock(session, login, token)
+            found = await login_user_and_clock(session, login, token)
             refuse_unless_current(login, found.now)
             await note_early(session, token, login.issued_at, login.expires_at, found.now)
         if not await wait_until_issued(login.issued_at, found.now):

@@ -46,8 +46,8 @@ def refuse_unknown_parameters(
     Litestar ignores such a parameter, so a misspelt filter or cursor would return the whole list. A route
     without a description takes any parameter.
 
-    Raises DuplicateParameter for several values of a parameter that takes one, and a 400 that names the
-    allowed values for another one.
+    Raises DuplicateParameter for several values of a parameter that takes one. Raises ValidationException
+    for a value that the parameter does not allow.
     """
     query = connection.query_params
     if not query or (described := _described(connection)) is None:

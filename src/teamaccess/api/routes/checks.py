@@ -23,7 +23,7 @@ from teamaccess.views.checks import CheckInput, ChecksInput, ChecksView, CheckVi
 
 
 class NobodyToCheck(Invalid):
-    """An operator asks for a check and names no user; an operator has no membership to check."""
+    """An operator asked for a check without naming a user. Operators have no membership to check."""
 
     message = "Name the user to check as `user`: operators are not members."
 
@@ -33,7 +33,7 @@ async def check(
     request: AnyRequest, service: ServiceDependency, data: JSONBody[ChecksInput]
 ) -> ChecksView:
     """Check permissions. The answers include every change that is in force in its organization."""
-    # SECURITY: a check costs as much as a request, so each one counts against the caller's rate
+    # SECURITY: each check costs as much as a request, so each one counts against the caller's rate
     await count_extra(request, len(data.checks) - 1)
     by_organization: dict[OrganizationId, list[int]] = defaultdict(list)
     for index, each in enumerate(data.checks):
@@ -94,7 +94,7 @@ async def _require_may_ask(
 async def _users_asked_about(
     service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[CheckInput]
 ) -> list[UserId]:
-    """Return the user of each check. It names them by id, e-mail address or external id."""
+    """Return the user that each check names by id, e-mail address or external id."""
     named = [_user_asked_about(caller, each) for each in checks]
     async with service.reads() as session:
         return [await resolve_member(session, organization, each) for each in named]

@@ -31,11 +31,11 @@ class BadCatalog(Invalid):
     """The catalog that a plan proposes has mistakes."""
 
     message = "The catalog has mistakes: {mistakes}."
-    most_listed = MOST_MISTAKES + 1  # and how many more there are
+    most_listed = MOST_MISTAKES + 1  # the last item says how many more there are
 
 
 class PlanNeeded(Invalid):
-    """The request applies changes and does not name the plan that it was read from."""
+    """The request applies changes without naming the plan that showed their effect."""
 
     message = "Make a plan first, and send its ETag as If-Match."
 
@@ -111,7 +111,7 @@ async def make_changes(
 async def _require_right_to_plan(change: OrganizationChange, refused: TeamaccessError) -> None:
     """Raise the refusal of a change if the caller may not plan.
 
-    SECURITY: some mistakes are refused before the rights to the change are judged.
+    SECURITY: some invalid changes are refused before the caller's rights to them are judged.
     """
     try:
         await authorize(change, "view_audit")

@@ -16,7 +16,7 @@ from teamaccess.storage import Auditor, Event, User, UserId
 
 
 class NoAuditor(NotFound):
-    """The user has no right to audit all organizations that could be taken away."""
+    """The user is not an auditor of all organizations, so there is nothing to revoke."""
 
     message = (
         "{user} is not an auditor of all organizations. `teamaccess operator auditors` lists "

@@ -144,7 +144,7 @@ async def plan(
         raise NothingProposed
     # SECURITY: a rehearsal waits for the organization's lock, so it holds no place among the sandboxes
     rehearsed, refusal = await _rehearse(
-        ledger, organization, proposals, asker, caller, sources.invitees
+        ledger, organization, proposals, asker, caller, sources.invitee_key
     )
     async with sources.sandbox_queue.turn(organization, caller):
         try:

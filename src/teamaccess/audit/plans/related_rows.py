@@ -77,7 +77,7 @@ class _Reader:
         self.found: set[Relationship] = set()
 
     async def read_sets(self, updated: Iterable[Relationship]) -> None:
-        """Read the people behind the sets in the updates: holders of roles, members of teams."""
+        """Read who is in the subject sets of the updates: holders of roles, members of teams."""
         roles = {_local(each.subject.object) for each in updated if _is_set(each, "role")}
         if roles:
             for source in (RoleAssignment, TeamRole):
@@ -90,7 +90,7 @@ class _Reader:
     async def read_users(
         self, users: Collection[UserId], updated: Iterable[Relationship], *, all_users: bool
     ) -> None:
-        """Read what users have, or everybody has: memberships, roles, teams, and what those contain.
+        """Read what the users, or all users, have: memberships, roles, teams, and what those contain.
 
         The grants are only those of `users` and of their teams.
         """

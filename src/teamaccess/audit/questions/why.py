@@ -26,7 +26,7 @@ class Obstacle(NamedTuple):
     code: str
     sentence: str
     fact: Fact | None
-    """The relationship that ended, or the one that stands in the way; None if there is neither."""
+    """The relationship that ended or that stands in the way, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Why:
     evidence: Evidence
     allowed: bool
     paths: list[Path]
-    """Every path by which the user can; empty if they cannot."""
+    """Every path that gives the user the action; empty if they cannot do it."""
     obstacle: Obstacle | None
     """Why the user cannot."""
     decisions: dict[int, Decision]
@@ -112,7 +112,7 @@ async def why(source: AuditSource, user: UserId, action: str, resource: str | No
 async def _display_name(session: AsyncSession, snapshot: Snapshot[bool], user: UserId) -> str:
     """Return the user's display name, or the id of a user who was never a member here.
 
-    SECURITY: an organization must not learn the address of a user it never had.
+    SECURITY: an organization must not learn the address of a user who was never its member.
     """
     graph = snapshot.graph
     organization = organization_object(snapshot.ledger_position.organization)

@@ -39,8 +39,8 @@ class RemedyCase:
     member: Membership | None
     invitation: Invitation | None
     """Their open invitation, if they have one."""
-    invitees: bytes
-    """The key by which SpiceDB knows the addresses of invitations."""
+    invitee_key: bytes
+    """The key with which invited addresses are hashed for SpiceDB."""
 
     @property
     def missing_action(self) -> str:
@@ -53,11 +53,11 @@ class RemedyCase:
         return Graph(self.catalog, self.question.organization, facts, now)
 
     def has_path(self, graph: Graph) -> bool:
-        """Return whether the graph has a path by which they have the action."""
+        """Return whether the graph has a path that gives them the action."""
         return bool(graph.paths(self.question.user, self.question.action, self.question.on))
 
     def actions(self, graph: Graph) -> ActionSet:
-        """Return everything that they can do by the graph."""
+        """Return everything that the graph lets them do."""
         return action_set_of(self.catalog, graph, self.question.user)
 
     def candidates(self, facts: Facts, position: int, now: datetime) -> list[Candidate]:
@@ -79,7 +79,8 @@ class RemedyCase:
     def last_resort(self, facts: Facts, now: datetime) -> Candidate | None:
         """Return the candidate in which an operator makes them an administrator.
 
-        None if another role has the action, unless they hold the administrator's role already.
+        None if they have no address, or if members could give them another role that has the action.
+        Such a role does not count if they hold the administrator role already.
         """
         graph = self.graph(facts, now)
         others = self._gains(self._givable(self._role_and_team_actions(graph)), NO_ACTIONS)
@@ -95,7 +96,7 @@ class RemedyCase:
         return [self.target.remove_end()] * expired + [self.target.reactivate()] * suspended
 
     def _single_steps(self, graph: Graph) -> list[Step]:
-        """Return the steps of which each gives an active member the action."""
+        """Return the steps that each give an active member the action."""
         held, available = self.actions(graph), self._role_and_team_actions(graph)
         roles = self._gains(self._givable(available), held)
         teams = self._gains(available.teams, held)
@@ -122,7 +123,7 @@ class RemedyCase:
             candidates.append(Candidate([self.target.accept_invitation(invitation)], accepted))
             withdrawal = [self.target.cancel_invitation(invitation)]
         for role in smallest_gains(self.catalog, self._gains(self._givable(available), NO_ACTIONS)):
-            step = self.target.invite(email, role, self.invitees)
+            step = self.target.invite(email, role, self.invitee_key)
             accepted = self.target.membership_updates(self.catalog, [role])
             candidates.append(Candidate([*withdrawal, step], accepted))
         return candidates
@@ -131,7 +132,7 @@ class RemedyCase:
         return RoleAndTeamActions.of(self.catalog, self.question.organization, graph)
 
     def _givable(self, available: RoleAndTeamActions) -> Mapping[str, ActionSet]:
-        """Return the actions of the roles that members may give, not only operators."""
+        """Return the actions of each role that members may give, and not only operators."""
         predefined = self.catalog.roles
         return {
             role: actions
@@ -140,7 +141,7 @@ class RemedyCase:
         }
 
     def _gains(self, offers: Mapping[str, ActionSet], held: ActionSet) -> dict[str, ActionSet]:
-        """Return the other actions that each offer would add, for the offers with the action."""
+        """Return the offers that include the action, each with the other actions that it would add."""
         sufficient = {self.missing_action, self.question.catalog_action(self.catalog)}
         return {
             key: new_actions(self.catalog, actions - {self.missing_action}, held)

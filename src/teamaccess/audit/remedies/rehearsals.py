@@ -18,8 +18,8 @@ OPERATOR = Attribution("operator:rehearsal", Channel.OPERATOR, REQUEST)
 PEOPLE = select(User.id, User.email, User.name).where(
     User.id == any_(bindparam("users", type_=ARRAY(Text))), User.service_account_of.is_(None)
 )
-MOST_FOR_ONE = 50
-"""Rehearsals for one question. Each delays the organization's other changes by about 30 ms."""
+MOST_PER_QUESTION = 50
+"""The most rehearsals for one question. Each delays the organization's other changes by about 30 ms."""
 
 
 async def only_people(reads: Sessions, users: Iterable[UserId]) -> list[Person]:
@@ -31,13 +31,13 @@ async def only_people(reads: Sessions, users: Iterable[UserId]) -> list[Person]:
 
 @dataclass
 class Rehearsals:
-    """Rehearses changes, up to a number for one question."""
+    """Rehearses changes for one question, which may need only a limited number of them."""
 
     ledger: Ledger
     organization: OrganizationId
     caller: str = ""
-    """The caller whose turns the rehearsals take."""
-    remaining: int = MOST_FOR_ONE
+    """The caller who asked. The rehearsals take this caller's turns in the queue of changes."""
+    remaining: int = MOST_PER_QUESTION
 
     async def as_person(self, person: UserId, steps: Sequence[Step]) -> Rehearsal | None:
         """Return the rehearsal of the steps by a person, None if they may not make them.

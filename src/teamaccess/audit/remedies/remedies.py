@@ -44,12 +44,12 @@ class Remedies:
 
 
 async def remedies_for(
-    sources: AuditSources, ledger: Ledger, invitees: bytes, answer: Why, caller: str = ""
+    sources: AuditSources, ledger: Ledger, invitee_key: bytes, answer: Why, caller: str = ""
 ) -> Remedies:
     """Return the remedies for a denied action: none if it is allowed, or if the answer is about the past.
 
-    `invitees` is the key by which SpiceDB knows the addresses of invitations. Nothing is changed, but
-    each rehearsal delays the organization's other changes. There are at most `rehearsals.MOST_FOR_ONE`.
+    `invitee_key` is the key with which invited addresses are hashed for SpiceDB. Nothing is changed, but
+    each of at most `rehearsals.MOST_PER_QUESTION` rehearsals delays the organization's other changes.
     Raises OrganizationBusy, OtherHistory and EngineUnavailable.
     """
     question, graph = answer.question, answer.snapshot.graph
@@ -68,7 +68,7 @@ async def remedies_for(
             return await _people_instead(sources, on, question.action)
     try:
         async with sources.queue.turn(question.organization, caller):
-            items = await _search(sources, ledger, invitees, answer, caller)
+            items = await _search(sources, ledger, invitee_key, answer, caller)
     except OrganizationStopped as stopped:
         return Remedies(none_because=stopped.detail)
     if not items:
@@ -84,12 +84,12 @@ async def _people_instead(sources: AuditSources, on: ObjectReference, action: st
 
 
 async def _search(
-    sources: AuditSources, ledger: Ledger, invitees: bytes, answer: Why, caller: str
+    sources: AuditSources, ledger: Ledger, invitee_key: bytes, answer: Why, caller: str
 ) -> list[Remedy]:
     """Return the remedies. The one that adds the fewest other actions is the first."""
     snapshot, question = answer.snapshot, answer.question
     facts = await asyncio.to_thread(facts_about, snapshot.graph.facts, question.user, question.on)
-    case = await _case(sources, invitees, answer)
+    case = await _case(sources, invitee_key, answer)
     rehearsals = Rehearsals(ledger, question.organization, caller)
     trial = Trial(sources, case, rehearsals, facts, snapshot.ledger_position.position)
     candidates = await asyncio.to_thread(case.candidates, facts, trial.position, snapshot.now)
@@ -105,7 +105,7 @@ async def _search(
     return sorted(remedies, key=lambda remedy: (len(remedy.adds), remedy.steps[-1].sentence))
 
 
-async def _case(sources: AuditSources, invitees: bytes, answer: Why) -> RemedyCase:
+async def _case(sources: AuditSources, invitee_key: bytes, answer: Why) -> RemedyCase:
     organization, user_id = answer.question.organization, answer.question.user
     async with sources.reads() as session:
         member = await find_member(session, organization, user_id)
@@ -118,4 +118,4 @@ async def _case(sources: AuditSources, invitees: bytes, answer: Why) -> RemedyCa
     if invitation is not None and email is not None:  # the organization knows the address then
         display_name = email
     target = RemedyTarget(organization, user_id, email, display_name)
-    return RemedyCase(sources.catalog, answer.question, target, member, invitation, invitees)
+    return RemedyCase(sources.catalog, answer.question, target, member, invitation, invitee_key)

@@ -76,7 +76,7 @@ class Trial:
         return Remedy(candidate.steps, adds, sorted(by), len(able) - tried)
 
     async def by_operator(self, candidate: Candidate) -> Remedy | None:
-        """Return the candidate as an operator may make it, None if it fails."""
+        """Return the candidate as a remedy for an operator to make, None if it fails."""
         rehearsal = await self.rehearsals.as_operator(candidate.steps)
         adds = await self._adds(candidate, rehearsal) if rehearsal is not None else None
         return Remedy(candidate.steps, adds, (), operator=True) if adds is not None else None

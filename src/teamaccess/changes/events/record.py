@@ -15,7 +15,7 @@ from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
 INSERT = insert(cast(Table, Event.__table__)).inline()
-"""The statement is built once. It returns nothing, because an event is never changed."""
+"""The statement is built once. It returns no columns, because a recorded event is never used again."""
 
 
 class EventKind(StrEnum):
@@ -121,7 +121,7 @@ class Subject(StrEnum):
 class EventDetails(msgspec.Struct, frozen=True):
     """The details of one kind of event. The docstring of each class says when it is recorded.
 
-    Fields are given by name. A field that is UNSET is left out of the event.
+    Fields are passed by keyword. A field that is UNSET is left out of the event.
     """
 
     kind: ClassVar[EventKind]

@@ -1,4 +1,4 @@
-"""`teamaccess findings`: list writes past the ledger and differences, and resolve them."""
+"""`teamaccess findings`: list differences and writes that bypass the ledger, and resolve them."""
 
 import json
 from collections.abc import Iterator, Sequence

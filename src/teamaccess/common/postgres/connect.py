@@ -10,7 +10,7 @@ from asyncpg.exceptions import CannotConnectNowError, TargetServerAttributeNotMa
 from teamaccess.common.postgres.silence import limit_silence
 
 DEFAULT_SECONDS = 60.0
-"""How long one connection may take if the address has no `connect_timeout`, as asyncpg's default."""
+"""How long one connection may take if the address has no `connect_timeout`: asyncpg's own default."""
 NEXT_HOST = (OSError, TimeoutError, CannotConnectNowError, TargetServerAttributeNotMatched)
 """Errors after which the next host is tried. A refused password ends the search, as in libpq."""
 

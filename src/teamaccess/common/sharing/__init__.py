@@ -1,1 +1,1 @@
-"""How callers share a process: fair turns, pauses of the event loop, and what is done rarely."""
+"""How callers share a process: fair turns, pauses of the event loop, rate limits and throttles."""

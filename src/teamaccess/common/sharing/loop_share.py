@@ -25,13 +25,13 @@ LONGEST_STEP_SECONDS = 1.0
 class LoopShare:
     """The share of one tenant, whose large requests rest together.
 
-    A slice is measured in the event loop's processor time for any work. It is not thread-safe, because it
-    belongs to one event loop.
+    A slice is measured in the event loop's processor time, which includes work for other tenants. The
+    share is not thread-safe, because it belongs to one event loop.
     """
 
     def __init__(self, others_ask: Callable[[], bool]) -> None:
         self.others_ask = others_ask
-        """Returns whether another tenant has asked lately."""
+        """Returns whether another tenant has sent a request recently."""
         self._began: float | None = None
         """The loop's processor time when the slice began, None before the first step after a rest."""
         self._rests_until = 0.0
@@ -63,7 +63,7 @@ current_share: ContextVar[LoopShare | None] = ContextVar("current_share", defaul
 
 
 def others_ask() -> bool:
-    """Return whether tenants other than the request's have asked lately."""
+    """Return whether tenants other than the request's have sent requests recently."""
     return (share := current_share.get()) is not None and share.others_ask()
 
 

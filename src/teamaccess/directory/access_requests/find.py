@@ -40,7 +40,7 @@ class Viewer:
     def may_see(self, catalog: Catalog) -> ColumnElement[bool]:
         """Return the condition for a visible row: the user's own, or for something that they may give.
 
-        Nobody gives what they do not have, so nobody sees a request for it.
+        Nobody can give what they do not have, so nobody else's request for it is visible to them.
         """
         here, mine = AccessRequest.organization_id == self.organization, self.mine
         if catalog.guards["change_roles"] not in self.held:

@@ -1,1 +1,1 @@
-"""Offers of membership: sent, sent again, withdrawn, accepted, each at most once."""
+"""Invitations: send them, send them again, cancel them and accept them."""

@@ -88,15 +88,15 @@ class InvitationUnexplained(Conflict):
 
 
 ATTESTED = text("SELECT invitation_attested(:organization, :id)")
-"""SECURITY: whether the row is as its event says. Someone with the database's password could write an
-invitation, and accept it before anybody runs `ledger verify`."""
+"""SECURITY: whether the row agrees with the event that records it. Someone with the database's password
+could write an invitation, and accept it before anybody runs `ledger verify`."""
 
 
 async def find_by_secret(session: AsyncSession, secret: str, now: datetime) -> Invitation:
     """Return the invitation that a secret belongs to, before anything is locked.
 
-    Raises UnknownInvitationToken, and InvitationEnded for an invitation that cannot be accepted any more:
-    an old link must not be able to keep an organization busy.
+    Raises UnknownInvitationToken, and InvitationEnded if the invitation cannot be accepted any more. So
+    nobody can keep an organization busy with an old link.
     """
     invitation = await session.scalar(
         select(Invitation)

@@ -1,1 +1,1 @@
-"""People in an organization: what they hold, and everything an administrator does to that."""
+"""Members of an organization, and everything that an administrator can change about them."""

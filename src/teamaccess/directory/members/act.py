@@ -81,7 +81,7 @@ async def change_member_roles(
 async def replace_roles(
     change: OrganizationChange, user: UserId, member: Membership | None, roles: Ends
 ) -> Membership:
-    """Have the member, if there is one, hold exactly these roles; return the member.
+    """Replace the roles of the member, if there is one; return the member.
 
     Raises what `authorize_giving` does, UnknownMember and LastAdministrator.
     """

@@ -40,8 +40,8 @@ class TooManyOrganizations(Conflict):
 async def refuse_serial_founder(change: Change, founder: User) -> None:
     """Raise FoundedTooOften or TooManyOrganizations if the founder has created too many organizations.
 
-    The lock is not waited for: of two attempts at the same moment one is refused with FoundingInProgress.
-    All addresses of one mailbox are one person.
+    Of two attempts at the same moment, one is refused with FoundingInProgress, because none waits for the
+    lock. All addresses of one mailbox count as one person.
     """
     person = mailbox(founder.email) if founder.email is not None else founder.id
     if not await change.session.scalar(change.locks.try_lock(Purpose.FOUNDING, person)):

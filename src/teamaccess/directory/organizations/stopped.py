@@ -16,7 +16,7 @@ class NotStopped(Conflict):
 async def retry_stopped(
     ledger: Ledger, change: Change, organization: OrganizationId, reason: str
 ) -> int:
-    """Have the refused entry sent again, for example after a schema was repaired; return its position.
+    """Send the refused entry again, for example after a schema was repaired; return its position.
 
     The entries that wait behind it follow. Raises NotStopped.
     """

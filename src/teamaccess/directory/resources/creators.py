@@ -47,8 +47,9 @@ def creator_of(
 ) -> UserId | None:
     """Return the creator of an object of the type, as the caller names them.
 
-    The caller vouches for it: the ledger records the caller. A service account on behalf of a member
-    registers what that member has created. Raises CreatorDemanded, CreatorRefused and CreatorIsMember.
+    The caller is responsible for the right name, and the ledger records the caller. A service account on
+    behalf of a member registers what that member has created. Raises CreatorDemanded, CreatorRefused and
+    CreatorIsMember.
     """
     both = attribution.on_behalf
     if kind.demands_creator and both is not None:
@@ -69,7 +70,7 @@ def refuse_other_creator(registered: Resource, creator: UserId | None) -> None:
 
 
 async def refuse_unknown_creators(change: OrganizationChange, creators: Collection[UserId]) -> None:
-    """Raise UnknownMember for a creator who is not a member; a suspended member is one."""
+    """Raise UnknownMember for a creator who is not a member. Suspended members count as members."""
     for creator in creators:
         if not is_local_id(creator):
             raise UnknownMember(user=creator, organization=change.organization)

@@ -98,7 +98,7 @@ async def grants_on(
 async def replace_grants(
     change: OrganizationChange, key: Key, wanted: GrantEnds, names: Collection[GrantName] = ()
 ) -> GrantsReplaced:
-    """Have exactly these grants on an object; return them, and the grants before.
+    """Replace all grants on an object. Return the new grants, and those before.
 
     `names` are those that the request uses. Each must be an action or a role, as the request says; other
     names in `wanted` may be either.
@@ -197,7 +197,7 @@ def _gift(
     ends = [
         end for grant, end in wanted.items() if grant not in rows or end != rows[grant].expires_at
     ]
-    # a grant of what the catalog no longer has gives nothing, so every registrar can take it away
+    # a grant that the catalog no longer knows gives nothing, so everybody with the guard can remove it
     grants = GrantsOnObject(
         resource.reference, _actions(kind, given), _actions(kind, taken), kind.actions
     )

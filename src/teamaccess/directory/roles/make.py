@@ -122,7 +122,7 @@ async def clone(
 async def replace(
     change: OrganizationChange, id: RoleId, about: Description, parts: Parts
 ) -> ReplacedRole:
-    """Have a role allow exactly what the parts stand for, for all its holders at once.
+    """Replace the actions of a role by those that the parts stand for, for all its holders at once.
 
     Returns the role and its state before. Raises what `authorize_giving` and `selection` do,
     RoleNotFound, PredefinedRole, RoleAboveActor and RoleNameTaken.

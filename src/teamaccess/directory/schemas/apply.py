@@ -72,7 +72,7 @@ async def apply_schema(
             retried = await retry_after_schema(change.session)
             is_new = await _newest(change.session) != (catalog.version, schema)
             if is_new:
-                await _keep(change, catalog, schema, token)
+                await _record_version(change, catalog, schema, token)
             if is_new or retried:
                 await ledger.commit(change)
         except (NotCommitted, OutcomeUnknown, SQLAlchemyError, OSError) as cause:
@@ -87,7 +87,7 @@ async def _newest(session: AsyncSession) -> tuple[str, str] | None:
     return None if found is None else (found.catalog_version, found.schema)
 
 
-async def _keep(change: Change, catalog: Catalog, schema: str, token: str | None) -> None:
+async def _record_version(change: Change, catalog: Catalog, schema: str, token: str | None) -> None:
     change.session.add(
         SchemaVersion(
             catalog_version=catalog.version,

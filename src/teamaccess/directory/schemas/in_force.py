@@ -10,7 +10,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.storage import SchemaVersion
 
 
-class InForce(NamedTuple):
+class AppliedSchema(NamedTuple):
     """A schema that was applied to SpiceDB, and the catalog that it was compiled from."""
 
     catalog: Catalog
@@ -18,7 +18,7 @@ class InForce(NamedTuple):
     applied_at: datetime
 
 
-async def schema_in_force(session: AsyncSession, at: datetime) -> InForce | None:
+async def schema_in_force(session: AsyncSession, at: datetime) -> AppliedSchema | None:
     """Return the schema in force at a time, or None if none was recorded by then."""
     newest = (
         select(SchemaVersion)
@@ -29,4 +29,4 @@ async def schema_in_force(session: AsyncSession, at: datetime) -> InForce | None
     found = (await session.scalars(newest)).one_or_none()
     if found is None:
         return None
-    return InForce(Catalog.from_meaning(found.catalog), found.schema, found.applied_at)
+    return AppliedSchema(Catalog.from_meaning(found.catalog), found.schema, found.applied_at)

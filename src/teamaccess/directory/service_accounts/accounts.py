@@ -37,8 +37,8 @@ async def create_service_account(
 ) -> Membership:
     """Create a service account with these roles, and return it; it has no token yet.
 
-    `id` is for an account that was planned. Raises what `authorize_giving` does, InvalidText and
-    LimitReached.
+    A plan gives the `id` that it has shown; other callers get a new one. Raises what `authorize_giving`
+    does, InvalidText and LimitReached.
     """
     organization = change.organization
     gift = gift_of_roles(await roles_here(change, roles), roles.keys(), roles.values())
@@ -83,7 +83,7 @@ async def authorize_on_account(
     """Return the service account, if the actor may manage it and its tokens with these ends.
 
     A token lets its holder do everything that the service account can do, so the actor must hold all of
-    it, also where a service account manages itself. Raises what `authorize_giving` does,
+    that, even a service account that manages itself. Raises what `authorize_giving` does,
     UnknownServiceAccount and MemberAboveActor.
     """
     found = await find_account(change.session, change.organization, account)
@@ -99,7 +99,7 @@ async def authorize_on_account(
 async def find_account(
     session: AsyncSession, organization: OrganizationId, account: UserId
 ) -> Membership | None:
-    """Return the service account as a member, or None; also for a person."""
+    """Return the service account as a member; None if the id is unknown or a person's."""
     member = await find_member(session, organization, account)
     return member if member is not None and member.user.is_service_account else None
 

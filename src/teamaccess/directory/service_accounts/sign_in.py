@@ -76,5 +76,5 @@ class TokenUse:
             async with asyncio.timeout(PATIENCE_SECONDS), self._sessions() as session:
                 await session.execute(statement.values(last_used_at=func.clock_timestamp()))
         except (SQLAlchemyError, OSError) as cause:
-            # the service account is signed in all the same
+            # the service account stays signed in
             log.warning("token_use_not_recorded", cause=repr(cause))

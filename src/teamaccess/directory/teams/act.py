@@ -96,7 +96,7 @@ async def rename_team(change: OrganizationChange, id: TeamId, name: str) -> Team
 async def change_team_roles(
     change: OrganizationChange, id: TeamId, roles: Ends, reason: str | None = None
 ) -> TeamRolesReplaced:
-    """Have a team hold exactly these roles; return the team and the roles held before.
+    """Replace the roles of a team. Return the team, and the roles that it held before.
 
     It gives them to every member of the team, now and later. Raises what `authorize_giving` does, and
     UnknownTeam.

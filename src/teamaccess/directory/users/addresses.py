@@ -60,5 +60,5 @@ def lower(local: str) -> str:
 
 
 def _unmailable(character: str) -> bool:
-    # quoted local parts exist on paper (RFC 5321) and nowhere that people are invited from
+    # RFC 5321 allows quoted local parts, but no invited person's mailbox has one
     return character in '@"(),:;<>[\\]' or unicodedata.category(character)[0] in "CZ"

@@ -77,7 +77,7 @@ async def known(session: AsyncSession, login: Login) -> User | None:
     return (await session.scalars(select(User).where(*has_login))).one_or_none()
 
 
-async def known_and_clock(session: AsyncSession, login: Login, token: bytes) -> TokenOwner:
+async def login_user_and_clock(session: AsyncSession, login: Login, token: bytes) -> TokenOwner:
     """Return the user with this login, or None, at the moment at which its token is used."""
     moment = select(func.clock_timestamp().label("now"), FIRST_USED.label("first")).subquery()
     has_login = (User.issuer == login.issuer) & (User.subject == login.subject)

@@ -15,7 +15,7 @@ from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
 
 # Each entry with the events of its own transaction and origin. The oldest entries of a ledger may lack a
-# transaction, because it was not recorded then. A later entry without an event was inserted past the
+# transaction, because it was not recorded then. A later entry without an event was inserted without the
 # application.
 ENTRIES_WITH_EVENTS = text("""
 WITH described AS MATERIALIZED (

@@ -86,7 +86,7 @@ class InvitationDelivery(Base):
     at: Mapped[datetime]
     problem: Mapped[str | None]
 
-    def seen(self, now: datetime) -> tuple[Delivery, DeliveryProblem | None]:
+    def outcome_at(self, now: datetime) -> tuple[Delivery, DeliveryProblem | None]:
         """Return what became of the mail, and why it failed. A mail that was interrupted has failed."""
         if self.status == Delivery.PENDING and now - self.at > LONGEST_SENDING:
             return Delivery.FAILED, DeliveryProblem.INTERRUPTED

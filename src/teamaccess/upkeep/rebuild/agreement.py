@@ -1,8 +1,8 @@
 """Compares the rows of an organization with the result of its ledger.
 
 Both sides are summed as 64-bit hashes, so that memory holds one page of each side. The relationships
-themselves are compared only if the sums differ or an operator skipped an entry. Python seeds the hashes
-differently in each process.
+themselves are compared only if the sums differ or an operator skipped an entry. Nobody can prepare a
+collision, because Python seeds the hashes differently in each process.
 """
 
 from collections.abc import AsyncIterator
@@ -39,8 +39,8 @@ async def find_disagreements(
 ) -> list[str]:
     """Return examples of what only the rows have and what only the ledger has; nothing if they agree.
 
-    The rows count for a relationship whose last update an operator skipped. Relationships that no row
-    could make are left out: no row ever had them, and SpiceDB refused them.
+    If an operator skipped the last update of a relationship, the rows alone decide about it.
+    Relationships that no row could stand for are left out: no row ever did, and SpiceDB refused them.
     """
     total, any_skipped = 0, False
     async for text in _row_texts(session, organization):

@@ -38,14 +38,14 @@ async def import_relationships(
     runs: Mapping[str, int],
     on_progress: OnProgress,
 ) -> FillResult:
-    """Import the relationships, then write the newest positions. Only then are changes decided again.
+    """Import the relationships, then write the newest positions. Until then, changes are refused.
 
     `targets` are the organizations with their progress, and `runs` the ids of their recorded runs.
     `on_progress` gets the size of each batch.
 
-    Raises AlreadyThere if a late write arrived after the organizations were emptied, because that write
-    may have added more than the import collides with. A late write of the newest position adds nothing
-    that the import does not add.
+    Raises AlreadyThere if a late write arrived after the organizations were emptied. It may also have
+    added relationships that the import does not collide with. A late write of the newest position adds
+    nothing that the import does not add.
     """
     with_entries = [progress for progress in targets if progress.position > 0]
     if not with_entries:
@@ -97,7 +97,7 @@ async def _relationships(change: Change, progress: LedgerProgress) -> AsyncItera
 
 
 async def _markers(change: Change, progress: LedgerProgress) -> AsyncIterator[Relationship]:
-    """Yield the marker of each position, except the newest, that a late write may still bring."""
+    """Yield the markers of the positions that a late write may still deliver, except the newest."""
     rows = await change.session.stream(
         select(LedgerEntry.position, LedgerEntry.hash)
         .join(LedgerApplication, SAME_POSITION)

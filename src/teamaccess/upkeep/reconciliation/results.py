@@ -37,7 +37,7 @@ async def save_result(
     """
     id = OrganizationId(result.organization)
     async with sessions.begin() as session:
-        await _checked(session, id, result.left)
+        await _save_comparison(session, id, result.left)
         answered = Reconciliation.organization_id == id, Reconciliation.asked_at == requested
         await session.execute(update(Reconciliation).where(*answered).values(asked_at=None))
         found = (
@@ -56,7 +56,7 @@ async def save_other_history(sessions: Sessions, id: OrganizationId) -> None:
     An open request stays open until they can.
     """
     async with sessions.begin() as session:
-        await _checked(session, id, 1)
+        await _save_comparison(session, id, 1)
         await findings.record_finding(session, FindingKind.OTHER_HISTORY, id, {})
 
 
@@ -102,7 +102,7 @@ async def save_agreement(sessions: Sessions, since: datetime, suspected: set[str
         )
 
 
-async def _checked(session: AsyncSession, id: OrganizationId, differences: int) -> None:
+async def _save_comparison(session: AsyncSession, id: OrganizationId, differences: int) -> None:
     now = func.clock_timestamp()
     result = {"checked_at": now, "differences": differences}
     await session.execute(

@@ -38,7 +38,7 @@ class Judgement:
     rebuilt: set[str] = field(default_factory=set)
     """Organizations whose rebuild ended with this write. They should be compared."""
     incomplete: list[OrganizationId] = field(default_factory=list)
-    """Organizations with a marker in this write whose position has other updates."""
+    """Organizations with a marker in this write but not the updates of its position."""
 
 
 async def judge_write(session: AsyncSession, engine: Engine, observed: ObservedWrite) -> Judgement:

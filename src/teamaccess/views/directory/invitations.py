@@ -60,7 +60,7 @@ class InvitationView(msgspec.Struct):
 
     def show_delivery(self, delivery: InvitationDelivery, now: datetime) -> None:
         """Show what became of the mail."""
-        self.delivery, self.delivery_problem = delivery.seen(now)
+        self.delivery, self.delivery_problem = delivery.outcome_at(now)
         self.delivery_at = delivery.at
 
     @classmethod

@@ -37,7 +37,7 @@ class ResourceOperationInput(Request):
     def __post_init__(self) -> None:
         """Raise ValueError, which makes the body invalid, for a removal that names a creator."""
         if self.operation == "remove" and self.creator is not None:
-            raise ValueError("Only what is registered has a creator")
+            raise ValueError("Only an object that is registered can have a creator")
 
     def resource_operation(self, creator: UserId | None) -> ResourceOperation:
         """Return the operation for the use case, with the id of the creator."""
@@ -91,9 +91,9 @@ class GrantInput(WithExpiry, kw_only=True):
         """Raise ValueError, which makes the body invalid, unless it names one thing and one holder."""
         super().__post_init__()
         if (self.action is UNSET) == (self.role is UNSET):
-            raise ValueError("A grant is of one `action` or of one `role`")
+            raise ValueError("A grant must have either `action` or `role`")
         if (self.user is UNSET) == (self.team is UNSET):
-            raise ValueError("A grant is for one `user` or for one `team`")
+            raise ValueError("A grant must have either `user` or `team`")
 
     @property
     def name(self) -> GrantName:
@@ -120,7 +120,7 @@ class GrantOperationInput(GrantInput, kw_only=True):
         """Raise ValueError, which makes the body invalid, for a removal with an expiry."""
         super().__post_init__()
         if self.operation == "remove" and self.expires_at is not None:
-            raise ValueError("Only a grant that is added has an expiry")
+            raise ValueError("Only a grant that is added can have an expiry")
 
 
 class GrantBatch(Request):

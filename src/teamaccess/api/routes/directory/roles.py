@@ -115,7 +115,7 @@ async def show_role(
 @changes
 async def make_role(change: OrganizationChange, data: JSONBody[NewRole]) -> RoleView:
     """Create a custom role from actions that the caller has, or clone a role."""
-    about = described(data)
+    about = description_of(data)
     if data.clone_of is UNSET:
         assert data.actions is not UNSET  # noqa: S101 - the body is refused without either
         role = await create_role(change, data.id, about, parts_of(data.actions))
@@ -136,7 +136,7 @@ async def replace_role(
 ) -> RoleView:
     """Replace a custom role. The change takes effect for all its holders at once."""
     id = RoleId(role)
-    _, before = await replace(change, id, described(data), parts_of(data.actions))
+    _, before = await replace(change, id, description_of(data), parts_of(data.actions))
     if data.id not in (UNSET, id):
         raise RoleIdStays(role=id)
     refuse_changed(if_match, etag_of_role(before), RoleChangedMeanwhile, role=role)
@@ -157,7 +157,7 @@ async def delete_role(
     await remove.delete_role(change, RoleId(role), reassign)
 
 
-def described(data: NewRole | RoleReplacement) -> Description:
+def description_of(data: NewRole | RoleReplacement) -> Description:
     """Return the role's cleaned name and description. Raises InvalidText."""
     text = data.description
     return Description(

@@ -1,4 +1,4 @@
-"""What every proposed operation has, and the types of their fields."""
+"""The base class of proposed operations, and the types of their fields."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Invitations:
     """What an invitation needs in addition to the change."""
 
     key: bytes
-    """The key by which SpiceDB knows the addresses of invitations."""
+    """The key with which invited addresses are hashed for SpiceDB."""
     send: Send | None = None
     """None in a rehearsal, which sends nothing."""
 

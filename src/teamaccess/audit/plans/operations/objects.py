@@ -158,4 +158,4 @@ def refuse_ambiguous(
     if (action is None) == (role is None):
         raise ValueError("A grant is of one `action` or of one `role`")
     if (user is None) == (team is None):
-        raise ValueError("A grant is for one `user` or for one `team`")
+        raise ValueError("A grant must have either `user` or `team`")

@@ -28,7 +28,7 @@ class CreateTeam(Proposed, tag="create_team", frozen=True):
 
 
 class RenameTeam(Proposed, tag="rename_team", frozen=True):
-    """A team has another name."""
+    """A team gets another name."""
 
     team: LocalId
     name: DisplayName
@@ -60,7 +60,7 @@ class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
 
 
 class PutInTeam(Proposed, tag="put_in_team", frozen=True):
-    """A member is in a team."""
+    """A member joins a team, or their place in it gets another end."""
 
     team: LocalId
     user: UserReference

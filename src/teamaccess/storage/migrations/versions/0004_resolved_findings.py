@@ -10,7 +10,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add who resolved a finding, and limit what the application may write of one."""
+    """Add who resolved a finding, and limit which columns of a finding the application may write."""
     op.add_column("findings", sa.Column("resolved_by", sa.Text()))
     op.alter_column("findings", "organization_id", nullable=False)
     op.create_check_constraint(

@@ -25,7 +25,7 @@ WHERE key = 'invitation:' || organization_id || '/' || id
   AND (accepted_at IS NOT NULL OR cancelled_at IS NOT NULL OR lapsed_at IS NOT NULL);
 
 -- Returns whether an open invitation matches the newest event about it. It is checked before the acceptance. So a
--- row written past the application lets nobody in, even before somebody runs `verify`.
+-- row written without the application lets nobody in, even before somebody runs `verify`.
 
 CREATE FUNCTION invitation_attested(wanted_organization text, wanted_id text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$

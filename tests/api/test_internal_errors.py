@@ -14,7 +14,7 @@ from tests.support.responses import refused
 
 
 class Breaking:
-    """A part that fails whatever it is asked."""
+    """A part of the service whose every use raises an error."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -25,7 +25,7 @@ class Breaking:
 
 @pytest.fixture
 def breaking(acme: Organization, request: pytest.FixtureRequest) -> Iterator[None]:
-    """The part that answers for permissions fails with an error."""
+    """Let the part that reads permissions raise an error."""
     service = acme.deployment.service
     works = service.reading
     object.__setattr__(service, "reading", Breaking(request.param))
