@@ -134,7 +134,7 @@ async def test_invented_paths_and_methods_create_no_metrics(fintoc: Deployment) 
 
 
 async def test_an_anonymous_request_opens_no_session(fintoc: Deployment) -> None:
-    """Creating an organization used to open a transaction before it authenticated the caller."""
+    """Creating an organization authenticates the caller before it opens a transaction."""
     opened = fintoc.service.ledger.change
     object.__setattr__(fintoc.service.ledger, "change", None)
     try:

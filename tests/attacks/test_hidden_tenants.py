@@ -61,7 +61,7 @@ async def test_an_unknown_organization_gives_the_same_answer_at_the_same_cost(
 async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one(
     acme: Organization, globex: Organization, application_connection: Connection
 ) -> None:
-    """Each request of a stranger used to send the refused entry once more, and logged that."""
+    """A stranger's request must not send the refused entry again, nor log anything about it."""
     targets = await RequestTargets.create(acme)
     await application_connection.execute(
         "INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)"

@@ -25,7 +25,7 @@ async def change_together(organization: Organization, *changes: dict[str, Any]) 
 async def test_roles_that_an_earlier_part_replaced_for_many_are_read_again(
     acme: Organization,
 ) -> None:
-    """The session once kept rows with the deleted role, so the member kept the replacement."""
+    """If the session kept rows with the deleted role, the member would keep the replacement."""
     bob = (await acme.add_members({"bob": []}))["bob"]
     await acme.add_custom_role("refunder", "refunds_create")
     made = await change_together(
@@ -42,7 +42,7 @@ async def test_roles_that_an_earlier_part_replaced_for_many_are_read_again(
 async def test_a_finding_that_is_recorded_while_a_change_waits_stops_it(
     isolated: Deployment,
 ) -> None:
-    """The finding was once looked up before the wait for the lock."""
+    """The finding must be looked up after the wait for the lock."""
     acme = await isolated.create_organization("acme")
     service = acme.deployment.service
     service.admission._admitted[acme.id, acme.administrator.id] = True

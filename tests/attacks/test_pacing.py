@@ -137,7 +137,7 @@ async def test_the_memory_for_known_callers_is_bounded(monkeypatch: pytest.Monke
 
 
 async def test_turns_of_disconnected_clients_are_returned(server: Server) -> None:
-    """Else a flood of short connections would keep all others waiting long after it has ended."""
+    """Otherwise a flood of short connections would keep all others waiting long after it has ended."""
     server.gone.set()
     for _ in range(500):
         await server.ask()

@@ -117,7 +117,7 @@ async def test_postgresql_is_not_queried_before_the_body_has_arrived(hasty: Http
 
 
 async def test_an_unread_answer_is_abandoned(hasty: HttpServer) -> None:
-    """The answers would be kept in memory until the client reads, which it never does."""
+    """Otherwise the answers stay in memory until the client reads them, which it never does."""
     with socket.create_connection((hasty.host, hasty.port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         request = b"GET /schema/openapi.json HTTP/1.1\r\n" + HOST + b"\r\n"

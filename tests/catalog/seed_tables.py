@@ -35,7 +35,7 @@ def others(roles: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Says:
+class RoleStatement:
     """What Finicom's guide says about a role."""
 
     role: str
@@ -43,8 +43,8 @@ class Says:
     cannot: frozenset[str]
 
 
-def finicom_prose() -> Iterator[Says]:
+def finicom_prose() -> Iterator[RoleStatement]:
     guide = yaml.safe_load((HERE / "finicom_prose.yaml").read_text(encoding="utf-8"))
     for role, says in guide.items():
         can, cannot = (frozenset().union(*says[verb].values()) for verb in ("can", "cannot"))
-        yield Says(role, can, cannot)
+        yield RoleStatement(role, can, cannot)

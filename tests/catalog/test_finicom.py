@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from teamaccess.catalog import Catalog, find_catalog_file, load_catalog
-from tests.catalog.seed_tables import Says, finicom_prose
+from tests.catalog.seed_tables import RoleStatement, finicom_prose
 
 GUIDE = list(finicom_prose())
 
@@ -19,12 +19,12 @@ def from_the_guide(finicom: Catalog) -> set[str]:
 
 
 @pytest.mark.parametrize("says", GUIDE, ids=lambda says: says.role)
-def test_a_role_can_do_exactly_what_the_guide_says(finicom: Catalog, says: Says) -> None:
+def test_a_role_can_do_exactly_what_the_guide_says(finicom: Catalog, says: RoleStatement) -> None:
     assert finicom.actions_of([says.role]) & from_the_guide(finicom) == says.can | below(says.role)
 
 
 @pytest.mark.parametrize("says", GUIDE, ids=lambda says: says.role)
-def test_a_role_cannot_do_what_the_guide_refuses_it(finicom: Catalog, says: Says) -> None:
+def test_a_role_cannot_do_what_the_guide_refuses_it(finicom: Catalog, says: RoleStatement) -> None:
     assert finicom.actions_of([says.role]).isdisjoint(says.cannot)
 
 

@@ -114,7 +114,7 @@ async def test_a_change_that_only_gives_or_only_takes_is_divided(acme: Organizat
 
 
 async def _invite_others(acme: Organization, names: dict[str, Any]) -> None:
-    """In one change all invitations to the address are cancelled, and others made."""
+    """Cancel all invitations to the address and create others, in one change."""
     async with operator_session(acme) as session:
         await session.execute(text(CANCEL_ALL), {"acme": acme.id})
         await session.execute(text(INVITE_ONE_ADDRESS), names)

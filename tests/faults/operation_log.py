@@ -14,7 +14,7 @@ UNKNOWN = "outcome_unknown"
 
 @dataclass(frozen=True)
 class Answer:
-    """One attempt's answer; without a status none came."""
+    """The answer to one attempt. Without a status, there was no answer."""
 
     api: str
     asked_at: datetime

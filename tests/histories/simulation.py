@@ -31,7 +31,7 @@ class Invitee:
 
     address: str
     secrets: list[str] = field(default_factory=list)
-    """The secret of every mail they got, the oldest first."""
+    """The secret of every mail that they got, the oldest first."""
     person: Person | None = None
 
 
@@ -153,12 +153,12 @@ class Simulation:
         """Repair the proxy, and deliver everything pending from another process."""
         self.proxy.writes = Writes.ARRIVE
         settings = self.deployment.settings
-        pool = create_pool(settings.sqlalchemy_url, connections=1)
-        applier = Applier(self.deployment.service.engine, pool)
+        status_pool = create_pool(settings.sqlalchemy_url, connections=1)
+        applier = Applier(self.deployment.service.engine, status_pool)
         for organization in [*self.organizations, *self.deleted]:
             if await ledger_entries(organization):
                 await applier.catch_up(organization.id)
-        await pool.dispose()
+        await status_pool.dispose()
         self.behind.clear()
 
 

@@ -49,7 +49,7 @@ def test_proxies_in_the_environment_are_not_asked_for_this_machine(
 def test_settings_of_another_postgresql_in_the_environment_do_not_matter(
     start_dev: StartDev, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of them ended `dev` or SpiceDB, with an error that did not name the variable."""
+    """`dev` removes them, because each would end it or SpiceDB with an unclear error."""
     for name, value in ANOTHER_POSTGRESQL.items():
         monkeypatch.setenv(name, value)
     dev = start_dev()

@@ -95,7 +95,7 @@ async def test_a_grant_of_a_batch_names_one_action_or_one_role(initech: Organiza
         for ambiguous in (item, item | {"action": "view", "role": "editor"}):
             answer = await batch(initech, "grants", ambiguous)
             refused(answer, 400, "invalid_request")
-            assert "A grant is of one `action` or of one `role`" in answer.text
+            assert "A grant must have either `action` or `role`" in answer.text
         as_role = await batch(initech, "grants", item | {"role": "view"})
         assert refused(as_role, 400, "unknown_object_role")["item"] == 1
         as_action = await batch(initech, "grants", item | {"action": "editor"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.catalog.seed_tables import Says, finicom_prose
+from tests.catalog.seed_tables import RoleStatement, finicom_prose
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 
@@ -27,7 +27,7 @@ def expected(role: str) -> frozenset[str]:
 
 @pytest.mark.parametrize("says", GUIDE, ids=lambda says: says.role)
 async def test_a_role_may_do_exactly_what_the_guide_says(
-    organization: Organization, says: Says
+    organization: Organization, says: RoleStatement
 ) -> None:
     person = organization.people[says.role]
 

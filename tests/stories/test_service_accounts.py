@@ -23,7 +23,7 @@ def path(organization: Organization, account: Person, token: str = "", verb: str
 
 
 async def row(organization: Organization, token: str) -> ApiToken:
-    """A token as it is stored."""
+    """The stored row of a token."""
     async with organization.deployment.service.reads() as session:
         return await session.get_one(ApiToken, (organization.id, TokenId(token)))
 

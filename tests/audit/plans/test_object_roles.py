@@ -77,7 +77,7 @@ async def test_a_grant_of_a_plan_names_one_action_or_one_role(
         for ambiguous in ({}, {"action": "view", "role": "editor"}):
             answer = await plan(initech, {"change": change, **base, **ambiguous})
             refused(answer, 400, "invalid_request")
-            assert "A grant is of one `action` or of one `role`" in answer.text
+            assert "A grant must have either `action` or `role`" in answer.text
         as_action = await plan(initech, {"change": change, **base, "action": "editor"})
         refused(as_action, 400, "unknown_action")
         as_role = await plan(initech, {"change": change, **base, "role": "view"})

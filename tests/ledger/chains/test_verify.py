@@ -203,7 +203,7 @@ async def test_a_forged_entry_before_all_others_does_not_follow(
 async def test_a_forged_entry_in_the_middle_breaks_what_comes_after_it(
     history: Organization, intruder: Intruder
 ) -> None:
-    """With hashes that fit it and the one before it; those behind it have moved on."""
+    """Its hash and the hash before it are right. The entries after it have moved by one position."""
     last = await intruder.last(history, "ledger")
     for position in range(last, 2, -1):
         here = of(history, "ledger", position)

@@ -96,8 +96,8 @@ class PastDirectory:
         return [
             (relation, subject, fact)
             for fact in self.facts
-            for place, _, subject in [fact.identity.partition("@")]
-            for on, _, relation in [place.partition("#")]
+            for userset, _, subject in [fact.identity.partition("@")]
+            for on, _, relation in [userset.partition("#")]
             if on == resource
         ]
 
@@ -107,8 +107,8 @@ class PastDirectory:
         found: dict[str, list[tuple[str, str, Fact]]] = defaultdict(list)
         for fact in self.facts:
             if fact.identity.startswith(prefix):
-                place, _, subject = fact.identity.partition("@")
-                on, _, relation = place.partition("#")
+                userset, _, subject = fact.identity.partition("@")
+                on, _, relation = userset.partition("#")
                 found[on.removeprefix(prefix)].append((relation, subject, fact))
         return found
 

@@ -156,6 +156,6 @@ def refuse_ambiguous(
 ) -> None:
     """Raise ValueError unless it is a grant of one thing to one holder."""
     if (action is None) == (role is None):
-        raise ValueError("A grant is of one `action` or of one `role`")
+        raise ValueError("A grant must have either `action` or `role`")
     if (user is None) == (team is None):
         raise ValueError("A grant must have either `user` or `team`")
