@@ -101,6 +101,24 @@ async def test_members_cannot_add_actions_to_their_own_custom_role(
     refused(answer, 403, "own_access_extended")
 
 
+async def test_members_cannot_extend_their_permission_to_give_a_role(branch: Organization) -> None:
+    """A custom role with the same actions, held without an end, does not contain that permission."""
+    rea = (await branch.add_members({"rea": ["registrar"]}))["rea"]
+    actions = sorted(branch.deployment.service.catalog.roles["registrar"].actions)
+    await branch.add_custom_role("desk", *actions, holders=[rea])
+    await branch.set_role_expiry(rea, "registrar", await soon(branch.deployment))
+    answer = await put_roles(branch, rea, rea, "desk", "registrar")
+    refused(answer, 403, "own_access_extended")
+    team = await Team.create(branch, "crew")
+    (await team.add_member(rea)).raise_for_status()
+    refused(await team.set_roles("registrar", by=rea), 403, "own_access_extended")
+    giving = await Team.create(branch, "giving", "registrar")
+    refused(await giving.add_member(rea, by=rea), 403, "own_access_extended")
+    until = (await soon(branch.deployment, 4)).isoformat()
+    shortened = {"role": "registrar", "expires_at": until}
+    assert (await put_roles(branch, rea, rea, "desk", shortened)).status_code == 200
+
+
 async def test_several_changes_together_extend_nothing(initech: Organization, lea: Person) -> None:
     """The plan names the refusal, and the changes are refused."""
     body = {"changes": [{"change": "set_roles", "user": lea.id, "roles": [{"role": "admin"}]}]}

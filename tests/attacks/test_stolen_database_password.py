@@ -364,6 +364,9 @@ async def test_proofs_that_the_application_writes_itself_are_ignored(
     ("statement", "fault", "row"),
     [
         ("UPDATE api_tokens SET hash = {hash} WHERE {mine}", "row_differs", "api_token"),
+        ("UPDATE api_tokens SET people = '{{}}' WHERE {mine}", "row_differs", "api_token"),
+        ("UPDATE api_tokens SET people_until = now() WHERE {mine}", "row_differs", "api_token"),
+        ("UPDATE api_tokens SET people = NULL WHERE {mine}", "row_differs", "api_token"),
         ("UPDATE invitations SET token_hash = {hash} WHERE {mine}", "row_differs", "invitation"),
         (
             "UPDATE attested_rows SET proof = 'other' WHERE chain = '{id}' AND key LIKE 'api%'",

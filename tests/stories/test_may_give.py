@@ -303,3 +303,37 @@ async def test_a_clone_says_that_it_may_give_no_roles(branch: Organization) -> N
     assert answer.status_code == 201, answer.text
     assert answer.json()["left_out"] == ["may_give_clerk", "may_give_deputy"]
     assert answer.json()["may_give"] == []
+
+
+async def test_an_invitation_that_a_registrar_may_send_has_no_obstacle(
+    branch: Organization, people: dict[str, Person]
+) -> None:
+    reg, invitations = people["reg"], f"{branch.path}/invitations"
+    assert (await branch.invite("eve", ["deputy"], by=reg)).status_code == 201
+    [listed] = (await reg.ask("GET", invitations)).json()["items"]
+    assert listed.get("obstacle") is None
+    inviter = await branch.add_custom_role("inviter", "people_invite")
+    assert (await branch.change_roles(reg, "clerk", inviter)).is_success
+    [listed] = (await branch.administrator.ask("GET", invitations)).json()["items"]
+    assert listed["obstacle"] == "inviter_lacks_role"
+
+
+async def test_a_registrar_sees_the_requests_that_they_may_approve(
+    branch: Organization, people: dict[str, Person]
+) -> None:
+    reg, requests = people["reg"], f"{branch.path}/access-requests"
+    wanted = [{"role": "deputy"}, {"action": "counter_pay"}, {"role": "lead"}]
+    asked = [
+        await people["nora"].ask(
+            "POST", requests, json={**what, "duration_hours": 5, "reason": "because"}
+        )
+        for what in wanted
+    ]
+    ids = [answer.json()["id"] for answer in asked]
+    listed = {each["id"] for each in (await reg.ask("GET", requests)).json()["items"]}
+    assert listed == set(ids[:2])
+    for id, status in zip(ids, (200, 200, 404), strict=True):
+        assert (await reg.ask("GET", f"{requests}/{id}")).status_code == status
+    approval = {"role": "deputy"}
+    approved = await reg.ask("POST", f"{requests}/{ids[1]}/approve", json=approval)
+    assert approved.status_code == 200, approved.text

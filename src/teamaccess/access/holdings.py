@@ -127,6 +127,12 @@ class RoleSet:
         """
         return frozenset().union(*(self._actions(role) for role in roles))
 
+    def permissions_of(self, roles: Iterable[RoleId]) -> frozenset[str]:
+        """Return what holders of the roles may do: the actions, and the permissions to give roles."""
+        roles = list(roles)
+        predefined = [role for role in roles if role in self.catalog.roles]
+        return self.actions_of(roles).union(*map(self.catalog.permissions_of, predefined))
+
     def powers_of(self, roles: Iterable[RoleId]) -> frozenset[str]:
         """Return everything an actor needs to give the roles: actions, and permissions to give roles.
 
@@ -339,7 +345,7 @@ async def member_target(
         return MemberAboveActor(user=user, missing=missing)
 
     async def are_others() -> bool:
-        return _is_another_person(change, member.user)
+        return await _is_another_person(change, member.user)
 
     holdings = await holdings_of_member(change, member)
     return Target(member, None, holdings, above, is_self, are_others)
@@ -366,7 +372,7 @@ async def team_target(
     async def are_others() -> bool:
         who = User.id == placed if placed is not None else User.id.in_(_members_of(team))
         users = await change.session.scalars(select(User).where(who))
-        return all(_is_another_person(change, user) for user in users)
+        return all([await _is_another_person(change, user) for user in users])
 
     holdings = await holdings_of_team(change, team)
     return Target(team, None, holdings, above, exempt or is_alone, are_others)
@@ -390,5 +396,5 @@ def _members_of(team: Team) -> Select[UserId]:
     )
 
 
-def _is_another_person(change: OrganizationChange, user: User) -> bool:
-    return not user.is_service_account and not change.is_either_self(user.id)
+async def _is_another_person(change: OrganizationChange, user: User) -> bool:
+    return not user.is_service_account and not await change.is_oneself(user)

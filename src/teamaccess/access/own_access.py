@@ -7,60 +7,52 @@ roles of teams, custom roles, grants, the end of the membership, and any combina
 
 It counts as oneself:
 
-- the actor, and each user with the same mailbox;
-- if a service account acts, in its own name or for a member: the account, and the people who made its
-  tokens.
+- the callers: the actor, the service account that acts for them, and the people behind its token;
+- each user with the same mailbox as one of them, and each invitation to it.
 
-The organization's service accounts, and the tokens that the change makes for them, get nothing that
-outlasts the actor's access.
+A token is made by a person, or with another token. The people behind a token are inherited: they are the
+person who made it, and the people behind the token with which it was made. The end of their access is
+inherited too, so giving up one's access does not free the tokens that were made with it.
+
+Service accounts of the organization, and the tokens that the change makes for them, get nothing that
+outlasts the access of the callers. What counts for them, for offers and for other addresses is the
+earliest end of all callers.
 """
 
-from collections import defaultdict
+import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
-    func,
-    literal,
     literal_column,
     select,
     text,
     union,
-    union_all,
 )
 from sqlalchemy.orm import aliased
 
+from teamaccess.access.ends import NEVER, NOT_HELD, Ends, Key, access_end, access_ends
 from teamaccess.access.holdings import roles_here
 from teamaccess.changes import OrganizationChange
-from teamaccess.common.errors import Forbidden
+from teamaccess.common.errors import Forbidden, PreconditionFailed
 from teamaccess.storage import (
     ApiToken,
     Channel,
-    Grant,
     Invitation,
     InvitationRole,
-    Membership,
-    RoleAssignment,
     RoleId,
-    TeamMembership,
-    TeamRole,
     User,
     UserId,
 )
-from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED
+from teamaccess.storage.directory.invitation import OPEN
+from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 
-NEVER = datetime.max.replace(tzinfo=UTC)
-"""Stands for access without an end."""
-NOT_HELD = datetime.min.replace(tzinfo=UTC)
-
-Key = str | tuple[str, str, str]
-"""An action in the organization, or the type, id and action of a grant on one object."""
-Ends = Mapping[Key, datetime]
-"""When a user's access to each action ends."""
+USERS = re.compile("user:([^ ]+)")
+"""Finds the users that an actor names, in the ledger's form."""
 
 
 class OwnAccessExtended(Forbidden):
@@ -72,64 +64,202 @@ class OwnAccessExtended(Forbidden):
     )
 
 
+class PeopleBehind(NamedTuple):
+    """The people behind a token, and when their access first ends; None for never."""
+
+    people: frozenset[UserId]
+    until: datetime | None
+
+
+@dataclass(frozen=True)
+class Callers:
+    """Everybody who makes the change."""
+
+    actors: frozenset[UserId]
+    """The actor, and the service account that acts for them."""
+    behind: PeopleBehind
+    """The people behind the token that was sent."""
+    mailboxes: frozenset[str]
+
+    @property
+    def users(self) -> frozenset[UserId]:
+        """The actors, and the people behind their token."""
+        return self.actors | self.behind.people
+
+
 @dataclass(frozen=True)
 class OwnAccess:
-    """The access of the actor and of everybody who counts as the actor, before a change."""
+    """The access of the callers and of everybody who counts as one of them, before a change."""
 
-    actor: UserId
+    callers: Callers
     selves: Mapping[UserId, Ends]
     service_accounts: Mapping[UserId, Ends]
+    offered: frozenset[str]
+    """What pending invitations offer to a mailbox of theirs."""
+
+    def limit(
+        self, change: OrganizationChange, key: Key, *, apart_from: UserId | None = None
+    ) -> datetime:
+        """Return the earliest end of the callers' access to the action.
+
+        A person behind a token may never have held the action, or may have left. Then they do not count.
+        """
+        limit = self.callers.behind.until or NEVER
+        for user in self.callers.users - {apart_from}:
+            end = access_end(change, self.selves.get(user, {}), key)
+            if end != NOT_HELD or user in self.callers.actors:
+                limit = min(limit, end)
+        return limit
 
 
 @asynccontextmanager
 async def keeping_own_ends(change: OrganizationChange) -> AsyncIterator[None]:
-    """Raise OwnAccessExtended if the block extends the access of the actor. Operators are exempt."""
+    """Raise OwnAccessExtended if the block extends the access of the actor. Operators are exempt.
+
+    SECURITY: rights come before state, so it is raised even if the block finds the state outdated.
+    """
     if change.attribution.channel is not Channel.API:
         yield
         return
     before = await _temporary_access(change)
-    yield
+    try:
+        yield
+    except PreconditionFailed:
+        if before is not None and change.session.is_active:
+            await _refuse_extension(change, before)
+        raise
     if before is not None:
-        await change.session.flush()
         await _refuse_extension(change, before)
 
 
+async def refuse_own_offer(
+    change: OrganizationChange, address: str, roles: Collection[RoleId]
+) -> None:
+    """Raise OwnAccessExtended if the address is the actor's, and they hold some of the roles temporarily.
+
+    An invitation is compared when it is sent and when a change of a role fills it. The acceptance
+    compares again, because the access of the inviter may end by now.
+    """
+    callers = await _callers(change)
+    if mailbox(address) in callers.mailboxes:
+        own = OwnAccess(callers, await access_ends(change, _selves(callers)), {}, frozenset())
+        for action in sorted((await roles_here(change, roles)).permissions_of(roles)):
+            if own.limit(change, action) != NEVER:
+                raise OwnAccessExtended(user=change.actor, action=action)
+
+
+async def people_behind_token(change: OrganizationChange, account: UserId) -> PeopleBehind:
+    """Return the people behind a token that this change makes for a service account.
+
+    The ends of the account's own access are not recorded: they count as they are when the token is sent.
+    """
+    if change.attribution.channel is not Channel.API:
+        return PeopleBehind(frozenset(), None)
+    callers = await _callers(change)
+    own = OwnAccess(callers, await access_ends(change, _selves(callers)), {}, frozenset())
+    held = await access_ends(change, User.id == account, suspended=True)
+    limits = [own.limit(change, key, apart_from=account) for key in held.get(account, {})]
+    until = min([callers.behind.until or NEVER, *limits])
+    is_person = User.service_account_of.is_(None)
+    people = await change.session.scalars(
+        select(User.id).where(User.id.in_(callers.users), is_person)
+    )
+    return PeopleBehind(frozenset(people), None if until == NEVER else max(until, change.now))
+
+
 async def _temporary_access(change: OrganizationChange) -> OwnAccess | None:
-    """Return the access of the actor before the change, None if nothing of it ends."""
-    selves = await _ends_of(change, _selves(change))
-    if all(end == NEVER for ends in selves.values() for end in ends.values()):
+    """Return the access of the callers before the change, None if nothing of it ends."""
+    callers = await _callers(change)
+    selves = await access_ends(change, _selves(callers))
+    is_permanent = callers.behind.until is None
+    if is_permanent and all(end == NEVER for ends in selves.values() for end in ends.values()):
         return None
-    return OwnAccess(change.actor, selves, await _ends_of(change, _is_service_account(change)))
+    service_accounts = await access_ends(change, _is_service_account(change))
+    offered = await _offered_to(change, callers.mailboxes)
+    return OwnAccess(callers, selves, service_accounts, offered)
 
 
 async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> None:
-    own = before.selves.get(before.actor, {})
-    for user, ends in (await _ends_of(change, User.id.in_(before.selves))).items():
+    await change.session.flush()
+    callers = before.callers
+    for user, ends in (await access_ends(change, _selves(callers))).items():
         for key, end in ends.items():
-            if end > _end_of(change, before.selves[user], key):
+            allowed = access_end(change, before.selves.get(user, {}), key)
+            if user not in callers.users:
+                allowed = max(allowed, before.limit(change, key))
+            if end > allowed:
                 raise OwnAccessExtended(user=user, action=_name(key))
-    for action in await _offered_to(change, before.selves):
-        if _end_of(change, own, action) != NEVER:
-            raise OwnAccessExtended(user=before.actor, action=action)
-    service_accounts = await _ends_of(change, _is_service_account(change))
-    for user, ends in service_accounts.items():
+    sent = await _offered_to(change, callers.mailboxes, Invitation.sent_at == change.now)
+    for action in sorted(sent | await _offered_to(change, callers.mailboxes) - before.offered):
+        if before.limit(change, action) != NEVER:
+            raise OwnAccessExtended(user=change.actor, action=action)
+    for user, ends in (await access_ends(change, _is_service_account(change))).items():
         for key, end in ends.items():
             held = before.service_accounts.get(user, {})
-            if end > max(_end_of(change, own, key), _end_of(change, held, key)):
+            if end > max(before.limit(change, key), access_end(change, held, key)):
                 raise OwnAccessExtended(user=user, action=_name(key))
-    made = select(ApiToken.user_id, ApiToken.expires_at).where(
-        ApiToken.organization_id == change.organization, ApiToken.created_at == change.now
-    )
-    for user, until in await change.session.execute(made):
+    made = (
+        await change.session.execute(
+            select(ApiToken.user_id, ApiToken.expires_at).where(
+                ApiToken.organization_id == change.organization, ApiToken.created_at == change.now
+            )
+        )
+    ).all()
+    accounts = User.id.in_([user for user, _ in made])
+    service_accounts = await access_ends(change, accounts, suspended=True) if made else {}
+    for user, until in made:
         for key, end in service_accounts.get(user, {}).items():
-            if min(end, until) > _end_of(change, own, key):
+            if min(end, until) > before.limit(change, key):
                 raise OwnAccessExtended(user=user, action=_name(key))
 
 
-async def _offered_to(change: OrganizationChange, users: Collection[UserId]) -> frozenset[str]:
-    """Return the actions that invitations of this change offer to a mailbox of these users."""
+async def _callers(change: OrganizationChange) -> Callers:
+    actors = frozenset([change.actor, *filter(None, [change.attribution.account])])
+    behind = await _behind_sent_token(change)
+    addresses = await change.session.scalars(
+        select(User.email).where(User.id.in_(actors | behind.people), User.email.is_not(None))
+    )
+    return Callers(actors, behind, frozenset(mailbox(each) for each in addresses if each))
+
+
+async def _behind_sent_token(change: OrganizationChange) -> PeopleBehind:
+    """Return the people behind the token with which the request was sent."""
+    id = change.attribution.token
+    token = await change.session.get(ApiToken, (change.organization, id)) if id else None
+    if token is None:
+        return PeopleBehind(frozenset(), None)
+    if token.people is not None:
+        return PeopleBehind(frozenset(token.people), token.people_until)
+    return PeopleBehind(await _makers(change, token), None)
+
+
+async def _makers(change: OrganizationChange, token: ApiToken) -> frozenset[UserId]:
+    """Return the people behind a token from before they were recorded.
+
+    If a service account made it, these are the people behind any token of that account, an ended one too.
+    """
+    people: set[UserId] = set()
+    accounts: set[UserId] = set()
+    named = set(USERS.findall(token.created_by))
+    while named:
+        users = (await change.session.scalars(select(User).where(User.id.in_(named)))).all()
+        people |= {user.id for user in users if not user.is_service_account}
+        new = {user.id for user in users if user.is_service_account} - accounts
+        accounts |= new
+        made = await change.session.scalars(
+            select(ApiToken.created_by).where(
+                ApiToken.organization_id == change.organization, ApiToken.user_id.in_(new)
+            )
+        )
+        named = {user for each in made for user in USERS.findall(each)} - people - accounts
+    return frozenset(people)
+
+
+async def _offered_to(
+    change: OrganizationChange, mailboxes: Collection[str], *conditions: ColumnElement[bool]
+) -> frozenset[str]:
+    """Return the actions that pending invitations offer to one of the mailboxes."""
     addressee: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="invitations.email"))
-    own: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="users.email"))
     offered = await change.session.scalars(
         select(InvitationRole.role)
         .join(
@@ -139,48 +269,29 @@ async def _offered_to(change: OrganizationChange, users: Collection[UserId]) -> 
         )
         .where(
             Invitation.organization_id == change.organization,
-            Invitation.sent_at == change.now,
-            addressee.in_(select(own).where(User.id.in_(users))),
+            text(OPEN),
+            addressee.in_(mailboxes),
+            *conditions,
         )
     )
     roles = set(offered)
-    return (await roles_here(change, roles)).actions_of(roles)
-
-
-def _end_of(change: OrganizationChange, ends: Ends, key: Key) -> datetime:
-    """Return when access to the action ends. An action in the organization includes its objects."""
-    end = ends.get(key, NOT_HELD)
-    if isinstance(key, str):
-        return end
-    type, _, verb = key
-    behind = change.catalog.types[type].actions.get(verb) if type in change.catalog.types else None
-    return max(end, ends.get(behind, NOT_HELD)) if behind is not None else end
+    return (await roles_here(change, roles)).permissions_of(roles)
 
 
 def _name(key: Key) -> str:
     return key if isinstance(key, str) else f"{key[2]} on {key[0]}:{key[1]}"
 
 
-def _selves(change: OrganizationChange) -> ColumnElement[bool]:
-    """Return the condition for users that count as the actor. Each part of it finds them by an index."""
-    ids = [change.actor, *filter(None, [change.attribution.account])]
-    address: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="self.email"))
-    self, person = aliased(User, name="self"), aliased(User, name="person")
-    mailbox = select(address).select_from(self).where(self.id == change.actor).scalar_subquery()
+def _selves(callers: Callers) -> ColumnElement[bool]:
+    """Return the condition for users that count as a caller. Each part of it finds them by an index."""
+    person = aliased(User, name="person")
     tagged = text(TAGGED.replace("email", "person.email", 1))  # the condition of the index
-    same_mailbox = literal_column(MAILBOX_SQL.format(email="person.email")) == mailbox
-    makers = select(func.substring(ApiToken.created_by, "^user:([^ ]+)")).where(
-        ApiToken.organization_id == change.organization,
-        ApiToken.user_id.in_(ids),
-        ApiToken.revoked_at.is_(None),
-        ApiToken.expires_at > change.now,
-    )
+    own_mailbox = literal_column(MAILBOX_SQL.format(email="person.email")).in_(callers.mailboxes)
     return User.id.in_(
         union(
-            select(person.id).where(person.id.in_(ids)),
-            makers,
-            select(person.id).where(person.email == mailbox),
-            select(person.id).where(tagged, same_mailbox),
+            select(person.id).where(person.id.in_(callers.users)),
+            select(person.id).where(person.email.in_(callers.mailboxes)),
+            select(person.id).where(tagged, own_mailbox),
         )
     )
 
@@ -188,84 +299,3 @@ def _selves(change: OrganizationChange) -> ColumnElement[bool]:
 def _is_service_account(change: OrganizationChange) -> ColumnElement[bool]:
     """Return the condition for the organization's service accounts."""
     return User.service_account_of == change.organization
-
-
-async def _ends_of(
-    change: OrganizationChange, users: ColumnElement[bool]
-) -> dict[UserId, dict[Key, datetime]]:
-    """Return when the access of each of these members ends, action by action, in one query."""
-    found = (await change.session.execute(_held_until(change, users))).all()
-    role_set = await roles_here(change, {RoleId(row[2]) for row in found if row[1] == "role"})
-    ends: defaultdict[UserId, dict[Key, datetime]] = defaultdict(dict)
-    for user, kind, name, verb, until in found:
-        held, end = ends[user], until or NEVER
-        keys: list[Key] = []
-        if kind == "role":
-            keys.extend(role_set.actions_of([RoleId(name)]))
-        elif kind:
-            keys.append((kind, name, verb))
-        for key in keys:
-            held[key] = max(end, held.get(key, NOT_HELD))
-    return ends
-
-
-def _held_until(
-    change: OrganizationChange, users: ColumnElement[bool]
-) -> CompoundSelect[UserId, str, str, str, datetime | None]:
-    """Select what these members hold, and until when, as rows of user, kind, name, action and end.
-
-    The kind is `role`, or the type of the object of a grant. The name is the role or the object's id.
-    Each member has a row of the membership too, with an empty kind.
-    """
-    here = Membership.organization_id == change.organization
-    members = (
-        select(Membership.user_id, Membership.expires_at)
-        .join(User, User.id == Membership.user_id)
-        .where(here, users)
-        .cte("members")
-    )
-    place = (TeamMembership.organization_id == change.organization) & (
-        TeamMembership.user_id == members.c.user_id
-    )
-    return union_all(
-        select(members.c.user_id, literal(""), literal(""), literal(""), members.c.expires_at),
-        select(
-            members.c.user_id,
-            literal("role"),
-            RoleAssignment.role,
-            literal(""),
-            func.least(members.c.expires_at, RoleAssignment.expires_at),
-        ).where(
-            RoleAssignment.organization_id == change.organization,
-            RoleAssignment.user_id == members.c.user_id,
-        ),
-        select(
-            members.c.user_id,
-            literal("role"),
-            TeamRole.role,
-            literal(""),
-            func.least(members.c.expires_at, TeamMembership.expires_at, TeamRole.expires_at),
-        ).where(
-            place,
-            TeamRole.organization_id == change.organization,
-            TeamRole.team_id == TeamMembership.team_id,
-        ),
-        select(
-            members.c.user_id,
-            Grant.type,
-            Grant.resource_id,
-            Grant.action,
-            func.least(members.c.expires_at, Grant.expires_at),
-        ).where(Grant.organization_id == change.organization, Grant.user_id == members.c.user_id),
-        select(
-            members.c.user_id,
-            Grant.type,
-            Grant.resource_id,
-            Grant.action,
-            func.least(members.c.expires_at, TeamMembership.expires_at, Grant.expires_at),
-        ).where(
-            place,
-            Grant.organization_id == change.organization,
-            Grant.team_id == TeamMembership.team_id,
-        ),
-    )

@@ -101,6 +101,11 @@ class Catalog:
         found = self._role(role)
         return found.actions.union(map(giving_permission, found.may_give))
 
+    @cached_property
+    def roles_by_giving(self) -> Mapping[str, Role]:
+        """The roles that `may_give` names, by the permission to give them."""
+        return {giving_permission(given): self.roles[given] for given in self.givers}
+
     def schema(self) -> str:
         """Return the SpiceDB schema that enforces this model."""
         return compile_schema(self)

@@ -23,6 +23,7 @@ from teamaccess.ledger.session import (
 from teamaccess.relationships import ObjectReference, Update
 from teamaccess.storage import Channel, OrganizationId, Reason, User, UserId
 from teamaccess.storage.advisory_locks import AdvisoryLocks
+from teamaccess.storage.directory.user import mailbox
 
 Counted = MutableMapping[tuple[OrganizationId, str], tuple[int, int]]
 """Maps an organization and a limit to a position and the count at that position."""
@@ -284,6 +285,18 @@ class OrganizationChange(Change):
         for them. This is the only place that decides it (a test looks for others).
         """
         return self.actor == user and self.in_person
+
+    async def is_oneself(self, user: User) -> bool:
+        """Return whether the user makes the change, or has the mailbox of the person who makes it."""
+        if self.is_either_self(user.id):
+            return True
+        return user.email is not None and await self.is_own_mailbox(user.email)
+
+    async def is_own_mailbox(self, address: str) -> bool:
+        """Return whether the address is one of the actor's mailbox: with another +tag, for example."""
+        person = await self.session.get(User, self.actor)
+        own = person.email if person is not None else None
+        return own is not None and mailbox(own) == mailbox(address)
 
     def is_of(self, user: UserId) -> bool:
         """Return whether the change is the user's, in person or on their behalf."""

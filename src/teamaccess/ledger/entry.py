@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from teamaccess.relationships import Update, parse_update
-from teamaccess.storage import Channel, LedgerEntry, OrganizationId, UserId
+from teamaccess.storage import Channel, LedgerEntry, OrganizationId, TokenId, UserId
 
 INVITED_BY = " invited by "
 
@@ -33,6 +33,8 @@ class Attribution:
     request_id: str
     on_behalf: OnBehalf | None = None
     """The member and the service account, if one acts for a member."""
+    token: TokenId | None = None
+    """The API token of the service account that sent the request, if one did."""
 
     @property
     def caller(self) -> str:

@@ -9,7 +9,7 @@ from litestar.types import Scope
 
 from teamaccess.ledger import Attribution, OnBehalf
 from teamaccess.service import Service
-from teamaccess.storage import Channel, User
+from teamaccess.storage import ApiToken, Channel, User
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,13 @@ def request_id(scope: Scope) -> str:
 def attribution(request: Request[Any, Any, Any]) -> Attribution:
     """Return the caller as the ledger and the events record it."""
     name = request_id(request.scope)
+    credential = request.scope["state"].get("credential")
+    token = credential.id if isinstance(credential, ApiToken) else None
     match request.user, request.auth:
         case User(), OnBehalf() as both:
-            return Attribution(str(both), Channel.API, name, both)
+            return Attribution(str(both), Channel.API, name, both, token)
         case User(id=id), _:
-            return Attribution(f"user:{id}", Channel.API, name)
+            return Attribution(f"user:{id}", Channel.API, name, token=token)
         case Operator(name=operator), _:
             return Attribution(f"operator:{operator}", Channel.OPERATOR, name)
         case _:

@@ -115,7 +115,8 @@ async def _refusal(
     """Return why the actor can never decide on the request, whatever they hold."""
     if request is None:
         return UnknownAccessRequest(request=id, organization=change.organization)
-    if change.is_either_self(request.user_id):
+    asker = await change.session.get(User, request.user_id)
+    if asker is not None and await change.is_oneself(asker):
         return OwnAccessRequest()
     decider = await change.session.get(User, change.actor)
     return PeopleDecide() if decider is not None and decider.is_service_account else None

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from teamaccess.access.holdings import Holdings, RoleSet
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import NotFound
 from teamaccess.storage import (
@@ -17,6 +18,7 @@ from teamaccess.storage import (
     OrganizationId,
     Reason,
     RequestId,
+    RoleId,
     UserId,
     is_local_id,
 )
@@ -35,19 +37,29 @@ class Viewer:
     organization: OrganizationId
     user: UserId
     held: frozenset[str]
-    """Every action that the user holds."""
+    """Every action that the user holds, and their permissions to give roles."""
+    gives_in_person: bool
+    """Whether the user is a person, for whom no service account acts. Then `may_give` counts."""
 
     def may_see(self, catalog: Catalog) -> ColumnElement[bool]:
         """Return the condition for a visible row: the user's own, or for something that they may give.
 
-        Nobody can give what they do not have, so nobody else's request for it is visible to them.
+        A request for an action can be answered with any role that allows it.
         """
         here, mine = AccessRequest.organization_id == self.organization, self.mine
         if catalog.guards["change_roles"] not in self.held:
             return here & mine
         if self.held >= catalog.actions.keys():
             return here
-        predefined = [role.id for role in catalog.roles.values() if role.actions <= self.held]
+        free = Holdings(RoleSet(catalog, {}), frozenset(map(RoleId, catalog.roles))).givable(
+            self.held if self.gives_in_person else frozenset()
+        )
+        predefined = [
+            role
+            for role in map(RoleId, catalog.roles)
+            if not RoleSet(catalog, {}).beyond([role], self.held, free)
+        ]
+        actions = self.held.union(*(catalog.roles[role].actions for role in free))
         beyond = select(CustomRoleAction.role).where(
             CustomRoleAction.organization_id == self.organization,
             CustomRoleAction.action.not_in(self.held),
@@ -59,7 +71,7 @@ class Viewer:
             mine,
             AccessRequest.role.in_(predefined),
             AccessRequest.role.in_(custom),
-            AccessRequest.action.in_(self.held),
+            AccessRequest.action.in_(actions),
         )
 
     @property

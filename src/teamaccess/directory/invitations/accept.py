@@ -9,6 +9,7 @@ from sqlalchemy.orm import raiseload
 
 from teamaccess.access.authorize import MissingPermission, OnlyInPerson, RoleBeyondGiver
 from teamaccess.access.holdings import UnknownRole, custom_among
+from teamaccess.access.own_access import OwnAccessExtended
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
@@ -203,7 +204,7 @@ async def _authorize_inviter(change: OrganizationChange, invitation: Invitation)
         await authorize_inviter(change, invitation)
     except UnknownRole as gone:
         raise OfferedRoleGone(role=gone.facts["role"]) from gone
-    except (UnknownOrganization, MissingPermission, RoleBeyondGiver) as lost:
+    except (UnknownOrganization, MissingPermission, RoleBeyondGiver, OwnAccessExtended) as lost:
         raise InviterLostRights from lost
 
 

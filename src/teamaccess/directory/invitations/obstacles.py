@@ -1,7 +1,7 @@
 """Find pending invitations that nobody can accept, for example because their inviter lost the right."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.access.authorize import ADMINISTRATION, MEMBERSHIP
-from teamaccess.access.holdings import RoleSet, role_set_of
+from teamaccess.access.holdings import Holdings, RoleSet, role_set_of
 from teamaccess.access.reading import ReadAuthorizer
 from teamaccess.catalog import Catalog
 from teamaccess.storage import (
@@ -18,8 +18,11 @@ from teamaccess.storage import (
     InvitationStatus,
     Membership,
     OrganizationId,
+    RoleId,
+    User,
     UserId,
 )
+from teamaccess.storage.directory.user import mailbox
 
 Held = dict[UserId, frozenset[str]]
 
@@ -67,11 +70,13 @@ class InvitationObstacles:
         role_set = await role_set_of(session, self._catalog, organization, roles)
         senders = {sender for each in pending for sender in _senders(each)}
         members = await _members(session, organization, senders)
+        rows = await session.scalars(select(User).where(User.id.in_(senders)))
+        people = {user.id: user for user in rows}
         held = await self._held(organization, pending, role_set)
         return {
             each.id: obstacle
             for each in pending
-            if (obstacle := self._obstacle(each, role_set, members, held)) is not None
+            if (obstacle := self._obstacle(each, role_set, members, people, held)) is not None
         }
 
     async def _held(
@@ -86,12 +91,17 @@ class InvitationObstacles:
         for each in pending:
             for sender in _senders(each):
                 if MEMBERSHIP in held[sender] and ADMINISTRATION not in held[sender]:
-                    wanted[sender] |= self._permissions(each, role_set)
+                    wanted[sender] |= self._permissions(role_set.powers_of(each.roles))
         more = await self._reading.permissions_of(organization, wanted)
         return {sender: held[sender] | more.get(sender, frozenset()) for sender in senders}
 
     def _obstacle(
-        self, invitation: Invitation, role_set: RoleSet, members: frozenset[UserId], held: Held
+        self,
+        invitation: Invitation,
+        role_set: RoleSet,
+        members: frozenset[UserId],
+        people: Mapping[UserId, User],
+        held: Held,
     ) -> InvitationObstacle | None:
         guards = self._catalog.guards
         for role in invitation.roles:
@@ -114,13 +124,30 @@ class InvitationObstacles:
                 continue
             if not needed <= held[sender]:
                 return InvitationObstacle.INVITER_MAY_NOT_INVITE
-            if not self._permissions(invitation, role_set) <= held[sender]:
+            if self._lacks_role(invitation, role_set, held[sender], people.get(sender)):
                 return InvitationObstacle.INVITER_LACKS_ROLE
         return None
 
-    def _permissions(self, invitation: Invitation, role_set: RoleSet) -> set[str]:
-        actions = role_set.actions_of(invitation.roles)
-        return {self._catalog.actions[action].permission for action in actions}
+    def _lacks_role(
+        self,
+        invitation: Invitation,
+        role_set: RoleSet,
+        permissions: frozenset[str],
+        sender: User | None,
+    ) -> bool:
+        """Return whether the sender may not give the offered roles, by the rules of `free_roles`."""
+        powers = role_set.powers_of(invitation.roles)
+        named = self._catalog.permissions
+        held = {power for power in powers if named[power].permission in permissions}
+        free: frozenset[RoleId] = frozenset()
+        if invitation.invited_via is None and sender is not None and not sender.is_service_account:
+            own = sender.email is not None and mailbox(sender.email) == mailbox(invitation.email)
+            if not own:
+                free = Holdings(role_set, frozenset(invitation.roles)).givable(held)
+        return bool(role_set.beyond(invitation.roles, held, free))
+
+    def _permissions(self, powers: Iterable[str]) -> set[str]:
+        return {self._catalog.permissions[power].permission for power in powers}
 
 
 def _senders(invitation: Invitation) -> list[UserId]:

@@ -1,7 +1,7 @@
 """Invite people, send invitations again, and cancel them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from msgspec import UNSET
@@ -10,6 +10,7 @@ from sqlalchemy.orm import joinedload
 
 from teamaccess.access.authorize import authorize, authorize_giving, gift_of_roles
 from teamaccess.access.holdings import RoleSet, Target, roles_here
+from teamaccess.access.own_access import refuse_own_offer
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import InvitationCancelled, InvitationResent, MemberInvited
@@ -81,7 +82,9 @@ async def invite(
     """
     address = normalize_email(email)
     role_set = await roles_here(change, roles)
-    await authorize_giving(change, "invite", gift_of_roles(role_set, roles))
+    await authorize_giving(
+        change, "invite", gift_of_roles(role_set, roles), _addressee(change, address)
+    )
     await _refuse_member(change, address)
     await _make_room(change, address)
     await refuse_too_many_open(change)
@@ -153,7 +156,9 @@ async def cancel(change: OrganizationChange, id: InvitationId) -> Invitation:
 
 
 async def authorize_inviter(change: OrganizationChange, invitation: Invitation) -> None:
-    """Return if the inviter may still give the offered roles; raises what `authorize_giving` does.
+    """Return if the inviter may still give the offered roles.
+
+    Raises what `authorize_giving` does, and OwnAccessExtended for an offer to a mailbox of their own.
 
     SECURITY: if a service account invited on a member's behalf, both are asked again. Deleting the
     account ends what it has offered, and neither of them gives what the other lacks.
@@ -161,7 +166,8 @@ async def authorize_inviter(change: OrganizationChange, invitation: Invitation) 
     roles = invitation.roles
     gift = gift_of_roles(await roles_here(change, roles), roles)
     with change.judging(invitation.invited_by, invitation.invited_via):
-        await authorize_giving(change, "invite", gift)
+        await authorize_giving(change, "invite", gift, _addressee(change, invitation.email))
+        await refuse_own_offer(change, invitation.email, roles)
 
 
 async def find_invitation(change: OrganizationChange, id: InvitationId) -> Invitation | None:
@@ -201,5 +207,14 @@ def _target(
     change: OrganizationChange, invitation: Invitation | None, id: InvitationId
 ) -> Target[Invitation]:
     if invitation is not None:
-        return Target(invitation)
+        return replace(_addressee(change, invitation.email), row=invitation)
     return Target(None, UnknownInvitation(invitation=id, organization=change.organization))
+
+
+def _addressee(change: OrganizationChange, address: str) -> Target[Invitation]:
+    """Return the target of an invitation: nothing that is there yet, but perhaps the actor's mailbox."""
+
+    async def are_others() -> bool:
+        return not await change.is_own_mailbox(address)
+
+    return Target(None, are_others=are_others)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from teamaccess.access.own_access import people_behind_token
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
@@ -60,7 +61,7 @@ async def issue_api_token(
     await authorize_on_account(change, account, [change.now + life])
     name = clean("name", name, LONGEST_NAME)
     await _refuse_full(change, account)
-    issued = _create(change, account, name, life)
+    issued = await _create(change, account, name, life)
     details = TokenCreated(token=issued.token.id, expires_at=issued.token.expires_at)
     await record(change, details, change.organization, account)
     return issued
@@ -83,7 +84,7 @@ async def rotate(
     if not old.valid(change.now):
         raise TokenEnded(token=id)
     await _refuse_full(change, account)
-    issued = _create(change, account, old.name, life)
+    issued = await _create(change, account, old.name, life)
     old.expires_at = min(old.expires_at, change.now + overlap)
     details = TokenRotated(
         token=issued.token.id,
@@ -135,8 +136,11 @@ async def _refuse_full(change: OrganizationChange, account: UserId) -> None:
     await refuse_full(change, "tokens_per_service_account", valid)
 
 
-def _create(change: OrganizationChange, account: UserId, name: str, life: timedelta) -> IssuedToken:
+async def _create(
+    change: OrganizationChange, account: UserId, name: str, life: timedelta
+) -> IssuedToken:
     secret = new_secret(PREFIX)
+    behind = await people_behind_token(change, account)
     token = ApiToken(
         organization_id=change.organization,
         id=new_token_id(),
@@ -145,6 +149,8 @@ def _create(change: OrganizationChange, account: UserId, name: str, life: timede
         hash=hash_of(secret),
         created_at=change.now,
         created_by=change.attribution.actor,
+        people=sorted(behind.people),
+        people_until=behind.until,
         expires_at=change.now + life,
         last_used_at=None,
         revoked_at=None,

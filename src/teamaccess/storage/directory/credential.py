@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, func
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKeyConstraint, Index, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.storage.base import LOCAL_PATTERN, Base, OrganizationId, TokenId, UserId
@@ -31,6 +31,13 @@ class ApiToken(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     created_by: Mapped[str]
     """The actor who created it, in the ledger's form."""
+    people: Mapped[list[UserId] | None] = mapped_column(ARRAY(Text))
+    """The people behind it: its creator, and those behind the token with which it was created.
+
+    None for a token from before this was recorded.
+    """
+    people_until: Mapped[datetime | None]
+    """The first end of their access to what the service account can do, as of then. None for never."""
     expires_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -6,12 +6,13 @@ from litestar.status_codes import HTTP_200_OK
 
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.access_requests import decide
 from teamaccess.directory.access_requests.ask import AccessRequestInput, ask, withdraw
 from teamaccess.directory.access_requests.find import Viewer, get_request, list_requests, reasons_of
+from teamaccess.ledger import OnBehalf
 from teamaccess.service import Service
 from teamaccess.storage import (
     AccessRequest,
@@ -46,6 +47,7 @@ async def ask_for_access(
 
 @get(ALL, operation_id="list_access_requests")
 async def show_access_requests(
+    request: AnyRequest,
     organization: PathId,
     actor: SignedInUser,
     service: ServiceDependency,
@@ -55,7 +57,7 @@ async def show_access_requests(
     limit: Limit = 100,
 ) -> Page[AccessRequestView]:
     """List the caller's own requests and the requests that they may decide, the newest first."""
-    visible = await _visible_to(service, organization, actor)
+    visible = await _visible_to(request, service, organization, actor)
     before = decode(cursor)
     async with service.reads() as session:
         rows = await list_requests(
@@ -78,10 +80,14 @@ async def show_access_requests(
 
 @get(ONE, operation_id="get_access_request")
 async def show_access_request(
-    organization: PathId, access_request: PathId, actor: SignedInUser, service: ServiceDependency
+    request: AnyRequest,
+    organization: PathId,
+    access_request: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
 ) -> AccessRequestView:
     """Return a request that the caller made or may decide."""
-    visible = await _visible_to(service, organization, actor)
+    visible = await _visible_to(request, service, organization, actor)
     async with service.reads() as session:
         row = await get_request(session, service.catalog, visible, RequestId(access_request))
         return AccessRequestView.of(row, await reasons_of(session, [row]))
@@ -124,9 +130,12 @@ async def withdraw_access_request(
     return await _view_of(change, await withdraw(change, RequestId(access_request)))
 
 
-async def _visible_to(service: Service, organization: str, actor: User) -> Viewer:
+async def _visible_to(
+    request: AnyRequest, service: Service, organization: str, actor: User
+) -> Viewer:
     id = OrganizationId(organization)
-    return Viewer(id, actor.id, await service.reading.held(id, actor.id))
+    in_person = not actor.is_service_account and not isinstance(request.auth, OnBehalf)
+    return Viewer(id, actor.id, await service.reading.held(id, actor.id), in_person)
 
 
 async def _view_of(change: OrganizationChange, request: AccessRequest) -> AccessRequestView:

@@ -1,0 +1,133 @@
+"""When the access of members ends, action by action, as the rows say."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from sqlalchemy import ColumnElement, CompoundSelect, func, literal, select, union_all
+
+from teamaccess.access.holdings import roles_here
+from teamaccess.changes import OrganizationChange
+from teamaccess.storage import (
+    Grant,
+    Membership,
+    RoleAssignment,
+    RoleId,
+    TeamMembership,
+    TeamRole,
+    User,
+    UserId,
+)
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""Stands for access without an end."""
+NOT_HELD = datetime.min.replace(tzinfo=UTC)
+
+Key = str | tuple[str, str, str]
+"""An action in the organization, a permission to give a role, or the type, id and action of a grant."""
+Ends = Mapping[Key, datetime]
+"""When a user's access to each action ends."""
+
+
+def access_end(change: OrganizationChange, ends: Ends, key: Key) -> datetime:
+    """Return when access to the action ends. An action in the organization includes its objects.
+
+    Somebody who holds every action of a role may give it, also without the permission to give it.
+    """
+    end = ends.get(key, NOT_HELD)
+    if isinstance(key, str):
+        given = change.catalog.roles_by_giving.get(key)
+        if given is None:
+            return end
+        return max(
+            end, min((ends.get(action, NOT_HELD) for action in given.actions), default=NEVER)
+        )
+    type, _, verb = key
+    behind = change.catalog.types[type].actions.get(verb) if type in change.catalog.types else None
+    return max(end, ends.get(behind, NOT_HELD)) if behind is not None else end
+
+
+async def access_ends(
+    change: OrganizationChange, users: ColumnElement[bool], *, suspended: bool = False
+) -> dict[UserId, dict[Key, datetime]]:
+    """Return when the access of each of these members ends, action by action, in one query.
+
+    Suspended members have no access. With `suspended`, it is what they have after they return.
+    """
+    if not suspended:
+        users = users & Membership.suspended_at.is_(None)
+    found = (await change.session.execute(_held_until(change, users))).all()
+    role_set = await roles_here(change, {RoleId(row[2]) for row in found if row[1] == "role"})
+    ends: defaultdict[UserId, dict[Key, datetime]] = defaultdict(dict)
+    for user, kind, name, verb, until in found:
+        held, end = ends[user], until or NEVER
+        keys: list[Key] = []
+        if kind == "role":
+            keys.extend(role_set.permissions_of([RoleId(name)]))
+        elif kind:
+            keys.append((kind, name, verb))
+        for key in keys:
+            held[key] = max(end, held.get(key, NOT_HELD))
+    return ends
+
+
+def _held_until(
+    change: OrganizationChange, users: ColumnElement[bool]
+) -> CompoundSelect[UserId, str, str, str, datetime | None]:
+    """Select what these members hold, and until when, as rows of user, kind, name, action and end.
+
+    The kind is `role`, or the type of the object of a grant. The name is the role or the object's id.
+    Each member has a row of the membership too, with an empty kind.
+    """
+    here = Membership.organization_id == change.organization
+    members = (
+        select(Membership.user_id, Membership.expires_at)
+        .join(User, User.id == Membership.user_id)
+        .where(here, users)
+        .cte("members")
+    )
+    place = (TeamMembership.organization_id == change.organization) & (
+        TeamMembership.user_id == members.c.user_id
+    )
+    return union_all(
+        select(members.c.user_id, literal(""), literal(""), literal(""), members.c.expires_at),
+        select(
+            members.c.user_id,
+            literal("role"),
+            RoleAssignment.role,
+            literal(""),
+            func.least(members.c.expires_at, RoleAssignment.expires_at),
+        ).where(
+            RoleAssignment.organization_id == change.organization,
+            RoleAssignment.user_id == members.c.user_id,
+        ),
+        select(
+            members.c.user_id,
+            literal("role"),
+            TeamRole.role,
+            literal(""),
+            func.least(members.c.expires_at, TeamMembership.expires_at, TeamRole.expires_at),
+        ).where(
+            place,
+            TeamRole.organization_id == change.organization,
+            TeamRole.team_id == TeamMembership.team_id,
+        ),
+        select(
+            members.c.user_id,
+            Grant.type,
+            Grant.resource_id,
+            Grant.action,
+            func.least(members.c.expires_at, Grant.expires_at),
+        ).where(Grant.organization_id == change.organization, Grant.user_id == members.c.user_id),
+        select(
+            members.c.user_id,
+            Grant.type,
+            Grant.resource_id,
+            Grant.action,
+            func.least(members.c.expires_at, TeamMembership.expires_at, Grant.expires_at),
+        ).where(
+            place,
+            Grant.organization_id == change.organization,
+            Grant.team_id == TeamMembership.team_id,
+        ),
+    )
