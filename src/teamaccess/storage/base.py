@@ -4,10 +4,21 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any, ClassVar, NewType, Self, cast
 
-from sqlalchemy import BigInteger, ColumnElement, DateTime, LargeBinary, MetaData, Text, false, true
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Text,
+    false,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -133,6 +144,20 @@ EXPIRATION_IN_RANGE = (
     "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
 )
 """The expirations that SpiceDB can store."""
+
+
+def in_range(column: str) -> CheckConstraint:
+    """Return the constraint that a time is one that Python can read. PostgreSQL stores more years."""
+    return CheckConstraint(
+        f"{column} >= '0001-01-02T00:00:00Z' AND {column} < '9999-12-31T00:00:00Z'",
+        name=f"{column}_in_range",
+    )
+
+
+def known_only(column: str, values: type[StrEnum]) -> CheckConstraint:
+    """Return the constraint that a text is one of these values, so that every reader knows it."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
 
 class RelationshipSource(Base):
