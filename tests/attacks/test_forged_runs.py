@@ -31,12 +31,13 @@ RUN = """
 INSERT INTO engine_runs (kind, organization_id, position, request_id, transaction, phase)
 VALUES ($1, $2, $3, 'forged', $4, $5)
 """
-TIMES = """
+TIMES = r"""
 SELECT c.table_name || '.' || c.column_name FROM information_schema.columns c
 WHERE c.table_schema = 'public' AND c.data_type = 'timestamp with time zone'
 AND c.table_name = ANY ($1) AND NOT EXISTS (
   SELECT FROM pg_constraint WHERE conrelid = format('public.%I', c.table_name)::regclass
-  AND contype = 'c' AND conname = format('%s_%s_in_range_check', c.table_name, c.column_name))
+  AND contype = 'c' AND conname = c.table_name || '_times_check'
+  AND pg_get_constraintdef(oid) ~ format('\m%s >= .*\m%s < ', c.column_name, c.column_name))
 """
 OF_THE_WATCHER = (
     "engine_runs",
@@ -217,7 +218,7 @@ async def test_a_cursor_that_nobody_can_read_is_a_gap(
     isolated: Deployment, acme: Organization
 ) -> None:
     """As the owner of the tables, without the constraint."""
-    drop = "ALTER TABLE watch_cursor DROP CONSTRAINT watch_cursor_saved_at_in_range_check"
+    drop = "ALTER TABLE watch_cursor DROP CONSTRAINT watch_cursor_times_check"
     await execute(isolated, drop, owner=True)
     await execute(isolated, "INSERT INTO watch_cursor VALUES (1, 'garbage', '4713-01-01 BC')")
     async with running_worker(isolated):

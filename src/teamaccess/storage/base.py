@@ -146,12 +146,14 @@ EXPIRATION_IN_RANGE = (
 """The expirations that SpiceDB can store."""
 
 
-def in_range(column: str) -> CheckConstraint:
-    """Return the constraint that a time is one that Python can read. PostgreSQL stores more years."""
-    return CheckConstraint(
-        f"{column} >= '0001-01-02T00:00:00Z' AND {column} < '9999-12-31T00:00:00Z'",
-        name=f"{column}_in_range",
-    )
+def times_in_calendar(*columns: str) -> CheckConstraint:
+    """Return the check that every reader can read the times: finite, and of the years 1970 to 9999.
+
+    PostgreSQL can store more, which Python cannot represent.
+    """
+    first, end = "'1970-01-01T00:00:00Z'", "'10000-01-01T00:00:00Z'"
+    ranges = (f"{column} >= {first} AND {column} < {end}" for column in columns)
+    return CheckConstraint(" AND ".join(ranges), name="times")
 
 
 def known_only(column: str, values: type[StrEnum]) -> CheckConstraint:

@@ -15,6 +15,7 @@ TIMES = {
     "findings": ("found_at", "resolved_at"),
     "reconciliations": ("checked_at", "asked_at"),
 }
+FIRST, END = "'1970-01-01T00:00:00Z'", "'10000-01-01T00:00:00Z'"
 WORDS = {
     ("engine_runs", "kind"): (
         "rebuild",
@@ -40,12 +41,8 @@ def upgrade() -> None:
     """Remove rows that no reader understands, and refuse new ones."""
     run_script("0023_runs_and_findings.sql")
     for table, columns in TIMES.items():
-        for column in columns:
-            op.create_check_constraint(
-                op.f(f"{table}_{column}_in_range_check"),
-                table,
-                f"{column} >= '0001-01-02T00:00:00Z' AND {column} < '9999-12-31T00:00:00Z'",
-            )
+        ranges = (f"{each} >= {FIRST} AND {each} < {END}" for each in columns)
+        op.create_check_constraint(op.f(f"{table}_times_check"), table, " AND ".join(ranges))
     for (table, column), words in WORDS.items():
         listed = ", ".join(f"'{word}'" for word in words)
         op.create_check_constraint(

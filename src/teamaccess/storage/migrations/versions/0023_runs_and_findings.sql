@@ -1,7 +1,7 @@
 -- Rows that no reader understands are removed. The application never wrote such rows.
 
 CREATE FUNCTION readable(at timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
-  SELECT at IS NULL OR (at >= '0001-01-02T00:00:00Z' AND at < '9999-12-31T00:00:00Z')
+  SELECT at IS NULL OR (at >= '1970-01-01T00:00:00Z' AND at < '10000-01-01T00:00:00Z')
 $$;
 
 DELETE FROM engine_runs
