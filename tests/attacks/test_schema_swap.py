@@ -20,8 +20,10 @@ from teamaccess.directory.schemas.apply import (
     refuse_while_foreign,
 )
 from teamaccess.engine import ObservedWrite, TooLarge
+from teamaccess.ledger.errors import ForeignSchemaFound
 from teamaccess.relationships import Delete, Relationship, Touch
-from teamaccess.storage import Finding, FindingKind, LedgerEntry
+from teamaccess.storage import Finding, FindingKind, LedgerEntry, RoleAssignment
+from teamaccess.upkeep.findings import record_finding
 from tests.support.deployment import OPERATOR, Deployment, open_deployment
 from tests.support.isolated_deployments import IsolatedDeployments
 from tests.support.organization import Organization
@@ -283,3 +285,34 @@ async def test_a_finding_cannot_be_resolved_while_the_foreign_schema_is_in_force
             await refuse_while_foreign(session, service.engine, ids)
         await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
         await refuse_while_foreign(session, service.engine, ids)
+
+
+@pytest.mark.parametrize("takes", [False, True])
+async def test_a_foreign_schema_that_is_found_while_a_change_is_open_stops_it(
+    isolated: Deployment, takes: bool
+) -> None:
+    """The change read the open findings when it was opened, and does so again before it commits."""
+    acme = await isolated.create_organization("acme")
+    bob = await acme.member("bob", roles=["support"])
+    service = isolated.service
+    before = await positions(acme)
+
+    async def change_roles() -> None:
+        async with service.ledger.change(OPERATOR, acme.id) as change:
+            role = select(RoleAssignment).where(RoleAssignment.user_id == bob.id)
+            if takes:
+                await change.session.delete(await change.session.scalar(role))
+            else:
+                given = {"organization_id": acme.id, "user_id": bob.id, "role": "product"}
+                change.session.add(RoleAssignment(**given, granted_at=change.now))
+            async with service.sessions.begin() as session:
+                details = {"differences": ["permission_expr_changed"]}
+                await record_finding(session, FindingKind.FOREIGN_SCHEMA, "*", details)
+            await service.ledger.commit(change)
+
+    if takes:
+        await change_roles()
+    else:
+        with pytest.raises(ForeignSchemaFound):
+            await change_roles()
+    assert await positions(acme) == before + takes

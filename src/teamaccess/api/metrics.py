@@ -59,8 +59,8 @@ def _set(status: LedgerStatus) -> None:
     OLDEST_PENDING.set(status.oldest_pending_seconds)
     STOPPED.set(len(status.stopped))
     found = {each.kind: each.count for each in status.findings}
-    for kind in FindingKind:
-        FINDINGS.labels(kind=kind.value).set(found.get(kind, 0))
+    for kind in {*(each.value for each in FindingKind), *found}:
+        FINDINGS.labels(kind=kind).set(found.get(kind, 0))
     OLDEST_CHECK.set(status.oldest_check_seconds)
     UNCHECKED.set(status.unchecked_organizations)
     if status.unwatched_seconds is not None:

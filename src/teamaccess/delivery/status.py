@@ -10,7 +10,6 @@ from teamaccess.delivery.applications import SAME_POSITION
 from teamaccess.storage import (
     ApplicationStatus,
     Finding,
-    FindingKind,
     LedgerApplication,
     LedgerEntry,
     Organization,
@@ -37,7 +36,8 @@ class StoppedOrganization:
 class OpenFindings:
     """The open findings of one kind."""
 
-    kind: FindingKind
+    kind: str
+    """A FindingKind, or a kind that another version recorded."""
     count: int
     concerned: int
     """The number of organizations with such findings. Some may exist only in SpiceDB."""
@@ -74,10 +74,7 @@ async def ledger_status(session: AsyncSession) -> LedgerStatus:
     pending = (await session.execute(PENDING)).one()
     checks = (await session.execute(CHECKS)).one()
     stopped = [StoppedOrganization(*row) for row in await session.execute(STOPPED)]
-    findings = [
-        OpenFindings(FindingKind(kind), *counts)
-        for kind, *counts in await session.execute(FINDINGS)
-    ]
+    findings = [OpenFindings(*row) for row in await session.execute(FINDINGS)]
     return LedgerStatus(
         pending.positions,
         float(pending.age),

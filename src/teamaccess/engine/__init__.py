@@ -20,6 +20,7 @@ from teamaccess.engine.errors import (
 )
 from teamaccess.engine.sandbox import open_sandbox
 from teamaccess.engine.watch import ObservedWrite, TooLarge
+from teamaccess.engine.watch_message import Undecodable
 
 __all__ = [
     "FULLY_CONSISTENT",
@@ -37,6 +38,7 @@ __all__ = [
     "SchemaMismatch",
     "StoredRelationship",
     "TooLarge",
+    "Undecodable",
     "at_least_as_fresh",
     "exact_snapshot",
     "open_sandbox",

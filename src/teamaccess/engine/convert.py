@@ -3,6 +3,7 @@
 from datetime import UTC
 
 from authzed.api.v1 import Relationship as RelationshipMessage
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from teamaccess.engine.client import fill_message
 from teamaccess.relationships import (
@@ -52,6 +53,13 @@ def relationship_text(message: RelationshipMessage) -> str:
     if message.HasField("optional_caveat"):
         text = f"{text}[{message.optional_caveat.caveat_name}]"
     if message.HasField("optional_expires_at"):
-        expiration = message.optional_expires_at.ToDatetime()
-        text = f"{text}[expiration:{format_instant(expiration)}]"
+        text = f"{text}[expiration:{_instant_text(message.optional_expires_at)}]"
     return text
+
+
+def _instant_text(instant: Timestamp) -> str:
+    """Return the time as text, as seconds since 1970 if it is out of range."""
+    try:
+        return format_instant(instant.ToDatetime())
+    except (ValueError, OverflowError):
+        return str(instant.seconds)

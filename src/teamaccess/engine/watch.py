@@ -5,21 +5,21 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from authzed.api.v1 import RelationshipUpdate, WatchRequest, WatchResponse, ZedToken
+from authzed.api.v1 import RelationshipUpdate, WatchRequest, ZedToken
 from authzed.api.v1.watch_service_pb2 import (
     WATCH_KIND_INCLUDE_CHECKPOINTS,
     WATCH_KIND_INCLUDE_RELATIONSHIP_UPDATES,
     WATCH_KIND_INCLUDE_SCHEMA_UPDATES,
 )
-from authzed.api.v1.watch_service_pb2_grpc import WatchServiceStub
-from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode
-from grpc.aio import AioRpcError, Channel
+from grpc.aio import EOF, AioRpcError, Channel
 
 from teamaccess.engine.convert import relationship_from_message, relationship_text
 from teamaccess.engine.errors import EngineUnavailable, translate
-from teamaccess.relationships import Delete, InvalidRelationship, Touch, Update
+from teamaccess.engine.watch_message import WatchMessage, decode_watch_message
+from teamaccess.relationships import Delete, Touch, Update
 
+METHOD = "/authzed.api.v1.WatchService/Watch"
 KINDS = (
     WATCH_KIND_INCLUDE_RELATIONSHIP_UPDATES,
     WATCH_KIND_INCLUDE_SCHEMA_UPDATES,
@@ -41,11 +41,13 @@ class ObservedWrite:
     unreadable: tuple[str, ...]
     """Relationships that our vocabulary cannot express. So none of our writes can have made them."""
     metadata: dict[str, Any]
-    """The metadata of the write. It is empty if the writer sent none."""
+    """The metadata of the write. It is empty if the writer sent none, or if it is unreadable."""
     zed_token: str
     """The revision after which watching continues."""
     schema_updated: bool = False
     """Whether a schema was written, perhaps the same one again."""
+    metadata_unreadable: bool = False
+    """Whether the writer sent metadata that cannot be read. None of our writes does."""
 
     @property
     def is_checkpoint(self) -> bool:
@@ -58,22 +60,23 @@ async def watch(
 ) -> AsyncIterator[ObservedWrite]:
     """Yield every write after the ZedToken `since`, by default from now on.
 
-    Raises EngineUnavailable if SpiceDB goes away, EngineRefused if it cannot continue from the token, and
-    TooLarge if a message can never hold the next write.
+    Raises EngineUnavailable if SpiceDB goes away, EngineRefused if it cannot continue from the token,
+    TooLarge if a message can never hold the next write, and Undecodable if it cannot be decoded.
     """
-    stub: Any = WatchServiceStub(channel)  # its types know only the calls that block
+    # without a deserializer, because gRPC reports a message that it cannot decode as an outage
+    begin: Any = channel.unary_stream(METHOD, request_serializer=WatchRequest.SerializeToString)
     request = WatchRequest(
         optional_start_cursor=ZedToken(token=since) if since else None,
         optional_update_kinds=KINDS,
     )
-    call = stub.Watch(request, metadata=credentials)
+    call = begin(request, metadata=credentials)
     try:
         while True:
             async with asyncio.timeout(SILENCE_SECONDS):
-                response = await call.read()
-            if not response:  # the stream has ended
+                data = await call.read()
+            if data is EOF:
                 return
-            yield _observed(response)
+            yield observed_write(decode_watch_message(data))
     except AioRpcError as error:
         if error.code() is StatusCode.RESOURCE_EXHAUSTED and "larger than" in str(error.details()):
             raise TooLarge(error.details()) from error
@@ -84,19 +87,21 @@ async def watch(
         call.cancel()
 
 
-def _observed(response: WatchResponse) -> ObservedWrite:
+def observed_write(received: WatchMessage) -> ObservedWrite:
+    response, metadata = received
     updates, unreadable = list[Update](), list[str]()
     for message in response.updates:
         try:
             updates.append(_update(message))
-        except InvalidRelationship:
+        except (ValueError, OverflowError):  # InvalidRelationship, or a time that is out of range
             unreadable.append(relationship_text(message.relationship))
     return ObservedWrite(
         updates=tuple(updates),
         unreadable=tuple(unreadable),
-        metadata=MessageToDict(response.optional_transaction_metadata),
+        metadata=metadata or {},
         zed_token=response.changes_through.token,
         schema_updated=response.schema_updated,
+        metadata_unreadable=metadata is None,
     )
 
 

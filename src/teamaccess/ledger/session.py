@@ -24,6 +24,7 @@ from teamaccess.common.postgres.silence import OF_THE_SERVER, note_use
 from teamaccess.ledger.dialect import DRIVER
 from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
+    ForeignSchemaFound,
     IndivisibleChange,
     OrganizationBusy,
     OverlappingRows,
@@ -34,6 +35,7 @@ from teamaccess.relationships import (
     InvalidRelationship,
     Relationship,
     Revocation,
+    Touch,
     Update,
     difference,
 )
@@ -166,7 +168,13 @@ def _pack_groups(groups: list[list[Update]]) -> Iterator[list[Update]]:
 
 
 LEDGER = cast(Table, LedgerEntry.__table__)
-APPEND = insert(LEDGER).returning(LEDGER.c.position, LEDGER.c.hash, LEDGER.c.previous_hash)
+APPEND = insert(LEDGER).returning(
+    LEDGER.c.position,
+    LEDGER.c.hash,
+    LEDGER.c.previous_hash,
+    func.foreign_schema_found().label("foreign_schema"),
+)
+"""It also reads whether a foreign schema was found since the change was opened, with a new snapshot."""
 NOW = select(func.clock_timestamp())
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
@@ -326,6 +334,8 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
         )
         .one()
     )
+    if row.foreign_schema and any(isinstance(update, Touch) for update in updates):
+        raise ForeignSchemaFound
     return Entry(
         organization=organization,
         position=row.position,

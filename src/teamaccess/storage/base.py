@@ -4,10 +4,21 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any, ClassVar, NewType, Self, cast
 
-from sqlalchemy import BigInteger, ColumnElement, DateTime, LargeBinary, MetaData, Text, false, true
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Text,
+    false,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -133,6 +144,22 @@ EXPIRATION_IN_RANGE = (
     "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
 )
 """The expirations that SpiceDB can store."""
+
+
+def times_in_calendar(*columns: str) -> CheckConstraint:
+    """Return the check that every reader can read the times: finite, and of the years 1970 to 9999.
+
+    PostgreSQL can store more, which Python cannot represent.
+    """
+    first, end = "'1970-01-01T00:00:00Z'", "'10000-01-01T00:00:00Z'"
+    ranges = (f"{column} >= {first} AND {column} < {end}" for column in columns)
+    return CheckConstraint(" AND ".join(ranges), name="times")
+
+
+def known_only(column: str, values: type[StrEnum]) -> CheckConstraint:
+    """Return the constraint that a text is one of these values, so that every reader knows it."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
 
 class RelationshipSource(Base):

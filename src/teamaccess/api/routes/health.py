@@ -79,8 +79,13 @@ def _ledgers(status: LedgerStatus, *, operator: bool) -> dict[str, object]:
     return {
         "pending_changes": status.pending,
         "open_findings": status.open_findings,
+        "unwatched_seconds": _seconds(status.unwatched_seconds) if operator else None,
         "stopped_organizations": [_stopped(each, operator=operator) for each in status.stopped],
     }
+
+
+def _seconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _stopped(stopped: StoppedOrganization, *, operator: bool) -> dict[str, object]:

@@ -38,7 +38,7 @@ class KindTexts(NamedTuple):
     """The commands that repair and close one finding."""
 
 
-KIND_TEXTS = {
+KIND_TEXTS: dict[str, KindTexts] = {
     FindingKind.FOREIGN_WRITE: KindTexts(
         "foreign write",
         "foreign writes",
@@ -71,6 +71,13 @@ KIND_TEXTS = {
         "teamaccess reconcile --organization {organization} --rebuild",
     ),
 }
+
+OTHER_TEXTS = KindTexts(
+    "finding of an unknown kind",
+    "findings of an unknown kind",
+    "teamaccess findings list",
+    "update teamaccess, because another version recorded it",
+)
 
 
 @app.callback()
@@ -129,7 +136,7 @@ def resolve_findings(
 
 def sum_up(found: OpenFindings) -> str:
     """Return how many findings of a kind are open and where, with the command that shows more."""
-    texts = KIND_TEXTS[found.kind]
+    texts = KIND_TEXTS.get(found.kind, OTHER_TEXTS)
     kind = texts.singular if found.count == 1 else texts.plural
     where = ", ".join(found.organizations[:MOST_NAMED])
     if (others := found.concerned - MOST_NAMED) > 0:
@@ -145,7 +152,7 @@ def _listing(found: Sequence[Finding]) -> str:
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    texts = KIND_TEXTS[FindingKind(finding.kind)]
+    texts = KIND_TEXTS.get(finding.kind, OTHER_TEXTS)
     yield f"{finding.id}  {finding.found_at:%Y-%m-%d %H:%M:%S}Z  {_title(finding)}"
     yield from (f"   {line}" for line in _detail_lines(finding.details))
     if finding.resolved_at is None:
@@ -165,6 +172,8 @@ def _detail_lines(details: dict[str, Any]) -> Iterator[str]:
     if differences := details.get("differences"):
         yield f"It differs from the recorded schema: {', '.join(differences)}"
         yield "No change can give access in any organization until this finding is resolved."
+    if why := details.get("why"):
+        yield f"Why: {why}"
     if metadata := details.get("metadata"):
         yield f"The writer's metadata: {json.dumps(metadata)}"
     if counts := details.get("counts"):
@@ -179,7 +188,7 @@ def _resolved_line(finding: Finding) -> str:
 
 
 def _title(finding: Finding) -> str:
-    return f"{KIND_TEXTS[FindingKind(finding.kind)].singular} in {finding.organization_id}"
+    return f"{KIND_TEXTS.get(finding.kind, OTHER_TEXTS).singular} in {finding.organization_id}"
 
 
 def _facts(finding: Finding) -> dict[str, Any]:

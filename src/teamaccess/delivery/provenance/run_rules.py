@@ -25,9 +25,9 @@ def updates_beyond(
     """Return those of a tenant's updates that the run must not write.
 
     `asserted` are the relationships that the ledger asserts at the run's position. `entry` is the ledger
-    entry of that position, if any.
+    entry of that position, if any. A run of an unknown kind explains nothing.
     """
-    return RULES[RunKind(run.kind)](run, updates, asserted, entry)
+    return RULES.get(run.kind, _nothing)(run, updates, asserted, entry)
 
 
 def starts_filling(run: EngineRun, updates: Iterable[Update]) -> bool:
@@ -120,7 +120,7 @@ def _nothing(_: EngineRun, updates: Sequence[Update], *__: object) -> list[Updat
     return list(updates)
 
 
-RULES: dict[RunKind, RunRule] = {
+RULES: dict[str, RunRule] = {
     RunKind.REBUILD: _rebuild,
     RunKind.CLOSE: _close,
     RunKind.PURGE: _purge,

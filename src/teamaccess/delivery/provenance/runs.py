@@ -47,8 +47,10 @@ SELECT organization_id, max(position) FROM ledger_applications
 WHERE status IN ('applied', 'skipped')
   AND enforced_at < clock_timestamp() - make_interval(secs => :seconds)
 GROUP BY organization_id
-ON CONFLICT (organization_id) DO UPDATE SET position = excluded.position
+ON CONFLICT (organization_id) DO UPDATE
+SET position = greatest(watched_ledgers.position, excluded.position)
 """)
+"""A position never goes back: Watch may report it again, and it is known by its token then."""
 
 
 async def begin_runs(

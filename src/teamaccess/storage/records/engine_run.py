@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import Base, OrganizationId
+from teamaccess.storage.base import Base, OrganizationId, known_only, times_in_calendar
 
 
 class RunKind(StrEnum):
@@ -44,6 +44,9 @@ class EngineRun(Base):
 
     __tablename__ = "engine_runs"
     __table_args__ = (
+        known_only("kind", RunKind),
+        known_only("phase", RunPhase),
+        times_in_calendar("begun_at", "ends_at", "over_at", "settled_at"),
         Index("engine_runs_open_idx", "organization_id", postgresql_where="settled_at IS NULL"),
     )
 
@@ -72,6 +75,7 @@ class SchemaVersion(Base):
     """A schema that SpiceDB received, in force until the next one. A row is never changed."""
 
     __tablename__ = "schema_versions"
+    __table_args__ = (times_in_calendar("applied_at"),)
 
     applied_at: Mapped[datetime] = mapped_column(
         primary_key=True, server_default=func.clock_timestamp()
@@ -90,7 +94,7 @@ class WatchCursor(Base):
     """The ZedToken up to which the watcher has checked SpiceDB's writes. There is at most one row."""
 
     __tablename__ = "watch_cursor"
-    __table_args__ = (CheckConstraint("id = 1", name="single"),)
+    __table_args__ = (CheckConstraint("id = 1", name="single"), times_in_calendar("saved_at"))
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, server_default="1")
     zed_token: Mapped[str]
@@ -106,13 +110,17 @@ class WatchedWrite(Base):
     """
 
     __tablename__ = "watched_writes"
+    __table_args__ = (times_in_calendar("checked_at"),)
 
     zed_token: Mapped[str] = mapped_column(primary_key=True)
     checked_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class WatchedLedger(Base):
-    """The newest position of an organization that Watch has reported. Each position arrives once."""
+    """The newest position of an organization that Watch has reported. Each position arrives once.
+
+    PostgreSQL never lets it go back, and never past the newest position of the ledger.
+    """
 
     __tablename__ = "watched_ledgers"
 

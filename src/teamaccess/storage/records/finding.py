@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.common.errors import Conflict
-from teamaccess.storage.base import Base, OrganizationId
+from teamaccess.storage.base import Base, OrganizationId, known_only, times_in_calendar
 
 
 class AlreadyResolved(Conflict):
@@ -59,6 +59,8 @@ class Finding(Base):
 
     __tablename__ = "findings"
     __table_args__ = (
+        known_only("kind", FindingKind),
+        times_in_calendar("found_at", "resolved_at"),
         CheckConstraint(
             "(resolved_by IS NOT NULL) = (kind IN ('foreign_write', 'foreign_schema', 'unwatched')"
             " AND resolved_at IS NOT NULL)",
@@ -97,6 +99,7 @@ class Reconciliation(Base):
     """The last reconciliation of an organization, with the number of differences that it found."""
 
     __tablename__ = "reconciliations"
+    __table_args__ = (times_in_calendar("checked_at", "asked_at"),)
 
     organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id"), primary_key=True

@@ -2,11 +2,15 @@
 
 from collections.abc import AsyncIterator, Iterable
 
+import structlog
 from sqlalchemy import ARRAY, Text, any_, literal, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Ledger
-from teamaccess.engine import Engine
+from teamaccess.common.errors import Conflict, TeamaccessError
+from teamaccess.common.postgres.outages import is_outage
+from teamaccess.engine import Engine, EngineRefused
 from teamaccess.ledger import (
     Attribution,
     OrganizationBusy,
@@ -24,6 +28,7 @@ from teamaccess.upkeep.reconciliation.result import DeleteBudget, ReconcileResul
 from teamaccess.upkeep.reconciliation.results import (
     requested_at,
     save_agreement,
+    save_failure,
     save_other_history,
     save_result,
     save_unknown_tenant,
@@ -39,6 +44,24 @@ from teamaccess.upkeep.reconciliation.unknown_tenants import (
 
 BLOCKING_ERRORS = (OtherHistory, OrganizationBusy, OrganizationStopped)
 """Errors because of which one organization cannot be compared. The others still are."""
+
+log = structlog.get_logger()
+
+
+class NotCompared(Conflict):
+    """An organization could not be compared, because of its rows or a mistake of ours."""
+
+    message = (
+        "{organization} could not be compared. The log has the reason (comparison_failed). Nothing "
+        "was repaired there."
+    )
+
+
+def is_expected(error: Exception) -> bool:
+    """Return whether the error is an answer, or an outage that may pass by itself."""
+    if isinstance(error, DBAPIError):
+        return is_outage(error)
+    return isinstance(error, TeamaccessError | EngineRefused | SQLAlchemyError | OSError)
 
 
 class Inspector:
@@ -60,12 +83,7 @@ class Inspector:
         """Yield a result for each tenant that differs, and record that all others agree."""
         async with self._sessions() as session:
             since = await database_time(session)
-        suspects = [
-            tenant
-            async for tenant in find_suspects(
-                self._sessions, self._engine, self._catalog, on_progress
-            )
-        ]
+        suspects, complete = await self._suspects(on_progress)
         organizations = await self._organizations(suspects)
         for id in sorted(organizations):
             result = await self.reconcile_organization(id)
@@ -76,8 +94,26 @@ class Inspector:
             result = await self._reconcile_unknown_tenant(unknown_tenant)
             if result.found:
                 yield result
-        names = {*organizations, *(each.name for each in unknown)}
-        await save_agreement(self._sessions, since, names)
+        if complete:
+            names = {*organizations, *(each.name for each in unknown)}
+            await save_agreement(self._sessions, since, names)
+
+    async def _suspects(self, on_progress: OnProgress) -> tuple[list[Tenant], bool]:
+        """Return the tenants that may differ, and whether all tenants were scanned.
+
+        If some row cannot be read, these are all organizations. Tenants that exist in SpiceDB alone are
+        then not found.
+        """
+        suspects = find_suspects(self._sessions, self._engine, self._catalog, on_progress)
+        try:
+            return [tenant async for tenant in suspects], True
+        except Exception as error:
+            if is_expected(error):
+                raise
+            log.exception("scan_failed")
+        async with self._sessions() as session:
+            ids = await session.scalars(select(Organization.id))
+            return [Tenant(ORGANIZATION, id) for id in ids], False
 
     async def reconcile_tenant(self, name: str) -> ReconcileResult:
         """Return the result for one tenant, which may exist in SpiceDB alone.
@@ -96,7 +132,20 @@ class Inspector:
         return result
 
     async def reconcile_organization(self, id: OrganizationId) -> ReconcileResult:
-        """Compare an organization, which may have ended; record and return the result."""
+        """Compare an organization, which may have ended; record and return the result.
+
+        One that cannot be compared, for example because a row of it cannot be read, is a finding.
+        """
+        try:
+            return await self._reconcile(id)
+        except Exception as error:
+            if is_expected(error):
+                raise
+            log.exception("comparison_failed", organization=id)
+            await save_failure(self._sessions, id)
+            return ReconcileResult(id).with_problem(NotCompared(organization=id))
+
+    async def _reconcile(self, id: OrganizationId) -> ReconcileResult:
         async with self._sessions() as session:
             requested = await requested_at(session, id)
         try:

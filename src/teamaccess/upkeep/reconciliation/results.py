@@ -18,6 +18,8 @@ from teamaccess.upkeep import findings
 from teamaccess.upkeep.reconciliation.comparison import Comparison
 from teamaccess.upkeep.reconciliation.result import ReconcileResult
 
+NOT_COMPARED = "it could not be compared. The log has the reason (comparison_failed)"
+
 
 async def requested_at(session: AsyncSession, id: OrganizationId) -> datetime | None:
     """Return when a comparison of the organization was requested; None if no request is open."""
@@ -58,6 +60,13 @@ async def save_other_history(sessions: Sessions, id: OrganizationId) -> None:
     async with sessions.begin() as session:
         await _save_comparison(session, id, 1)
         await findings.record_finding(session, FindingKind.OTHER_HISTORY, id, {})
+
+
+async def save_failure(sessions: Sessions, id: OrganizationId) -> None:
+    """Save that an organization cannot be compared. The next successful comparison closes the finding."""
+    async with sessions.begin() as session:
+        await _save_comparison(session, id, 1)
+        await findings.record_finding(session, FindingKind.DRIFT, id, {"why": NOT_COMPARED})
 
 
 async def save_unknown_tenant(sessions: Sessions, result: ReconcileResult) -> None:

@@ -124,12 +124,16 @@ class _Runs:
             await self._judge_tenant(self._current(candidates, seen.get(name, 0)), of_tenant)
 
     def _current(self, candidates: Sequence[EngineRun], seen: int) -> list[EngineRun]:
-        """Return the runs without those whose position has since arrived in order."""
+        """Return the runs without those whose position has since arrived in order.
+
+        SECURITY: a rebuild or redelivery would otherwise explain access that a later position took away.
+        A rebuild holds the organization's lock, so no later position arrives before its last write.
+        """
         arrived = [
             run
             for run in candidates
             if (run.kind == RunKind.AHEAD and run.position <= seen)
-            or (run.kind == RunKind.REDELIVERY and run.position < seen)
+            or (run.kind in (RunKind.REDELIVERY, RunKind.REBUILD) and run.position < seen)
         ]
         self._judgement.settled += [run.id for run in arrived]
         return [run for run in candidates if run not in arrived]

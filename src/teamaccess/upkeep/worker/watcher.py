@@ -1,6 +1,7 @@
 """The watcher compares every write that SpiceDB reports with the ledgers, within seconds."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,10 +16,16 @@ from teamaccess.delivery.provenance import runs
 from teamaccess.delivery.provenance.writes import WriteClaim, group_by_tenant
 from teamaccess.delivery.relay import OUTAGES
 from teamaccess.delivery.stopped import retry_after_schema
-from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
+from teamaccess.engine import (
+    EngineRefused,
+    EngineUnavailable,
+    ObservedWrite,
+    TooLarge,
+    Undecodable,
+)
 from teamaccess.ledger import database_time
 from teamaccess.service import Service
-from teamaccess.storage import FindingKind, WatchCursor, WatchedWrite
+from teamaccess.storage import FindingKind, WatchCursor
 from teamaccess.storage.advisory_locks import DeploymentLock, try_lock_for_session
 from teamaccess.upkeep.findings import record_finding
 from teamaccess.upkeep.worker.judgement import Judgement, judge_write
@@ -60,11 +67,18 @@ DELETE FROM watched_writes WHERE checked_at < clock_timestamp() - make_interval(
 FORGET_SECONDS = 3600.0
 """How long a checked write is remembered: longer than any write to SpiceDB runs beside others."""
 FORGET_EVERY_SECONDS = 60.0
-UNWATCHED = text("SELECT saved_at AS since, clock_timestamp() AS now FROM watch_cursor")
+UNWATCHED = text("""
+SELECT CASE WHEN saved_at BETWEEN '0001-01-02T00:00:00Z' AND '9999-12-30T00:00:00Z'
+       THEN saved_at END AS since, clock_timestamp() AS now
+FROM watch_cursor
+""")
+CHECKED = text("SELECT EXISTS (SELECT FROM watched_writes WHERE zed_token = :zed_token)")
 DISCARD_CURSOR = text("UPDATE watch_cursor SET zed_token = '', saved_at = clock_timestamp()")
 """The next stream starts at the present, and comparisons cover the gap."""
 INCOMPLETE = "it marks a position as delivered without the updates of the position"
 NOT_OURS = "no run of ours may write this"
+UNREADABLE_METADATA = "its metadata is unreadable, and no write of ours has such metadata"
+OMITTED_METADATA = "its metadata is left out, because it is too long"
 NOT_JUDGED = "it could not be judged. The log of the worker has the reason (write_not_judged)"
 ONE_WATCHES = try_lock_for_session(DeploymentLock.WATCH)
 """Taken for the life of a connection, so that only one of all workers watches.
@@ -81,6 +95,12 @@ ANY_ORGANIZATION = "*"
 """The subject of a finding about a write that is too large to receive."""
 MOST_NAMED = 100
 """The most updates that a finding names."""
+LONGEST_METADATA = 10_000
+"""Characters of metadata that a finding keeps."""
+STALLED_SECONDS = 10.0
+"""How long the watch may make no progress while SpiceDB answers other questions."""
+STALLED = "SpiceDB answers, and its watch does not continue after this token"
+FAILED = "the watch failed. The log of the worker has the reason (watch_not_understood)"
 
 
 class Watcher:
@@ -93,6 +113,11 @@ class Watcher:
         self._forgot_at = 0.0
         self._has_written = False
         """Whether a write was saved since the last checkpoint."""
+        self._progressed = False
+        """Whether the stream brought a checkpoint, or a write that was not checked before."""
+        self._stalled_at: float | None = None
+        """When the watch first failed, by the clock of the event loop; None if it makes progress, or if
+        SpiceDB does not answer at all."""
 
     async def run(self) -> None:
         """Run until cancelled. Only one worker watches at a time."""
@@ -117,41 +142,80 @@ class Watcher:
                     await session.invalidate()  # closes the connection, which releases the lock
 
     async def _watch(self, session: AsyncSession) -> None:
-        """Follow one stream to its end. SpiceDB ends each stream after half a minute."""
+        """Follow one stream to its end. SpiceDB ends each stream after half a minute.
+
+        SECURITY: a write whose message always fails would hide all later ones. So the watch continues at
+        the present after each failure that is not an outage, and the writes in between are a finding.
+        """
         since = await session.scalar(select(WatchCursor.zed_token))
+        try:
+            await self._follow(session, since)
+        except EngineRefused as refused:
+            await self._continue_from_now(session, since, str(refused))
+        except (TooLarge, Undecodable) as unreadable:
+            await self._continue_from_now(session, since, str(unreadable))
+            details = {"why": str(unreadable), "after": since}
+            await record_finding(session, FindingKind.FOREIGN_WRITE, ANY_ORGANIZATION, details)
+        except EngineUnavailable as unavailable:
+            if self._progressed:
+                return
+            if since and await self._is_stalled():
+                await self._continue_from_now(session, since, f"{STALLED}: {unavailable}")
+            else:
+                raise
+        except Exception as error:
+            if _is_outage(error):
+                raise
+            log.exception("watch_not_understood", after=since)
+            await self._continue_from_now(session, since, FAILED)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _follow(self, session: AsyncSession, since: str | None) -> None:
+        """Judge and save the writes of one stream, which begins after the cursor `since`."""
+        self._progressed = False
         discarded = since == ""
         if not since:  # it starts at the present and will not see how finished runs ended
             await runs.start_from_now(session)
         received = False
-        try:
-            async for observed in self._service.engine.watch(since):
-                if not received:
-                    await self._schemas.check_current()  # the stream reports later schemas
-                    if discarded:
-                        await self._record_late_start(session)
-                received = True
-                await self._schemas.check_if_due()
-                if observed.schema_updated:
-                    await self._schemas.check_written(observed.zed_token)
-                    await self._retry_stopped()
-                if observed.is_checkpoint:
-                    await self._save_checkpoint(session, observed)
-                elif await session.get(WatchedWrite, observed.zed_token) is None:
-                    judgement = await self._judge_or_report(session, observed)
-                    await self._save_write(session, observed, judgement)
-        except EngineUnavailable:
+        async for observed in self._service.engine.watch(since):
             if not received:
-                raise
-        except EngineRefused as refused:
-            log.error("watch_restarted", cause=str(refused))
-            await self._record_gap(session, since, str(refused))
-            await session.execute(DISCARD_CURSOR)
-        except TooLarge as too_large:
-            log.error("watch_restarted", cause=str(too_large))
-            await self._record_gap(session, since, str(too_large))
-            details = {"why": str(too_large), "after": since}
-            await record_finding(session, FindingKind.FOREIGN_WRITE, ANY_ORGANIZATION, details)
-            await session.execute(DISCARD_CURSOR)
+                await self._schemas.check_current()  # the stream reports later schemas
+                if discarded:
+                    await self._record_late_start(session)
+            received = True
+            await self._schemas.check_if_due()
+            if observed.schema_updated:
+                await self._schemas.check_written(observed.zed_token)
+                await self._retry_stopped()
+            if observed.is_checkpoint:
+                await self._save_checkpoint(session, observed)
+                self._note_progress()
+            elif not await session.scalar(CHECKED, {"zed_token": observed.zed_token}):
+                judgement = await self._judge_or_report(session, observed)
+                await self._save_write(session, observed, judgement)
+                self._note_progress()
+
+    def _note_progress(self) -> None:
+        self._progressed, self._stalled_at = True, None
+
+    async def _is_stalled(self) -> bool:
+        """Return whether the watch fails again and again while SpiceDB answers other questions."""
+        now = asyncio.get_running_loop().time()
+        try:
+            await self._service.engine.has_schema()
+        except EngineUnavailable:
+            self._stalled_at = None
+            return False
+        if self._stalled_at is None:
+            self._stalled_at = now
+        return now - self._stalled_at > STALLED_SECONDS
+
+    async def _continue_from_now(self, session: AsyncSession, since: str | None, why: str) -> None:
+        """Record that the writes after the cursor are unknown. The next stream starts at the present."""
+        log.error("watch_restarted", cause=why)
+        await self._record_gap(session, since, why)
+        await session.execute(DISCARD_CURSOR)
+        self._stalled_at = None
 
     async def _retry_stopped(self) -> None:
         """Retry the organizations that a missing schema stopped: this schema may have what they need."""
@@ -193,9 +257,7 @@ class Watcher:
         try:
             return await self._judge(session, observed)
         except Exception as error:
-            if isinstance(error, OUTAGES) and not (
-                isinstance(error, DBAPIError) and not is_outage(error)
-            ):
+            if _is_outage(error):
                 raise
             log.exception("write_not_judged", zed_token=observed.zed_token)
             details = {"why": NOT_JUDGED, "zed_token": observed.zed_token}
@@ -223,7 +285,11 @@ class Watcher:
                     "metadata": observed.metadata,
                     "zed_token": observed.zed_token,
                 }
-                if organization in judgement.incomplete:
+                if observed.metadata_unreadable:
+                    details["why"] = UNREADABLE_METADATA
+                elif len(json.dumps(observed.metadata)) > LONGEST_METADATA:
+                    details |= {"metadata": {}, "why": OMITTED_METADATA}
+                elif organization in judgement.incomplete:
                     details["why"] = INCOMPLETE
                 elif claimed:
                     details |= {"claimed": claimed, "why": NOT_OURS}
@@ -259,3 +325,10 @@ class Watcher:
         if now - self._forgot_at > FORGET_EVERY_SECONDS:
             self._forgot_at = now
             await session.execute(FORGET, {"seconds": FORGET_SECONDS})
+
+
+def _is_outage(error: Exception) -> bool:
+    """Return whether the error may pass by itself, and does not come from what the watcher read."""
+    return isinstance(error, OUTAGES) and not (
+        isinstance(error, DBAPIError) and not is_outage(error)
+    )
