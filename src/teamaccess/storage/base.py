@@ -7,7 +7,17 @@ from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, ClassVar, NewType, Self, cast
 
-from sqlalchemy import BigInteger, ColumnElement, DateTime, LargeBinary, MetaData, Text, false, true
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Text,
+    false,
+    true,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -133,6 +143,29 @@ EXPIRATION_IN_RANGE = (
     "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
 )
 """The expirations that SpiceDB can store."""
+
+
+def times_in_calendar(*columns: str) -> CheckConstraint:
+    """Return the check that every reader can read the times: finite, and of the years 1970 to 9999.
+
+    PostgreSQL can store more, which Python cannot represent.
+    """
+    first, end = "'1970-01-01T00:00:00Z'", "'10000-01-01T00:00:00Z'"
+    ranges = (f"{column} >= {first} AND {column} < {end}" for column in columns)
+    return CheckConstraint(" AND ".join(ranges), name="times")
+
+
+def readable_json(column: str) -> str:
+    """Return the SQL condition that every reader can read the JSON: not too large, deep or precise.
+
+    PostgreSQL stores numbers of a hundred thousand digits and thousands of nested lists. Python refuses
+    both.
+    """
+    return (
+        f"octet_length(CAST({column} AS text)) <= 4194304"
+        f" AND NOT jsonb_path_exists({column}, 'strict $.**{{17 to last}}')"
+        f" AND NOT jsonb_path_exists({column}, 'strict $.** ? (@ > 1e18 || @ < -1e18)')"
+    )
 
 
 class RelationshipSource(Base):

@@ -27,19 +27,30 @@ def explains(told: Sequence[Told], updates: Iterable[object]) -> bool:
 
 
 def _within_count(told: Told, lines: Sequence[Line]) -> bool:
-    """Return whether an event that only counts what changed is not about fewer things."""
-    gates = [line.subject for line in lines if line.touches and told.is_gate(line)]
-    roles = {line.subject for line in lines if line.touches and told.role_of(line) is not None}
-    registered = [line for line in lines if line.touches and line.relation == "organization"]
-    removed = [line for line in lines if line.deletes and line.relation == "organization"]
-    if told.kind == "members_imported":
-        return len(gates) <= _count(told, "members") and roles <= set(gates)
-    return len(registered) <= _count(told, "registered") and len(removed) <= _count(told, "removed")
+    """Return whether an event that counts what changed is not about fewer things.
 
-
-def _count(told: Told, field: str) -> int:
-    found = told.details.get(field)
-    return found if isinstance(found, int) else 0
+    A change of several positions has an event for all of them, so an entry may have fewer.
+    """
+    match told.kind:
+        case "members_imported":
+            gates = [line.subject for line in lines if line.touches and told.is_gate(line)]
+            roles = {line.subject for line in lines if line.touches and told.role_of(line)}
+            return len(gates) <= told.count("members") and roles <= set(gates)
+        case "drift_mended":
+            restored = sum(line.verb == "RESTORE" for line in lines)
+            purged = sum(line.verb == "PURGE" for line in lines)
+            return restored <= told.count("restored") and purged <= told.count("purged")
+        case "role_deleted":
+            instead = told.details.get("instead")
+            touched = ((line.subject, told.role_of(line)) for line in lines if line.touches)
+            given = {subject for subject, role in touched if role is not None and role == instead}
+            return len(given) <= told.count("members") + told.count("teams")
+        case _:
+            here = [line for line in lines if told.is_local(line)]
+            registered = {line.resource for line in here if line.touches}
+            removed = {line.resource for line in here if line.deletes} - registered
+            few = len(registered) <= told.count("registered")
+            return few and len(removed) <= told.count("removed")
 
 
 def _roles_replaced(holder: Callable[[Told], str]) -> Rule:
@@ -114,6 +125,7 @@ def _invited(told: Told, line: Line) -> bool:
         line.touches
         and line.is_invitation
         and line.resource == f"invitation:{told.organization}/{told.id}"
+        and line.until is not None
         and line.until == told.end("expires_at")
     )
 
@@ -138,7 +150,8 @@ def _approved(told: Told, line: Line) -> bool:
     if line.deletes:
         return told.role_of(line) is not None and line.until is not None
     right_role = told.role_of(line) == told.details.get("role")
-    return line.touches and right_role and line.until == told.end("until")
+    ends = line.until is not None and line.until == told.end("until")
+    return line.touches and right_role and ends
 
 
 def _is_action(told: Told, line: Line, actions: Sequence[Any]) -> bool:
@@ -196,10 +209,8 @@ def _removed(told: Told, line: Line) -> bool:
 
 
 def _resources_changed(told: Told, line: Line) -> bool:
-    type, _, id = line.resource.partition(":")
-    local = id.startswith(f"{told.organization}/") and type not in ("role", "team", "invitation")
     registers = line.touches and line.relation in ("organization", "creator")
-    return local and (registers or line.deletes)
+    return told.is_local(line) and (registers or line.deletes)
 
 
 def _grants_changed(told: Told, line: Line) -> bool:
@@ -244,16 +255,17 @@ def _organization_created(told: Told, line: Line) -> bool:
     return line.touches and given and line.subject == told.actor and line.until is None
 
 
-def _deleted(_: Told, line: Line) -> bool:
-    return line.deletes
+def _deleted(told: Told, line: Line) -> bool:
+    """Everything of an organization ends with it. A deleted organization stays deleted."""
+    return line.deletes and told.ended
 
 
 def _mended(_: Told, line: Line) -> bool:
     return line.verb in ("RESTORE", "PURGE")
 
 
-COUNTED = ("members_imported", "resources_changed")
-"""Kinds whose details do not name what changed, only how many."""
+COUNTED = ("members_imported", "resources_changed", "drift_mended", "role_deleted")
+"""Kinds whose details say how many things changed, and do not name each."""
 RULES: dict[str, Rule] = {
     "organization_created": _organization_created,
     "organization_deleted": _deleted,
