@@ -8,7 +8,12 @@ import json
 import pytest
 from asyncpg import PostgresError
 
-from tests.attacks.test_stolen_database_password import EVENT, TOKEN, account_with_token
+from tests.attacks.test_stolen_database_password import (
+    EVENT,
+    TOKEN,
+    account_with_token,
+    some_hash,
+)
 from tests.support.database_connections import Connection, run_transaction
 from tests.support.intruder import Intruder
 from tests.support.organization import Organization
@@ -84,7 +89,9 @@ async def test_an_event_that_describes_another_token_explains_none(
 ) -> None:
     account, other = await account_with_token(acme), await account_with_token(acme)
     end = await application_connection.fetchval(f"SELECT {IN_9_DAYS}")
-    plant = TOKEN.format(acme.id, account).replace("now() + interval '9 days'", f"'{end}'")
+    plant = TOKEN.format(acme.id, account, some_hash()).replace(
+        "now() + interval '9 days'", f"'{end}'"
+    )
     recorded = event(
         acme.id,
         "token_created",

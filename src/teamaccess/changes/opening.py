@@ -14,6 +14,7 @@ from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import EngineRefused, EngineUnavailable
 from teamaccess.ledger.errors import OrganizationBusy, UnknownOrganization
 from teamaccess.ledger.session import raise_busy_on_lock_timeout
+from teamaccess.ledger.zed_tokens import zed_token_or_none
 from teamaccess.storage import OrganizationId
 
 LOCK = text("""
@@ -83,7 +84,7 @@ async def _position_of(
     row: Row[Any], applier: Applier, proof: str, since: float, *, judging: bool
 ) -> LedgerPosition:
     organization = OrganizationId(row.organization_id)
-    token, refusal = row.zed_token, row.refusal
+    token, refusal = zed_token_or_none(row.zed_token), row.refusal
     if judging and refusal is None and row.applied < row.head:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):

@@ -3,16 +3,27 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.applications import newest_confirmed
 from teamaccess.delivery.writer import APPLIED, HEAD
-from teamaccess.engine import MINIMIZE_LATENCY, Engine, Question, at_least_as_fresh
+from teamaccess.engine import (
+    MINIMIZE_LATENCY,
+    Engine,
+    EngineRefused,
+    EngineUnavailable,
+    Question,
+    at_least_as_fresh,
+)
 from teamaccess.ledger.entry import Entry, OnBehalf
 from teamaccess.ledger.errors import OtherHistory
+from teamaccess.ledger.zed_tokens import zed_token_or_none
 from teamaccess.relationships import ObjectReference, ledger_position, user
 from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import OrganizationId, UserId
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -58,10 +69,24 @@ class LedgerPosition:
             await self.prove_schema(engine)
             return [False] * len(questions)
         proofs = self._proofs(or_later=or_later)
-        answers = await engine.answers([*questions, *proofs], at_least_as_fresh(self.zed_token))
+        asked = [*questions, *proofs]
+        answers = await self._answers_as_fresh(engine, asked)
         if not self.stopped and proofs and not any(answers[len(questions) :]):
-            raise OtherHistory(organization=self.organization)
+            # the token of an older position may have answered
+            answers = await engine.answers(asked) if self.zed_token is not None else answers
+            if not any(answers[len(questions) :]):
+                raise OtherHistory(organization=self.organization)
         return answers[: len(questions)]
+
+    async def _answers_as_fresh(self, engine: Engine, asked: Sequence[Question]) -> list[bool]:
+        """Return SpiceDB's answers, fully consistent if SpiceDB refuses the ZedToken of the position."""
+        try:
+            return await engine.answers(asked, at_least_as_fresh(self.zed_token))
+        except EngineUnavailable as failure:
+            if self.zed_token is None or not isinstance(failure.__cause__, EngineRefused):
+                raise
+            log.warning("zed_token_refused", organization=self.organization, cause=str(failure))
+            return await engine.answers(asked)
 
     async def permitted_to_both(
         self,
@@ -135,7 +160,10 @@ def position_before_creation(proof: str) -> LedgerPosition:
 async def position_of(session: AsyncSession, organization: OrganizationId) -> LedgerPosition | None:
     """Return the organization's newest position that SpiceDB has confirmed, None before the first."""
     row = (await session.execute(newest_confirmed(organization))).one_or_none()
-    return LedgerPosition(organization, *row) if row else None
+    if row is None:
+        return None
+    position, hash, token = row
+    return LedgerPosition(organization, position, hash, zed_token_or_none(token))
 
 
 async def require_predecessor(engine: Engine, entries: Sequence[Entry]) -> None:

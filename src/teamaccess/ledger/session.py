@@ -277,11 +277,23 @@ def create_pool(
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=True,  # this dialect's ping takes no round trip on a connection in use
-        json_deserializer=msgspec.json.decode,
+        json_deserializer=_read_json,
         hide_parameters=True,  # so that a logged error contains no address and no hash
     )
     event.listen(engine.sync_engine, "checkin", note_use)
     return engine
+
+
+def _read_json(text: str | bytes) -> Any:
+    """Return the JSON of a column, or a mark for JSON that Python refuses.
+
+    PostgreSQL stores deeper JSON, and longer numbers, than Python reads. One such row must not stop the
+    reader of a list.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return {"unreadable": True}
 
 
 @event.listens_for(LedgerSession, "before_commit")

@@ -162,6 +162,19 @@ def known_only(column: str, values: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
 
+def readable_json(column: str) -> str:
+    """Return the SQL condition that every reader can read the JSON: not too large, deep or precise.
+
+    PostgreSQL stores numbers of a hundred thousand digits and thousands of nested lists. Python refuses
+    both.
+    """
+    return (
+        f"octet_length(CAST({column} AS text)) <= 4194304"
+        f" AND NOT jsonb_path_exists({column}, 'strict $.**{{17 to last}}')"
+        f" AND NOT jsonb_path_exists({column}, 'strict $.** ? (@ > 1e18 || @ < -1e18)')"
+    )
+
+
 class RelationshipSource(Base):
     """The base class of rows that give access.
 

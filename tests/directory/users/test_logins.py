@@ -88,9 +88,10 @@ async def test_only_a_taken_address_is_reported_as_one(acme: Organization) -> No
     await acme.set_external_id(bob, f"crm-{acme.id}")
     now = await acme.deployment.service.now()
     login = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, bob.email, None)
+    taken = {"issuer": login.issuer} | dict.fromkeys(("subject", "external_id"), f"crm-{acme.id}")
     for values, expected, constraint in (
         ({"email": bob.email}, AddressHasAnotherLogin, None),
-        ({"external_id": f"crm-{acme.id}"}, IntegrityError, "users_external_id_key"),
+        (taken, IntegrityError, "users_external_id_key"),
         ({"issuer": "https://login.example"}, IntegrityError, "users_login_check"),
     ):
         statement = update(User).where(User.id == eve.id).values(values)
@@ -109,8 +110,9 @@ async def test_a_sign_in_repeats_a_race_and_hides_no_other_mistake(
     await acme.set_external_id(bob, f"crm-{acme.id}")
     now = await acme.deployment.service.now()
     login = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, None, None)
+    taken = {"issuer": login.issuer} | dict.fromkeys(("subject", "external_id"), f"crm-{acme.id}")
     for values, expected in (
-        ({"external_id": f"crm-{acme.id}"}, SignInAgain),
+        (taken, SignInAgain),
         ({"issuer": "https://login.example"}, IntegrityError),
     ):
 

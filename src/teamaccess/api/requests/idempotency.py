@@ -7,17 +7,27 @@ from typing import Any
 
 import msgspec
 from litestar import Request
+from litestar.status_codes import HTTP_200_OK as HTTP_OK
+from litestar.status_codes import HTTP_300_MULTIPLE_CHOICES as HTTP_MULTIPLE_CHOICES
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.changes import Change, Receipt
 from teamaccess.common.errors import Conflict, Invalid
+from teamaccess.ledger.zed_tokens import zed_token_or_none
 from teamaccess.service import Service
-from teamaccess.storage import IdempotencyKey, LedgerApplication, OrganizationId
+from teamaccess.storage import (
+    IdempotencyKey,
+    LedgerApplication,
+    OrganizationId,
+    is_organization_id,
+)
 from teamaccess.storage.advisory_locks import Purpose
 
 KEY_LIFE = timedelta(days=1)
 LONGEST_KEY = 255
+LARGEST = 2**63
+"""Positions are smaller."""
 
 
 class InvalidIdempotencyKey(Invalid):
@@ -41,6 +51,15 @@ class IdempotencyKeyReused(Conflict):
     )
 
 
+class StoredAnswerUnusable(Conflict):
+    """The stored answer of the key is not one that this service stores."""
+
+    message = (
+        "The stored answer of this Idempotency-Key can't be read. Check whether the change was made, and "
+        "use a new key."
+    )
+
+
 @dataclass
 class Replay(Exception):
     """The request ran before. This is its answer."""
@@ -56,10 +75,12 @@ class Replay(Exception):
                 Receipt(
                     OrganizationId(organization),
                     position,
-                    await session.scalar(
-                        select(LedgerApplication.zed_token).where(
-                            LedgerApplication.organization_id == organization,
-                            LedgerApplication.position == position,
+                    zed_token_or_none(
+                        await session.scalar(
+                            select(LedgerApplication.zed_token).where(
+                                LedgerApplication.organization_id == organization,
+                                LedgerApplication.position == position,
+                            )
                         )
                     ),
                 )
@@ -100,8 +121,24 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
         done = await change.session.get_one(IdempotencyKey, (actor, key))
         if done.fingerprint != fingerprint:
             raise IdempotencyKeyReused
-        raise Replay(done.status_code, done.body, done.positions)
+        raise stored_answer(done)
     return claimed
+
+
+def stored_answer(done: IdempotencyKey) -> Replay:
+    """Return the stored answer. Raises StoredAnswerUnusable if this service stores no such answer.
+
+    SECURITY: the application's database role can write any answer, and its positions become headers.
+    """
+    positions: Any = done.positions
+    if (
+        not isinstance(positions, dict)
+        or not HTTP_OK <= done.status_code < HTTP_MULTIPLE_CHOICES
+        or not all(is_organization_id(id) for id in positions)
+        or not all(type(each) is int and 0 <= each < LARGEST for each in positions.values())
+    ):
+        raise StoredAnswerUnusable
+    return Replay(done.status_code, done.body, positions)
 
 
 async def finish_once(

@@ -9,6 +9,7 @@ from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
 from teamaccess.common.errors import NotFound
 from teamaccess.ledger.entry import without_inviter
+from teamaccess.ledger.zed_tokens import zed_token_or_none
 from teamaccess.storage import (
     ApplicationStatus,
     LedgerApplication,
@@ -55,7 +56,7 @@ async def show_change(
     status = ApplicationStatus(application.status)
     if status is ApplicationStatus.SKIPPED:
         status = ApplicationStatus.REFUSED  # SpiceDB refused it, and then an operator skipped it
-    return ChangeView(status=status, zed_token=application.zed_token)
+    return ChangeView(status=status, zed_token=zed_token_or_none(application.zed_token))
 
 
 routes = [show_change]

@@ -14,10 +14,12 @@ class OrganizationCreated(EventDetails):
 
 
 class OrganizationRenamed(EventDetails):
-    """An organization was given another name."""
+    """An organization was given another name. `name_hash` is the SHA-256 of the name."""
 
     kind: ClassVar = EventKind.ORGANIZATION_RENAMED
     subject: ClassVar = Subject.ORGANIZATION
+
+    name_hash: str
 
 
 class OrganizationDeleted(EventDetails):

@@ -28,6 +28,7 @@ class UserSignedOut(EventDetails):
 class LoginLinked(EventDetails):
     """A user signed in through an OpenID issuer for the first time, or an operator linked a login.
 
+    `login` is the SHA-256 of the issuer, a newline and the subject, so the event attests no other login.
     `replaced` is true if the user had another login before. `unusable` names the claims of the token, and
     the `external_id`, that this service could not use.
     """
@@ -36,6 +37,7 @@ class LoginLinked(EventDetails):
     subject: ClassVar = Subject.USER
 
     issuer: str
+    login: str
     replaced: bool | UnsetType = UNSET
     unusable: list[str] | UnsetType = UNSET
 

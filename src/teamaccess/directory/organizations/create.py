@@ -1,5 +1,7 @@
 """Create, rename and end organizations."""
 
+import hashlib
+
 from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert
 
@@ -98,7 +100,9 @@ async def rename_organization(change: OrganizationChange, name: str) -> Organiza
     organization.rename(clean("name", name, LONGEST_NAME))
     if organization.name == before:
         return organization  # nothing has changed, so there is nothing to record
-    await record(change, OrganizationRenamed(), organization.id, organization.id)
+    name_hash = hashlib.sha256(organization.name.encode()).hexdigest()
+    details = OrganizationRenamed(name_hash=name_hash)
+    await record(change, details, organization.id, organization.id)
     return organization
 
 

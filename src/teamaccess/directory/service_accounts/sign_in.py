@@ -25,9 +25,14 @@ PATIENCE_SECONDS = 1.0
 BY_HASH = (
     select(ApiToken, User, func.clock_timestamp())
     .join(User, User.id == ApiToken.user_id)
-    .where(ApiToken.hash == bindparam("hash"))
+    .where(
+        ApiToken.hash == bindparam("hash"),
+        User.service_account_of == ApiToken.organization_id,
+    )
 )
-"""Built once, because every request with a token executes it."""
+"""Built once, because every request with a token executes it.
+
+SECURITY: only a service account signs in with an API token. A person's token would survive a sign-out."""
 
 
 @dataclass(frozen=True)

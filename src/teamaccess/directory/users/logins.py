@@ -3,6 +3,7 @@
 A login is linked to a user at its first sign-in, or by an operator. Afterwards it stays there.
 """
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
@@ -258,7 +259,10 @@ async def _record_link(
         *(["external_id"] if not user.external_id else []),
     ]
     details = LoginLinked(
-        issuer=issuer, replaced=replaced or UNSET, unusable=unusable if unusable else UNSET
+        issuer=issuer,
+        login=hashlib.sha256(f"{issuer}\n{user.subject}".encode()).hexdigest(),
+        replaced=replaced or UNSET,
+        unusable=unusable if unusable else UNSET,
     )
     await record(change, details, Event.PLATFORM, user.id, reason)
 

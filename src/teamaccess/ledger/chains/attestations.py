@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.explanations import RULES, explains
-from teamaccess.ledger.chains.parts import DescribingEvent
+from teamaccess.ledger.chains.parts import DescribingEvent, UnreadableDetails
 from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
+from teamaccess.ledger.zed_tokens import is_zed_token
 
 # Each entry with the events of its own transaction and origin. The oldest entries of a ledger may lack a
 # transaction, because it was not recorded then. A later entry without an event was inserted without the
@@ -24,15 +25,16 @@ WITH described AS MATERIALIZED (
   FROM events WHERE chain = coalesce(:chain, chain) AND transaction IS NOT NULL
   GROUP BY chain, transaction, actor, channel, request_id
 )
-SELECT entry.organization_id, entry.position, entry.actor, entry.updates, described.events
+SELECT entry.organization_id, organizations.deleted_at IS NOT NULL, entry.position, entry.actor,
+  entry.updates, described.events
 FROM (
   SELECT *, min(position) FILTER (WHERE transaction IS NOT NULL)
       OVER (PARTITION BY organization_id) AS first
   FROM ledger WHERE organization_id = coalesce(:chain, organization_id)) AS entry
-LEFT JOIN described ON described.chain = entry.organization_id AND described.transaction =
-entry.transaction
-  AND described.actor = entry.actor AND described.channel = entry.channel AND described.request_id =
-  entry.request_id
+LEFT JOIN organizations ON organizations.id = entry.organization_id
+LEFT JOIN described ON described.chain = entry.organization_id
+  AND described.transaction = entry.transaction AND described.actor = entry.actor
+  AND described.channel = entry.channel AND described.request_id = entry.request_id
 WHERE entry.position >= first
 """)
 # Positions that count as skipped without the event of an operator who skipped them.
@@ -41,6 +43,23 @@ SELECT organization_id, position FROM ledger_applications
 WHERE status = 'skipped' AND organization_id = coalesce(:chain, organization_id) AND NOT EXISTS (
   SELECT FROM events WHERE chain = organization_id AND kind = 'ledger_skipped'
     AND details ->> 'position' = ledger_applications.position::text)
+""")
+# Refusals before a position that arrived. Entries are applied in order, so none of them stops anything.
+REFUSED_BEFORE_APPLIED = text("""
+SELECT refused.organization_id, refused.position FROM ledger_applications AS refused
+WHERE refused.status = 'refused' AND refused.organization_id = coalesce(:chain, refused.organization_id)
+  AND EXISTS (SELECT FROM ledger_applications AS later
+    WHERE later.organization_id = refused.organization_id AND later.position > refused.position
+      AND later.status IN ('applied', 'skipped'))
+""")
+# The newest position that arrived, with its ZedToken.
+NEWEST_TOKENS = text("""
+SELECT heads.organization_id, last.position, last.zed_token FROM ledger_heads AS heads
+CROSS JOIN LATERAL (
+  SELECT position, zed_token FROM ledger_applications
+  WHERE organization_id = heads.organization_id AND status IN ('applied', 'skipped')
+  ORDER BY position DESC LIMIT 1) AS last
+WHERE heads.organization_id = coalesce(:chain, heads.organization_id) AND last.zed_token IS NOT NULL
 """)
 # Rows that differ from the newest event about them.
 ROWS = text("""
@@ -84,12 +103,19 @@ async def attestation_faults(
 ) -> AsyncIterator[ChainFault]:
     """Yield every entry, row and attestation that the events do not prove, of one chain or of all."""
     async for page in pages(connection, ENTRIES_WITH_EVENTS, chain=chain):
-        for name, position, actor, updates, events in page:
-            if (fault := _fault_of(name, actor, updates, events)) is not None:
+        for name, ended, position, actor, updates, events in page:
+            if (fault := _fault_of(name, ended, actor, updates, events)) is not None:
                 yield ChainFault(ChainKind.LEDGER, name, position, fault)
     async for page in pages(connection, SKIPPED_WITHOUT_EVENT, chain=chain):
         for name, position in page:
             yield ChainFault(ChainKind.LEDGER, name, position, Fault.SKIPPED_WITHOUT_EVENT)
+    async for page in pages(connection, REFUSED_BEFORE_APPLIED, chain=chain):
+        for name, position in page:
+            yield ChainFault(ChainKind.LEDGER, name, position, Fault.REFUSED_BEFORE_APPLIED)
+    async for page in pages(connection, NEWEST_TOKENS, chain=chain):
+        for name, position, token in page:
+            if not is_zed_token(token):
+                yield ChainFault(ChainKind.LEDGER, name, position, Fault.ZED_TOKEN_UNREADABLE)
     async for page in pages(connection, ROWS, chain=chain):
         for name, position, row, unknown in page:
             fault = Fault.ROW_UNATTESTED if unknown else Fault.ROW_DIFFERS
@@ -103,10 +129,18 @@ async def attestation_faults(
 
 
 def _fault_of(
-    organization: str, actor: str, updates: Sequence[str], events: Sequence[Sequence[str]] | None
+    organization: str,
+    ended: bool,
+    actor: str,
+    updates: Sequence[str],
+    events: Sequence[Sequence[str]] | None,
 ) -> Fault | None:
     """Return why the events of its transaction do not explain an entry, None if they do."""
-    described = [DescribingEvent(organization, actor, *event) for event in events or ()]
+    described = [DescribingEvent(organization, ended, actor, *event) for event in events or ()]
     if not any(event.kind in RULES for event in described):
         return Fault.ENTRY_WITHOUT_EVENT
-    return None if explains(described, updates) else Fault.ENTRY_UNEXPLAINED
+    try:
+        explained = explains(described, updates)
+    except UnreadableDetails:
+        explained = False
+    return None if explained else Fault.ENTRY_UNEXPLAINED

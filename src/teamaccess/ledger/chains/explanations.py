@@ -27,21 +27,30 @@ def explains(events: Sequence[DescribingEvent], updates: Iterable[object]) -> bo
 
 
 def _within_count(event: DescribingEvent, lines: Sequence[Line]) -> bool:
-    """Return whether the number in an event that names no things covers the changes."""
-    gates = [line.subject for line in lines if line.touches and event.is_gate(line)]
-    roles = {line.subject for line in lines if line.touches and event.role_of(line) is not None}
-    registered = [line for line in lines if line.touches and line.relation == "organization"]
-    removed = [line for line in lines if line.deletes and line.relation == "organization"]
-    if event.kind == "members_imported":
-        return len(gates) <= _count(event, "members") and roles <= set(gates)
-    return len(registered) <= _count(event, "registered") and len(removed) <= _count(
-        event, "removed"
-    )
+    """Return whether an event that counts what changed is not about fewer things.
 
-
-def _count(event: DescribingEvent, field: str) -> int:
-    found = event.details.get(field)
-    return found if isinstance(found, int) else 0
+    A change of several positions has an event for all of them, so an entry may have fewer.
+    """
+    match event.kind:
+        case "members_imported":
+            gates = [line.subject for line in lines if line.touches and event.is_gate(line)]
+            roles = {line.subject for line in lines if line.touches and event.role_of(line)}
+            return len(gates) <= event.count("members") and roles <= set(gates)
+        case "drift_mended":
+            restored = sum(line.verb == "RESTORE" for line in lines)
+            purged = sum(line.verb == "PURGE" for line in lines)
+            return restored <= event.count("restored") and purged <= event.count("purged")
+        case "role_deleted":
+            instead = event.details.get("instead")
+            touched = ((line.subject, event.role_of(line)) for line in lines if line.touches)
+            given = {subject for subject, role in touched if role is not None and role == instead}
+            return len(given) <= event.count("members") + event.count("teams")
+        case _:
+            here = [line for line in lines if event.is_local(line)]
+            registered = {line.resource for line in here if line.touches}
+            removed = {line.resource for line in here if line.deletes} - registered
+            few = len(registered) <= event.count("registered")
+            return few and len(removed) <= event.count("removed")
 
 
 def _roles_replaced(holder: Callable[[DescribingEvent], str]) -> Rule:
@@ -116,6 +125,7 @@ def _invited(event: DescribingEvent, line: Line) -> bool:
         line.touches
         and line.is_invitation
         and line.resource == f"invitation:{event.organization}/{event.id}"
+        and line.until is not None
         and line.until == event.end("expires_at")
     )
 
@@ -140,7 +150,8 @@ def _approved(event: DescribingEvent, line: Line) -> bool:
     if line.deletes:
         return event.role_of(line) is not None and line.until is not None
     right_role = event.role_of(line) == event.details.get("role")
-    return line.touches and right_role and line.until == event.end("until")
+    ends = line.until is not None and line.until == event.end("until")
+    return line.touches and right_role and ends
 
 
 def _is_action(event: DescribingEvent, line: Line, actions: Sequence[Any]) -> bool:
@@ -198,10 +209,8 @@ def _removed(event: DescribingEvent, line: Line) -> bool:
 
 
 def _resources_changed(event: DescribingEvent, line: Line) -> bool:
-    type, _, id = line.resource.partition(":")
-    local = id.startswith(f"{event.organization}/") and type not in ("role", "team", "invitation")
     registers = line.touches and line.relation in ("organization", "creator")
-    return local and (registers or line.deletes)
+    return event.is_local(line) and (registers or line.deletes)
 
 
 def _grants_changed(event: DescribingEvent, line: Line) -> bool:
@@ -246,16 +255,17 @@ def _organization_created(event: DescribingEvent, line: Line) -> bool:
     return line.touches and given and line.subject == event.actor and line.until is None
 
 
-def _deleted(_: DescribingEvent, line: Line) -> bool:
-    return line.deletes
+def _deleted(event: DescribingEvent, line: Line) -> bool:
+    """Everything of an organization ends with it. A deleted organization stays deleted."""
+    return line.deletes and event.ended
 
 
 def _mended(_: DescribingEvent, line: Line) -> bool:
     return line.verb in ("RESTORE", "PURGE")
 
 
-COUNTED = ("members_imported", "resources_changed")
-"""Kinds whose details do not name what changed, only how many."""
+COUNTED = ("members_imported", "resources_changed", "drift_mended", "role_deleted")
+"""Kinds whose details say how many things changed, and do not name each."""
 RULES: dict[str, Rule] = {
     "organization_created": _organization_created,
     "organization_deleted": _deleted,

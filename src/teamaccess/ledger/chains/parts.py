@@ -9,7 +9,13 @@ import msgspec
 from teamaccess.relationships import EXPIRATION_PREFIX
 from teamaccess.relationships.relationship import WAS
 
+NO_TIME = float("nan")
+"""Stands for a text that is not a time. It equals nothing, not even itself, so no event describes it."""
 DECODE = msgspec.json.Decoder().decode
+
+
+class UnreadableDetails(ValueError):
+    """The details of an event are JSON that Python refuses: too deep, or with too long a number."""
 
 
 class Line(NamedTuple):
@@ -19,7 +25,8 @@ class Line(NamedTuple):
     resource: str
     relation: str
     subject: str
-    until: datetime | None
+    until: Any
+    """The end, None for a relationship without one."""
 
     @classmethod
     def of(cls, text: object) -> "Line":
@@ -53,20 +60,28 @@ class DescribingEvent:
     """An event as an explanation of the updates of its organization."""
 
     def __init__(
-        self, organization: str, actor: str, kind: str, subject: str, details: str
+        self, organization: str, ended: bool, actor: str, kind: str, subject: str, details: str
     ) -> None:
-        self.organization, self.actor = organization, actor
+        self.organization, self.ended, self.actor = organization, ended, actor
         self.kind, self.subject = kind, subject
         self._text = details
         self._details: dict[str, Any] | None = None
 
     @property
     def details(self) -> dict[str, Any]:
-        """The details of the event."""
+        """The details of the event. Raises UnreadableDetails."""
         if self._details is None:
-            found = DECODE(self._text)
+            try:
+                found = DECODE(self._text)
+            except (ValueError, RecursionError) as unreadable:
+                raise UnreadableDetails from unreadable
             self._details = found if isinstance(found, dict) else {}
         return self._details
+
+    def count(self, field: str) -> int:
+        """Return a number of the details, 0 if it is missing."""
+        found = self.details.get(field)
+        return found if type(found) is int else 0
 
     @property
     def id(self) -> str:
@@ -78,11 +93,11 @@ class DescribingEvent:
         found = self.details.get(field)
         return found if isinstance(found, list) else ()
 
-    def end(self, field: str) -> datetime | None:
+    def end(self, field: str) -> Any:
         """Return a time of the details."""
         return time_in_text(self.details.get(field))
 
-    def end_of(self, role: str) -> datetime | None:
+    def end_of(self, role: str) -> Any:
         """Return the end of a role, None for a role without one."""
         ends = self.details.get("ends")
         return time_in_text(ends.get(role)) if isinstance(ends, dict) else None
@@ -100,6 +115,11 @@ class DescribingEvent:
         """Return whether the update is about a membership of the organization."""
         return line.relation == "member" and line.resource == f"organization:{self.organization}"
 
+    def is_local(self, line: Line) -> bool:
+        """Return whether the update is about a resource of the organization."""
+        type, _, id = line.resource.partition(":")
+        return id.startswith(f"{self.organization}/") and type not in ("role", "team", "invitation")
+
     def is_team(self, line: Line, team: Any) -> bool:
         """Return whether the update is about a place in the team."""
         return line.relation == "member" and line.resource == f"team:{self.organization}/{team}"
@@ -109,8 +129,11 @@ class DescribingEvent:
         return f"team:{self.organization}/{team}#member"
 
 
-def time_in_text(text: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+def time_in_text(text: Any) -> Any:
+    """Return the time, None if there is none, and NO_TIME for anything else."""
+    if text is None:
         return None
+    try:
+        return datetime.fromisoformat(text)
+    except (TypeError, ValueError, OverflowError):
+        return NO_TIME

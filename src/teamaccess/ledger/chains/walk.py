@@ -26,6 +26,8 @@ class Fault(StrEnum):
     ENTRY_WITHOUT_EVENT = "entry_without_event"
     ENTRY_UNEXPLAINED = "entry_unexplained"
     SKIPPED_WITHOUT_EVENT = "skipped_without_event"
+    REFUSED_BEFORE_APPLIED = "refused_before_applied"
+    ZED_TOKEN_UNREADABLE = "zed_token_unreadable"  # noqa: S105 - not a password
     ROW_UNATTESTED = "row_unattested"
     ROW_DIFFERS = "row_differs"
     ATTESTATION_ALTERED = "attestation_altered"
@@ -53,6 +55,8 @@ _SENTENCES = {
     Fault.ENTRY_WITHOUT_EVENT: "no event of its transaction is about it",
     Fault.ENTRY_UNEXPLAINED: "the events of its transaction do not describe what it changes",
     Fault.SKIPPED_WITHOUT_EVENT: "it counts as skipped, but no event says that an operator skipped it",
+    Fault.REFUSED_BEFORE_APPLIED: "it counts as refused, but a later entry was applied",
+    Fault.ZED_TOKEN_UNREADABLE: "its ZedToken is not one that SpiceDB could have returned",
     Fault.ROW_UNATTESTED: "no event is about this row",
     Fault.ROW_DIFFERS: "this row differs from the event here, the newest one about it",
     Fault.ATTESTATION_ALTERED: "the attestation of this row differs from the newest event about it",

@@ -7,7 +7,15 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.common.errors import Conflict
-from teamaccess.storage.base import LOCAL_PATTERN, Base, OrganizationId, RequestId, RoleId, UserId
+from teamaccess.storage.base import (
+    LOCAL_PATTERN,
+    Base,
+    OrganizationId,
+    RequestId,
+    RoleId,
+    UserId,
+    times_in_calendar,
+)
 
 PENDING = "status = 'pending'"
 
@@ -40,11 +48,12 @@ class AccessRequest(Base):
     __table_args__ = (
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
         CheckConstraint("num_nonnulls(role, action) = 1", name="wanted"),
-        CheckConstraint("hours > 0", name="hours"),
+        CheckConstraint("hours > 0 AND hours <= 1000000", name="hours"),
         CheckConstraint(
             "status IN ('pending', 'approved', 'declined', 'withdrawn')", name="status"
         ),
         CheckConstraint(f"({PENDING}) = (decided_at IS NULL)", name="decided_at"),
+        times_in_calendar("requested_at", "decided_at", "granted_until"),
         Index("access_requests_in_order_idx", "organization_id", "requested_at", "id"),
         Index("access_requests_user_id_idx", "organization_id", "user_id", "requested_at"),
         Index(

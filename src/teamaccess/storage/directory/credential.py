@@ -6,7 +6,15 @@ from typing import Any
 from sqlalchemy import ARRAY, CheckConstraint, ForeignKeyConstraint, Index, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import LOCAL_PATTERN, Base, OrganizationId, TokenId, UserId
+from teamaccess.storage.base import (
+    LOCAL_PATTERN,
+    Base,
+    OrganizationId,
+    TokenId,
+    UserId,
+    readable_json,
+    times_in_calendar,
+)
 
 
 class ApiToken(Base):
@@ -20,6 +28,7 @@ class ApiToken(Base):
             ondelete="CASCADE",
         ),
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
+        times_in_calendar("created_at", "expires_at", "last_used_at", "revoked_at"),
         Index("api_tokens_user_id_idx", "organization_id", "user_id"),
     )
 
@@ -54,7 +63,10 @@ class EarlyToken(Base):
     """
 
     __tablename__ = "early_tokens"
-    __table_args__ = (Index("early_tokens_expires_at_idx", "expires_at"),)
+    __table_args__ = (
+        times_in_calendar("first_shown_at", "expires_at"),
+        Index("early_tokens_expires_at_idx", "expires_at"),
+    )
 
     id: Mapped[bytes] = mapped_column(primary_key=True)
     """A hash of the kind of token and of what identifies it. It is not a secret."""
@@ -67,6 +79,19 @@ class IdempotencyKey(Base):
     """The answer to a request with an `Idempotency-Key`, kept for a day. It never contains a secret."""
 
     __tablename__ = "idempotency_keys"
+    __table_args__ = (
+        times_in_calendar("created_at"),
+        CheckConstraint("status_code = 0 OR status_code BETWEEN 200 AND 299", name="status_code"),
+        CheckConstraint(readable_json("body"), name="body"),
+        CheckConstraint(
+            "jsonb_typeof(positions) = 'object'"
+            " AND NOT jsonb_path_exists(positions, "
+            "'$.* ? (@.type() != \"number\" || !(@ >= 0 && @ <= 9007199254740992 && @.floor() == @))')"
+            " AND NOT jsonb_path_exists(positions, "
+            "'$.keyvalue().key ? (!(@ like_regex \"^[a-z0-9-]+$\"))')",
+            name="positions",
+        ),
+    )
 
     actor: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)

@@ -19,6 +19,7 @@ from teamaccess.storage.base import (
     is_organization_id,
     is_role_id,
     local_id,
+    times_in_calendar,
 )
 
 
@@ -68,7 +69,19 @@ class CustomRole(Base):
     """A role that an organization made itself. Its actions are rows of their own."""
 
     __tablename__ = "custom_roles"
-    __table_args__ = (CheckConstraint(f"id ~ '{ROLE_PATTERN}' AND id <> 'member'", name="id"),)
+    __table_args__ = (
+        CheckConstraint(f"id ~ '{ROLE_PATTERN}' AND id <> 'member'", name="id"),
+        times_in_calendar("created_at"),
+        CheckConstraint(
+            "jsonb_typeof(selectors) = 'array'"
+            " AND NOT jsonb_path_exists(selectors, 'strict $[*] ? (@.type() != \"object\")')"
+            " AND NOT jsonb_path_exists(selectors, '$[*] ? "
+            '(!(@.resource.type() == "string" && @.level.type() == "string"))\')'
+            " AND NOT jsonb_path_exists(selectors, "
+            '\'$[*].keyvalue().key ? (@ != "resource" && @ != "level")\')',
+            name="selectors",
+        ),
+    )
 
     organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id"), primary_key=True

@@ -32,6 +32,7 @@ from teamaccess.storage.base import (
     UserId,
     is_local_id,
     is_organization_id,
+    times_in_calendar,
 )
 
 
@@ -83,6 +84,9 @@ class Invitation(RelationshipSource):
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
         CheckConstraint("invitee ~ '^[0-9a-f]{64}$'", name="invitee"),
         CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
+        times_in_calendar(
+            "created_at", "sent_at", "expires_at", "accepted_at", "cancelled_at", "lapsed_at"
+        ),
         Index(
             "invitations_one_open_key",
             "organization_id",

@@ -6,7 +6,7 @@ from enum import StrEnum
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Identity, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import Base, InvitationId, OrganizationId, UserId
+from teamaccess.storage.base import Base, InvitationId, OrganizationId, UserId, times_in_calendar
 
 LONGEST_SENDING = timedelta(minutes=2)
 """A mail that is pending for longer was interrupted: its process ended before the server answered."""
@@ -54,6 +54,7 @@ class InvitationMail(Base):
         Index("invitation_mails_mailbox_idx", "organization_id", "mailbox", "sent_at"),
         Index("invitation_mails_sender_idx", "sent_by", "sent_at"),
         Index("invitation_mails_sent_at_idx", "sent_at"),
+        times_in_calendar("sent_at"),
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
@@ -76,6 +77,7 @@ class InvitationDelivery(Base):
             ondelete="CASCADE",
         ),
         CheckConstraint("status IN ('pending', 'sent', 'file', 'off', 'failed')", name="status"),
+        times_in_calendar("at"),
     )
 
     organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)

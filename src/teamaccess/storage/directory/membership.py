@@ -44,6 +44,7 @@ from teamaccess.storage.base import (
     is_user,
     local_id,
     tenant_of,
+    times_in_calendar,
 )
 from teamaccess.storage.directory.user import User
 
@@ -75,6 +76,7 @@ class HeldRole:
             # `member` is the relation of memberships
             CheckConstraint(f"role ~ '{ROLE_PATTERN}' AND role <> 'member'", name="role"),
             CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
+            times_in_calendar("granted_at", "expires_at"),
             Index(f"{table}_organization_id_role_idx", "organization_id", "role"),
             Index(
                 f"{table}_expires_at_idx", "expires_at", postgresql_where="expires_at IS NOT NULL"
@@ -188,6 +190,7 @@ class Activity(Base):
             ondelete="CASCADE",
             onupdate="CASCADE",
         ),
+        times_in_calendar("last_active_at"),
     )
 
     organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
@@ -229,6 +232,7 @@ class Membership(RelationshipSource):
     __tablename__ = "memberships"
     __table_args__ = (
         CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
+        times_in_calendar("joined_at", "suspended_at", "expires_at"),
         Index("memberships_user_id_idx", "user_id"),
         Index("memberships_in_order_idx", "organization_id", "joined_at", "user_id"),
         Index(

@@ -5,7 +5,13 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import ORGANIZATION_PATTERN, Base, OrganizationId, UserId
+from teamaccess.storage.base import (
+    ORGANIZATION_PATTERN,
+    Base,
+    OrganizationId,
+    UserId,
+    times_in_calendar,
+)
 
 
 class Organization(Base):
@@ -14,6 +20,7 @@ class Organization(Base):
     __tablename__ = "organizations"
     __table_args__ = (
         CheckConstraint(f"id ~ '{ORGANIZATION_PATTERN}'", name="id"),
+        times_in_calendar("created_at", "deleted_at"),
         Index(
             "organizations_founded_by_idx",
             "founded_by",

@@ -38,6 +38,7 @@ from teamaccess.storage.base import (
     is_user,
     local_id,
     tenant_of,
+    times_in_calendar,
 )
 
 
@@ -52,6 +53,7 @@ class Resource(RelationshipSource):
     __table_args__ = (
         CheckConstraint(f"type ~ '{ROLE_PATTERN}'", name="type"),
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
+        times_in_calendar("registered_at", "removed_at"),
         Index("resources_present_idx", "organization_id", postgresql_where="removed_at IS NULL"),
     )
 
@@ -139,6 +141,7 @@ class Grant(RelationshipSource):
         CheckConstraint("holder_kind IN ('user', 'team')", name="holder_kind"),
         CheckConstraint(f"holder ~ '{LOCAL_PATTERN}'", name="holder"),
         CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
+        times_in_calendar("granted_at", "expires_at"),
         Index("grants_user_id_idx", "organization_id", "user_id"),
         Index("grants_team_id_idx", "organization_id", "team_id"),
         Index("grants_expires_at_idx", "expires_at", postgresql_where="expires_at IS NOT NULL"),

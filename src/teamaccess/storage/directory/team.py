@@ -23,6 +23,7 @@ from teamaccess.storage.base import (
     is_user,
     local_id,
     tenant_of,
+    times_in_calendar,
 )
 from teamaccess.storage.directory.membership import (
     HeldRole,
@@ -52,6 +53,7 @@ class TeamMembership(RelationshipSource):
             onupdate="CASCADE",
         ),
         CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
+        times_in_calendar("joined_at", "expires_at"),
         Index("team_memberships_user_id_idx", "organization_id", "user_id"),
         Index(
             "team_memberships_expires_at_idx",
@@ -145,7 +147,10 @@ class Team(Base):
     """A group of members of one organization. Its members and roles are rows of their own."""
 
     __tablename__ = "teams"
-    __table_args__ = (CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),)
+    __table_args__ = (
+        CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
+        times_in_calendar("created_at"),
+    )
 
     organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id"), primary_key=True

@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, func, or_, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import LOCAL_PATTERN, Base, OrganizationId, UserId
+from teamaccess.storage.base import LOCAL_PATTERN, Base, OrganizationId, UserId, times_in_calendar
 
 TAG = "^([^+@]+)[+][^@]*@"
 DOT_AT_GMAIL = "[.](?=[^@]*@(gmail|googlemail)[.]com$)"
@@ -59,6 +59,7 @@ class User(Base):
             "service_account_of IS NULL OR num_nonnulls(email, issuer) = 0", name="kind"
         ),
         CheckConstraint("(issuer IS NULL) = (subject IS NULL)", name="login"),
+        times_in_calendar("created_at", "tokens_valid_from", "linked_at", "profile_at"),
         # partial, because most people have neither, and empty index entries would slow down imports
         Index(
             "users_login_key",
@@ -120,6 +121,7 @@ class Auditor(Base):
     """
 
     __tablename__ = "auditors"
+    __table_args__ = (times_in_calendar("granted_at", "expires_at"),)
 
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"), primary_key=True)
     granted_at: Mapped[datetime]

@@ -8,7 +8,7 @@ from typing import Any, Self
 from sqlalchemy import BigInteger, CheckConstraint, FetchedValue, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import Base
+from teamaccess.storage.base import Base, readable_json
 from teamaccess.storage.records.ledger import TransactionId
 
 
@@ -23,6 +23,10 @@ class Event(Base):
         CheckConstraint(
             "concat(chain, kind, actor, channel, request_id, subject) !~ E'\\n'",
             name="one_line",  # the hash joins its parts with newlines
+        ),
+        CheckConstraint(
+            f"jsonb_typeof(details) = 'object' AND {readable_json('details')}",
+            name="details",
         ),
         Index("events_chain_occurred_at_idx", "chain", "occurred_at"),
         Index("events_actor_idx", "actor", "occurred_at"),

@@ -21,7 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-from teamaccess.storage.base import Base, OrganizationId
+from teamaccess.storage.base import Base, OrganizationId, times_in_calendar
 
 
 class TransactionId(UserDefinedType[str]):
@@ -130,6 +130,8 @@ class LedgerApplication(Base):
             "position",
             postgresql_where="status NOT IN ('applied', 'skipped')",
         ),
+        times_in_calendar("due_at", "enforced_at"),
+        CheckConstraint("status IN ('pending', 'applied', 'refused', 'skipped')", name="status"),
         Index("ledger_applications_due_idx", "due_at", postgresql_where="status = 'pending'"),
     )
 
