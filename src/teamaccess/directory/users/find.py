@@ -1,10 +1,23 @@
 """Find users by id, address, mailbox or membership; an operator may name a new address."""
 
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Select, bindparam, func, literal_column, or_, select, text
+from sqlalchemy import (
+    ARRAY,
+    Select,
+    Text,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,6 +31,18 @@ from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 BY_ID = select(User).where(User.id == bindparam("id"))
 """Built once, because every request with a token executes it."""
 WITH_CLOCK = BY_ID.add_columns(func.clock_timestamp(), FIRST_SHOWN)
+MEMBERS_NAMED = (
+    select(User.id, User.email, User.external_id)
+    .join(Membership, Membership.user_id == User.id)
+    .where(
+        Membership.organization_id == bindparam("organization"),
+        or_(
+            User.id == any_(bindparam("names", type_=ARRAY(Text))),
+            User.email == any_(bindparam("addresses", type_=ARRAY(Text))),
+            User.external_id == any_(bindparam("names", type_=ARRAY(Text))),
+        ),
+    )
+)
 TAGGED_USERS = TAGGED.replace("email", "users.email", 1)
 LONGEST = 255
 GENERATED_ID = re.compile(r"(usr|sa)_[0-9a-f]{20}")
@@ -120,6 +145,35 @@ async def resolve_member(session: AsyncSession, organization: OrganizationId, te
         .limit(1)
     )
     return member if member is not None else UserId(text)
+
+
+async def resolve_members(
+    session: AsyncSession, organization: OrganizationId, named: Iterable[str]
+) -> dict[str, UserId]:
+    """Return what `resolve_member` returns for each name, with one statement for all of them."""
+    names: dict[str, UserId] = {name: UserId(name) for name in named}
+    asked = [
+        name
+        for name in names
+        if not GENERATED_ID.fullmatch(name) and 0 < len(name) <= LONGEST and name.isprintable()
+    ]
+    if not asked:
+        return names
+    by_address: dict[str, list[str]] = {}
+    for name in asked:
+        with suppress(InvalidEmail):
+            by_address.setdefault(normalise(name), []).append(name)
+    rows = await session.execute(
+        MEMBERS_NAMED,
+        {"organization": organization, "names": asked, "addresses": list(by_address)},
+    )
+    found = [(UserId(id), email, external) for id, email, external in rows]
+    for id, _, external in found:
+        if external in names:
+            names[external] = id
+    for id, email, _ in found:
+        names |= dict.fromkeys(by_address.get(email or "", ()), id)
+    return names | {id: id for id, _, _ in found if id in names}
 
 
 def same_person(user: User) -> Select[UserId]:
