@@ -7,10 +7,10 @@ import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.audit.plans import proposals
 from teamaccess.audit.state.moment import Moment, PositionAt, position_at
 from teamaccess.audit.state.queue import AuditQueue
 from teamaccess.catalog import Catalog, read_catalog
+from teamaccess.changes import time_limit
 from teamaccess.changes.change_queue import ANONYMOUS_AT_ONCE, AT_ONCE, SHARE, ChangeQueue
 from teamaccess.common.sharing.loop_share import LoopShare, current_share
 from teamaccess.ledger import Attribution
@@ -269,7 +269,7 @@ async def test_changes_have_the_same_time_limit_as_their_plan(
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     body = {"changes": [{"change": "suspend", "user": bob.id}]}
     plan = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
-    monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
+    monkeypatch.setattr(time_limit, "LONGEST_SECONDS", 0)
     made = await acme.administrator.ask(
         "POST", f"{acme.path}/changes", json=body, headers={"If-Match": plan.headers["ETag"]}
     )

@@ -12,6 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 WITHOUT_CLASS = {
     **{code: str(status) for status, code in CODES.items()},
     "refused": "4xx",
+    "database_busy": "503",
     "database_unavailable": "503",
     "internal_error": "500",
     "system_error": "",  # the operating system refused a command something

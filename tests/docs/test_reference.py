@@ -22,7 +22,7 @@ from teamaccess.audit.state import queue as audit_queue
 from teamaccess.audit.state import sandboxes
 from teamaccess.catalog import errors as catalog_errors
 from teamaccess.catalog import reader
-from teamaccess.changes import change_queue, opening
+from teamaccess.changes import change_queue, opening, time_limit
 from teamaccess.cli.main import COMMANDS, app
 from teamaccess.common import text
 from teamaccess.common.configuration.limits import Limits
@@ -114,7 +114,7 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
         ("seconds that a change waits for its turn", change_queue.PATIENCE_SECONDS),
         ("seconds that a change waits until SpiceDB", opening.PATIENCE_SECONDS),
         ("seconds that a large question", audit_queue.PATIENCE_SECONDS),
-        ("seconds that a plan or its changes", proposals.LONGEST_SECONDS),
+        ("seconds that a plan or its changes", time_limit.LONGEST_SECONDS),
         ("seconds that a plan may take", plan.LONGEST_ANSWER_SECONDS),
         ("groups of objects in a plan", held_actions.MOST_GROUPS),
         ("relationships of an organization in a sandbox", sandboxes.MOST_RELATIONSHIPS),

@@ -22,7 +22,7 @@ from tests.support.organization import Organization
 
 REFUSALS = {"refused", "acceptance_refused", "sign_in_refused"}
 """Events of refusals."""
-OVERLOAD_CODES = {"organization_busy", "database_unavailable"}
+OVERLOAD_CODES = {"organization_busy", "database_busy", "database_unavailable"}
 """Codes that an overloaded service may answer with."""
 
 

@@ -403,16 +403,33 @@ async def held_on(change: OrganizationChange, grants: GrantsOnObject) -> frozens
     four eyes. So the organization is asked first, once for all objects of a change, and the object only
     about the rest.
     """
-    verbs, actions = grants.given | grants.taken, change.catalog.actions
-    behind = {verb: actions[grants.behind[verb]] for verb in verbs}
-    everywhere = await change.held({action.permission for action in behind.values()})
-    held = frozenset(
+    held = await _held_everywhere(change, grants)
+    rest = (grants.given | grants.taken) - held
+    return held | await change.held(rest, on=grants.resource) if rest else held
+
+
+async def ask_about_objects(change: OrganizationChange, grants: Iterable[GrantsOnObject]) -> None:
+    """Ask together about all objects what `held_on` asks about each."""
+    asked = {}
+    for each in grants:
+        rest = (each.given | each.taken) - await _held_everywhere(change, each)
+        if rest and each.resource not in change.registered:
+            asked[each.resource] = rest
+    if asked:
+        await change.ask_ahead(change.organization, change.actor, asked)
+
+
+async def _held_everywhere(change: OrganizationChange, grants: GrantsOnObject) -> frozenset[str]:
+    """Return which of the actions the actor has on every object, as a part of the organization."""
+    actions = change.catalog.actions
+    # the same question for all objects of a type, whatever is given and taken on each
+    everywhere = await change.held({actions[each].permission for each in grants.behind.values()})
+    return frozenset(
         verb
-        for verb, action in behind.items()
+        for verb in grants.given | grants.taken
+        for action in [actions[grants.behind[verb]]]
         if action.permission in everywhere and not action.four_eyes
     )
-    rest = verbs - held
-    return held | await change.held(rest, on=grants.resource) if rest else held
 
 
 def refuse_bad_end(catalog: Catalog, end: datetime | None, now: datetime) -> None:

@@ -356,11 +356,12 @@ async def team_target(
     team: Team,
     exempt: Callable[[], Awaitable[bool]] | None = None,
     placed: UserId | None = None,
+    holdings: Holdings | None = None,
 ) -> Target[Team]:
     """Return a team as a target, for a change of the team or of the place of one user.
 
-    Without `exempt`, an actor who is the team's only member, in person, need not hold what the team
-    holds.
+    `holdings` is what the team holds, if that is known already. Without `exempt`, an actor who is the
+    team's only member, in person, need not hold what the team holds.
     """
 
     async def is_alone() -> bool:
@@ -370,11 +371,14 @@ async def team_target(
         return TeamAboveActor(team=team.id, missing=missing)
 
     async def are_others() -> bool:
-        who = User.id == placed if placed is not None else User.id.in_(_members_of(team))
-        users = await change.session.scalars(select(User).where(who))
+        if placed is not None:
+            user = await change.session.get(User, placed)  # loaded with the member already
+            return user is None or await _is_another_person(change, user)
+        users = await change.session.scalars(select(User).where(User.id.in_(_members_of(team))))
         return all([await _is_another_person(change, user) for user in users])
 
-    holdings = await holdings_of_team(change, team)
+    if holdings is None:
+        holdings = await holdings_of_team(change, team)
     return Target(team, None, holdings, above, exempt or is_alone, are_others)
 
 

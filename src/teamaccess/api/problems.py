@@ -19,7 +19,7 @@ from teamaccess.changes.events.users import Refused
 from teamaccess.changes.ledger import may_have_changed
 from teamaccess.common import errors
 from teamaccess.common.postgres.connect import sqlstate
-from teamaccess.common.postgres.outages import is_outage, lacks_tables
+from teamaccess.common.postgres.outages import is_outage, lacks_tables, waits_for_another
 from teamaccess.common.sentences.excerpts import cut_to_limits, excerpt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
@@ -87,6 +87,15 @@ def database_error(error: SQLAlchemyError | ConnectionError) -> ProblemDetailsEx
         return not_migrated(error)
     if not is_outage(error):
         return unexpected(error)
+    if waits_for_another(error):
+        log.warning("database_busy", sqlstate=sqlstate(error))
+        return ProblemDetailsException(
+            status_code=503,
+            title="Service Unavailable",
+            detail=f"Another change holds what this request needs. {_outcome()}",
+            headers={"Retry-After": "2"},
+            extra={"code": "database_busy"},
+        )
     # SQLAlchemy wraps its adapter's error, which wraps the driver's; the innermost is the most precise
     adapted = getattr(error, "orig", None)
     cause = getattr(adapted, "orig", None) or adapted or error

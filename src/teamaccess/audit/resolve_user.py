@@ -14,7 +14,7 @@ from teamaccess.directory.users.find import (
     resolve_member,
 )
 from teamaccess.ledger import database_time
-from teamaccess.storage import Event, InvitationStatus, OrganizationId, User, UserId
+from teamaccess.storage import Event, InvitationStatus, Membership, OrganizationId, User, UserId
 
 
 class NotAcceptedYet(NotFound):
@@ -29,15 +29,15 @@ class NotAcceptedYet(NotFound):
 async def resolve_user(session: AsyncSession, organization: OrganizationId, name: str) -> UserId:
     """Return the id of the user with this name, as `is_named` reads it.
 
-    SECURITY: only present and past members of the organization are found by an address or an external
-    id. Otherwise its auditors could find out whom other tenants have.
+    SECURITY: only present and past members of the organization are found, also by their ids. Otherwise
+    its auditors could find out whom other tenants have.
 
     Raises UnknownUser, and NotAcceptedYet for an address with an open invitation to the organization.
     """
     if not is_possible_name(name):
         raise UnknownUser(user=name)
     member = await resolve_member(session, organization, name)
-    if member != name or await session.get(User, member) is not None:
+    if member != name or await _is_member(session, organization, member):
         return member
     past = await _past_member(session, organization, name)
     if past is not None:
@@ -46,10 +46,19 @@ async def resolve_user(session: AsyncSession, organization: OrganizationId, name
     raise UnknownUser(user=name)
 
 
+async def _is_member(session: AsyncSession, organization: OrganizationId, user: UserId) -> bool:
+    found = await session.scalar(
+        select(Membership.user_id).where(
+            Membership.organization_id == organization, Membership.user_id == user
+        )
+    )
+    return found is not None
+
+
 async def _past_member(
     session: AsyncSession, organization: OrganizationId, name: str
 ) -> UserId | None:
-    """Return the user with this address or external id if the organization's events are about them.
+    """Return the user with this id, address or external id if the organization's events name them.
 
     SECURITY: the events are searched also if nobody has the name. So a name of another tenant's user
     takes the same statement and the same time as a name that nobody has.

@@ -253,6 +253,7 @@ class Ledger:
         Raises the errors of `change` and those of `act`.
         """
         async with self.change(attribution, organization, asker=asker) as change:
+            change.is_rehearsal = True
             [ledger_position] = change.ledger_positions
             await act(change)
             await change.prove()

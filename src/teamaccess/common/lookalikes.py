@@ -5,9 +5,12 @@ The characters come from Unicode Technical Standard 39, "Unicode Security Mechan
 
 import re
 import unicodedata
+from asyncio import sleep
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, lru_cache
+from hashlib import blake2b
 
+from teamaccess.common.errors import Invalid
 from teamaccess.common.text import INVISIBLE
 
 DRAWN_LETTER = re.compile(
@@ -17,6 +20,42 @@ DRAWN_LETTER = re.compile(
 )
 """Unicode's names of Latin letters in another drawing, such as LATIN LETTER SMALL CAPITAL A. The tables
 of UTS 39 relate most of them to no letter, and NFKC leaves them as they are."""
+
+
+LONGEST_WRITTEN_OUT = 300
+"""The longest name with its characters written out, which is three times as long as a name may be. One
+character may stand for 18 others, and each of them takes time to compare."""
+MOST_REMEMBERED = 20_000
+"""Names whose forms one process remembers, in about a kilobyte each."""
+AT_ONCE = 25
+"""Names that are compared before other requests get a turn."""
+
+
+class WrittenOutTooLong(Invalid):
+    """The name has characters that stand for many others, and is too long with these."""
+
+    message = (
+        "The name has {length:character} when each of its characters is written out, for example "
+        "\ufdfa with 18. At most {longest} are allowed. Choose a shorter name."
+    )
+
+
+async def find_lookalike_among(name: str, others: Iterable[str]) -> str | None:
+    """Return the first of very many other names that looks like this one, or None.
+
+    SECURITY: the names of one tenant must not occupy the process, so a name is folded once and
+    remembered, and other requests get turns. Raises WrittenOutTooLong.
+    """
+    length = len(unicodedata.normalize("NFKC", name))
+    if length > LONGEST_WRITTEN_OUT:
+        raise WrittenOutTooLong(length=length, longest=LONGEST_WRITTEN_OUT)
+    forms = _forms(name)
+    for number, other in enumerate(others, start=1):
+        if not forms.isdisjoint(_forms(other)):
+            return other
+        if number % AT_ONCE == 0:
+            await sleep(0)
+    return None
 
 
 def find_lookalike(name: str, others: Iterable[str]) -> str | None:
@@ -30,15 +69,18 @@ def load_lookalikes() -> None:
     _prototypes()
 
 
-def _forms(name: str) -> frozenset[str]:
-    """Return the forms of a name. Names that look alike share at least one form.
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _forms(name: str) -> frozenset[bytes]:
+    """Return hashes of the forms of a name. Names that look alike share at least one form.
 
     `BiIling` with a capital I looks like `Billing` as it is, `SUPPORT` like `Support` in small letters,
     and `ADMIN` in Cyrillic letters like `Admin` in capitals.
     """
-    text = INVISIBLE.sub("", "".join(unicodedata.normalize("NFKC", name).split()))
+    written_out = unicodedata.normalize("NFKC", name)[:LONGEST_WRITTEN_OUT]
+    text = INVISIBLE.sub("", "".join(written_out.split()))
     cases = (text, text.casefold(), text.upper())
-    return frozenset(_skeleton(each).casefold() for each in cases)
+    forms = {_skeleton(each).casefold() for each in cases}
+    return frozenset(blake2b(each.encode(), digest_size=16).digest() for each in forms)
 
 
 def _skeleton(text: str) -> str:

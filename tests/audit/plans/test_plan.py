@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.audit.plans import held_actions, proposals
+from teamaccess.audit.plans import held_actions
 from teamaccess.audit.plans import plan as planning
 from teamaccess.catalog import Catalog, find_catalog_file, read_catalog
-from teamaccess.changes import Ledger, Rehearsal
+from teamaccess.changes import Ledger, Rehearsal, time_limit
 from teamaccess.ledger import Attribution, OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId, RoleId
 from tests.support.organization import Organization
@@ -196,7 +196,7 @@ async def test_a_plan_does_not_block_changes_for_long(
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     wanted = {"change": "suspend", "user": bob.id}
-    monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
+    monkeypatch.setattr(time_limit, "LONGEST_SECONDS", 0)
     refused(await plan(acme, wanted), 409, "plan_takes_too_long")
     assert (await acme.suspend(bob)).status_code == 204
 

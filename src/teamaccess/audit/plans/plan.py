@@ -1,11 +1,12 @@
 """Plan changes: who would gain and lose which actions, before anything is written."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.access.own_access import keeping_own_ends
 from teamaccess.audit.plans.alike import questions_about
@@ -157,7 +158,7 @@ async def plan(
             raise PlanTooLarge(organization=organization, seconds=LONGEST_ANSWER_SECONDS) from late
     rehearsal, new_catalog = rehearsed.rehearsal, catalog or sources.catalog
     async with sources.reads() as session:
-        affected = await find_people(session, {*effect.gains, *effect.loses})
+        affected = await _find_affected(session, rehearsed, {*effect.gains, *effect.loses})
     changes = [
         AccessChange(person, effect.gains.get(user, []), effect.loses.get(user, []))
         for user, person in affected.items()
@@ -180,6 +181,8 @@ async def plan(
 class _Rehearsed(NamedTuple):
     rehearsal: Rehearsal
     related: RelatedRows
+    newcomers: Mapping[str, UserId]
+    """By address: the ids that stand for people who would join."""
 
 
 class _Effect(NamedTuple):
@@ -187,6 +190,20 @@ class _Effect(NamedTuple):
     loses: ActionsByUser
     groups: ObjectGroups
     orphans: list[str]
+
+
+async def _find_affected(
+    session: AsyncSession, rehearsed: _Rehearsed, users: Collection[UserId]
+) -> dict[UserId, Person]:
+    """Return the people in the order of their ids.
+
+    SECURITY: of people who would join, the plan shows only the address that the caller wrote, whether or
+    not another tenant has them.
+    """
+    joining = {id: Person(id, email, None) for email, id in rehearsed.newcomers.items()}
+    people = await find_people(session, [user for user in users if user not in joining])
+    people |= {user: joining[user] for user in users if user in joining}
+    return dict(sorted(people.items()))
 
 
 async def _rehearse(
@@ -221,6 +238,7 @@ async def _rehearse_as(
     asker: UserId | None = None,
 ) -> _Rehearsed:
     related: list[RelatedRows] = []
+    newcomers: dict[str, UserId] = {}
 
     async def act(change: OrganizationChange) -> None:
         change.on_behalf_of_asker = asker
@@ -229,15 +247,16 @@ async def _rehearse_as(
         await change.decide()
         updates = [update for entry in change.entries for update in entry.updates]
         related.append(await read_related_rows(change, updates))
+        newcomers.update(change.newcomers)
 
     async with resting_after():
         rehearsal = await ledger.rehearse(attribution, organization, act, caller)
-    return _Rehearsed(rehearsal, related[0])
+    return _Rehearsed(rehearsal, related[0], newcomers)
 
 
 async def _effect(sources: AuditSources, rehearsed: _Rehearsed) -> _Effect:
     """Ask two small sandboxes only what the changes can reach."""
-    rehearsal, related = rehearsed
+    rehearsal, related = rehearsed.rehearsal, rehearsed.related
     asked = await asyncio.to_thread(questions_about, sources.catalog, related)
     if not asked.asks:
         return _Effect({}, {}, asked.groups, [])

@@ -1,6 +1,5 @@
 """The registry of the operations that a plan may propose, and how they are made together."""
 
-import asyncio
 from typing import Annotated
 
 import msgspec
@@ -42,22 +41,11 @@ from teamaccess.audit.plans.operations.teams import (
     TakeFromTeam,
 )
 from teamaccess.changes import OrganizationChange
-from teamaccess.common.errors import Conflict, Invalid, naming_item
+from teamaccess.changes.time_limit import time_limit
+from teamaccess.common.errors import Invalid, naming_item
 
 MOST = 1000
 """Changes in one plan."""
-LONGEST_SECONDS = 3
-"""How long a plan may delay the organization's other changes. Changes in other processes give up after
-two seconds (`PATIENCE`), and a caller who plans may have no right to change anything."""
-
-
-class PlanTakesTooLong(Conflict):
-    """The rehearsal holds the organization's lock, and other changes may not wait longer."""
-
-    message = (
-        "These changes would block other changes of {organization} for more than {seconds} "
-        "seconds. Propose less at once."
-    )
 
 
 class ChangeTwice(Invalid):
@@ -110,15 +98,12 @@ async def make_all(
     both. Raises ChangeTwice, PlanTakesTooLong, and what the use cases do.
     """
     seen = set()
-    try:
-        async with asyncio.timeout(LONGEST_SECONDS):
-            for number, proposal in enumerate(proposals):
-                text = msgspec.json.encode(proposal).decode()
-                with naming_item(number + 1):
-                    if text in seen:
-                        raise ChangeTwice(change=text)
-                    seen.add(text)
-                    await proposal.make(change, PlanContext(invitations, number))
-                    await change.session.flush()
-    except TimeoutError as late:
-        raise PlanTakesTooLong(organization=change.organization, seconds=LONGEST_SECONDS) from late
+    async with time_limit(change):
+        for number, proposal in enumerate(proposals):
+            text = msgspec.json.encode(proposal).decode()
+            with naming_item(number + 1):
+                if text in seen:
+                    raise ChangeTwice(change=text)
+                seen.add(text)
+                await proposal.make(change, PlanContext(invitations, number))
+                await change.session.flush()

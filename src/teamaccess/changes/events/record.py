@@ -3,6 +3,7 @@
 An event is recorded in the transaction of its change, or in one of its own.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, cast, dataclass_transform
@@ -165,6 +166,17 @@ async def record(
     await change.session.execute(INSERT, row)
     change.event_chains.add(chain)
     return reason_hash
+
+
+async def record_each(
+    change: Change, details: Iterable[tuple[EventDetails, str]], chain: str
+) -> None:
+    """Record events about many subjects of one change, each with its subject, in one round trip."""
+    await change.session.flush()
+    rows = [_row(change.attribution, each, chain, subject) for each, subject in details]
+    if rows:
+        await change.session.execute(INSERT, rows)
+        change.event_chains.add(chain)
 
 
 async def record_alone(

@@ -188,7 +188,7 @@ async def _refuse_member(change: OrganizationChange, address: str) -> None:
         .join(User, User.id == Membership.user_id)
         .where(Membership.organization_id == change.organization, User.email == address)
     )
-    if member is not None:
+    if member is not None or address in change.newcomers:
         raise AlreadyMember(email=address, organization=change.organization)
 
 

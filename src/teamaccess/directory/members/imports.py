@@ -66,6 +66,39 @@ Users created concurrently are not visible yet, so the statement is retried. Ope
 members are cancelled.
 """
 
+REHEARSED_JOIN = text("""
+WITH wanted AS (
+  SELECT * FROM json_to_recordset(CAST(:newcomers AS json))
+    AS newcomer (id text, email text, role text, custom boolean)
+), here AS (
+  SELECT id, email FROM users JOIN memberships ON user_id = id
+  WHERE organization_id = :organization AND email = ANY (ARRAY(SELECT email FROM wanted))
+), new AS (
+  SELECT * FROM wanted WHERE email NOT IN (SELECT email FROM here)
+), made AS (
+  INSERT INTO users (id, created_at, tokens_valid_from)
+  SELECT id, CAST(:now AS timestamptz), CAST(:now AS timestamptz) FROM new
+), joined AS (
+  INSERT INTO memberships (organization_id, user_id, joined_at)
+  SELECT :organization, id, CAST(:now AS timestamptz) FROM new
+), given AS (
+  INSERT INTO role_assignments (organization_id, user_id, role, custom, granted_at)
+  SELECT :organization, id, role, custom, CAST(:now AS timestamptz) FROM new
+), withdrawn AS (
+  UPDATE invitations SET cancelled_at = CAST(:now AS timestamptz) FROM wanted
+  WHERE organization_id = :organization AND invitations.email = wanted.email
+    AND accepted_at IS NULL AND cancelled_at IS NULL
+)
+SELECT wanted.email, coalesce(here.id, wanted.id), here.id IS NULL
+FROM wanted LEFT JOIN here USING (email)
+""")
+"""The same without addresses, for a change that is rolled back.
+
+SECURITY: a new user's address is unique on the platform. Until the rollback, it would block everybody who
+signs in with it or accepts an invitation to it. Everybody who is not a member here gets the new id, so a
+plan does not tell which addresses have users elsewhere.
+"""
+
 
 @dataclass(frozen=True)
 class Newcomer:
@@ -185,6 +218,9 @@ async def join(
         if role_set.operators_grant(role):
             raise OperatorOnlyRole(role=role)
     by_email = {newcomer.email: newcomer for newcomer in batch}
+    earlier = {
+        email: ImportedMember(email, id, joined=False) for email, id in change.newcomers.items()
+    }
     newcomers = [
         {
             "id": each.id or new_user_id(),
@@ -194,17 +230,21 @@ async def join(
             "custom": each.role in role_set.custom,
         }
         for each in by_email.values()
+        if each.email not in earlier
     ]
     parameters = {
         "newcomers": msgspec.json.encode(newcomers).decode(),
         "organization": organization,
         "now": change.now,
     }
-    found: dict[str, ImportedMember] = {}
+    found = {email: earlier[email] for email in by_email if email in earlier}
+    statement = REHEARSED_JOIN if change.is_rehearsal else JOIN
     while len(found) < len(by_email):
-        for email, user, joined in await change.session.execute(JOIN, parameters):
+        for email, user, joined in await change.session.execute(statement, parameters):
             if email not in found or joined:
                 found[email] = ImportedMember(email, user, joined)
+    if change.is_rehearsal:
+        change.newcomers |= {each.email: each.user for each in found.values() if each.joined}
     members = [found[email] for email in by_email]
     joined_members = sum(member.joined for member in members)
     await record(change, MembersImported(members=joined_members), organization, organization)

@@ -45,7 +45,10 @@ async def find_resources(
     """Return the objects among the keys that are or were registered."""
     types, ids = {type for type, _ in keys}, {id for _, id in keys}
     parameters = {"organization": organization, "types": list(types), "ids": list(ids)}
-    return {(row.type, row.id): row for row in await session.scalars(NAMED, parameters)}
+    # an earlier part of the change may have removed some
+    fresh = {"populate_existing": True}
+    rows = await session.scalars(NAMED, parameters, execution_options=fresh)
+    return {(row.type, row.id): row for row in rows}
 
 
 async def get_resource(

@@ -1,32 +1,37 @@
 """Access to one object, for a member or a team, perhaps until a time."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from msgspec import UNSET
 from sqlalchemy import literal, select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.access.authorize import Gift, GrantsOnObject, authorize, authorize_giving, is_later
 from teamaccess.catalog import ResourceType
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.caps import refuse_full
-from teamaccess.changes.events import record
+from teamaccess.changes.events import record_each
 from teamaccess.changes.events.resources import GrantsChanged
 from teamaccess.common.errors import Invalid, NotFound
 from teamaccess.directory.members.find import UnknownMember
-from teamaccess.directory.resources.find import Key, get_resource, type_of
+from teamaccess.directory.resources.find import Key, UnknownResource, type_of
+from teamaccess.directory.resources.grant_rows import (
+    GrantEnds,
+    GrantKey,
+    KnownGrants,
+    delete_grants,
+    grant_key_of,
+    grants_on,
+    read_grants,
+)
 from teamaccess.directory.resources.questions import UnknownResourceAction
 from teamaccess.directory.teams.find import UnknownTeam
 from teamaccess.storage import (
     Grant,
     HolderKind,
-    Membership,
-    OrganizationId,
     Resource,
-    Team,
-    TeamId,
     UserId,
     is_local_id,
 )
@@ -44,26 +49,11 @@ class UnknownGrant(NotFound):
     message = "There is no grant {grant!r} on {resource}."
 
 
-class GrantKey(NamedTuple):
-    """An action or a role on an object, and the member or team that gets it."""
-
-    action: str
-    kind: HolderKind
-    holder: str
-
-    def __str__(self) -> str:
-        return f"{self.action} {self.kind}:{self.holder}"
-
-
 class GrantName(NamedTuple):
     """An action or a role on an object, as a request names it."""
 
     text: str
     is_role: bool
-
-
-GrantEnds = Mapping[GrantKey, datetime | None]
-"""Grants with their ends; None for a grant without one."""
 
 
 class UnknownObjectRole(Invalid):
@@ -79,20 +69,24 @@ class GrantsReplaced(NamedTuple):
     before: GrantEnds
 
 
-async def grants_on(
-    session: AsyncSession, organization: OrganizationId, key: Key
-) -> Sequence[Grant]:
-    """Return the grants on an object, also those that have ended and are not swept yet."""
-    rows = await session.scalars(
-        select(Grant)
-        .where(
-            Grant.organization_id == organization,
-            Grant.type == key[0],
-            Grant.resource_id == key[1],
-        )
-        .order_by(Grant.action, Grant.holder_kind, Grant.holder)
-    )
-    return rows.all()
+@dataclass(frozen=True)
+class GrantsOf:
+    """The grants that one object is to have."""
+
+    key: Key
+    wanted: GrantEnds
+    names: Collection[GrantName] = ()
+    """The names that the request uses. Each must be an action or a role, as the request says; other names
+    in `wanted` may be either."""
+
+
+def known_resource(change: OrganizationChange, known: KnownGrants, key: Key) -> Resource:
+    """Return a registered object; raises UnknownResourceType and UnknownResource."""
+    type_of(change.catalog, key[0])
+    resource = known.resources.get(key)
+    if resource is None or resource.removed_at is not None:
+        raise UnknownResource(organization=change.organization, type=key[0], resource=key[1])
+    return resource
 
 
 async def replace_grants(
@@ -100,41 +94,64 @@ async def replace_grants(
 ) -> GrantsReplaced:
     """Replace all grants on an object. Return the new grants, and those before.
 
-    `names` are those that the request uses. Each must be an action or a role, as the request says; other
-    names in `wanted` may be either.
-
-    Raises what `authorize_giving` does, UnknownResourceType, UnknownResource, UnknownResourceAction,
-    UnknownObjectRole, UnknownMember, UnknownTeam and LimitReached.
+    `names` are those of `GrantsOf`. Raises what `judge_grants` does, and LimitReached.
     """
-    organization = change.organization
     # SECURITY: the guard first, so that nothing is revealed of what the request names
     await authorize(change, "register_resources")
-    resource = await get_resource(change.session, change.catalog, organization, key)
-    _refuse_unknown_names(change, resource, wanted, names)
-    await _refuse_unknown_holders(change, wanted)
-    rows = {grant_key_of(row): row for row in await grants_on(change.session, organization, key)}
-    before = {grant: row.expires_at for grant, row in rows.items()}
-    await authorize_giving(change, "register_resources", _gift(change, resource, rows, wanted))
+    known = await read_grants(change, [key], list(wanted))
+    grants, before = GrantsOf(key, wanted, names), known.ends_on(key)
+    await judge_grants(change, known, grants)
+    await write_grants(change, known, [grants])
+    after = await grants_on(change.session, change.organization, key)
+    return GrantsReplaced(after, before)
+
+
+async def judge_grants(
+    change: OrganizationChange,
+    known: KnownGrants,
+    grants: GrantsOf,
+    rows: Mapping[GrantKey, Grant] | None = None,
+) -> None:
+    """Return if the actor may have the object hold these grants. `rows` are those to compare with.
+
+    Raises what `authorize_giving` does, UnknownResourceType, UnknownResource, UnknownResourceAction,
+    UnknownObjectRole, UnknownMember and UnknownTeam.
+    """
+    rows = known.on(grants.key) if rows is None else rows
+    resource = known_resource(change, known, grants.key)
+    _refuse_unknown_names(change, resource, grants.wanted, grants.names)
+    _refuse_unknown_holders(change, known, grants.wanted, rows)
+    gift = gift_of_grants(change, resource, rows, grants.wanted)
+    await authorize_giving(change, "register_resources", gift)
+
+
+async def write_grants(
+    change: OrganizationChange, known: KnownGrants, objects: Sequence[GrantsOf]
+) -> None:
+    """Write the grants on all these objects, which were judged. Raises LimitReached."""
+    organization = change.organization
     present = select(literal(1)).where(Grant.organization_id == organization)
-    await refuse_full(change, "grants", present, adding=len(wanted) - len(rows))
-    for grant, row in rows.items():
-        if grant not in wanted:
-            await change.session.delete(row)
-    for grant, end in wanted.items():
-        if grant not in rows:
-            change.session.add(_row(change, resource, grant, end))
-            continue
-        row = rows[grant]
-        if not row.active(change.now):  # it has ended, so it is given again
-            row.granted_at, row.granted_by = change.now, change.giver
-        row.expires_at = end
-    await change.session.flush()
-    was = [_text(grant, end) for grant, end in before.items()]
-    now = [_text(grant, wanted[grant]) for grant in sorted(wanted)]
-    if now != was:
-        subject = str(resource.reference)
-        await record(change, GrantsChanged(before=was, after=now), organization, subject)
-    return GrantsReplaced(await grants_on(change.session, organization, key), before)
+    adding = sum(len(each.wanted) - len(known.on(each.key)) for each in objects)
+    await refuse_full(change, "grants", present, adding=adding)
+    events, ended = [], []
+    for each in objects:
+        wanted, rows, before = each.wanted, known.on(each.key), known.ends_on(each.key)
+        resource = known.resources[each.key]
+        ended += [row for grant, row in rows.items() if grant not in wanted]
+        for grant, end in wanted.items():
+            if grant not in rows:
+                change.session.add(_row(change, resource, grant, end))
+                continue
+            row = rows[grant]
+            if not row.active(change.now):  # it has ended, so it is given again
+                row.granted_at, row.granted_by = change.now, change.giver
+            row.expires_at = end
+        was = [_text(grant, end) for grant, end in before.items()]
+        now = [_text(grant, wanted[grant]) for grant in sorted(wanted)]
+        if now != was:
+            events.append((GrantsChanged(before=was, after=now), str(resource.reference)))
+    await delete_grants(change, ended)
+    await record_each(change, events, organization)
 
 
 async def add_grant(
@@ -145,7 +162,7 @@ async def add_grant(
     name: GrantName,
 ) -> GrantsReplaced:
     """Add one grant to the others on an object, until a time. Raises what `replace_grants` does."""
-    wanted = {**await present_grants(change, key), grant: until}
+    wanted = {**await _present_grants(change, key), grant: until}
     return await replace_grants(change, key, wanted, [name])
 
 
@@ -153,7 +170,7 @@ async def remove_grant(
     change: OrganizationChange, key: Key, grant: GrantKey, name: GrantName
 ) -> GrantsReplaced:
     """Take one grant on an object away. Raises what `replace_grants` does, and UnknownGrant."""
-    present = dict(await present_grants(change, key))
+    present = dict(await _present_grants(change, key))
     held = present.pop(grant, UNSET) is not UNSET
     replaced = await replace_grants(change, key, present, [name])
     if not held:
@@ -161,7 +178,7 @@ async def remove_grant(
     return replaced
 
 
-async def present_grants(change: OrganizationChange, key: Key) -> GrantEnds:
+async def _present_grants(change: OrganizationChange, key: Key) -> GrantEnds:
     """Return the grants on an object, without those that have ended."""
     if key[0] not in change.catalog.types or not is_local_id(key[1]):
         return {}
@@ -169,12 +186,7 @@ async def present_grants(change: OrganizationChange, key: Key) -> GrantEnds:
     return {grant_key_of(row): row.expires_at for row in rows if row.active(change.now)}
 
 
-def grant_key_of(row: Grant) -> GrantKey:
-    """Return the action or role, and the holder of a row."""
-    return GrantKey(row.action, HolderKind(row.holder_kind), row.holder)
-
-
-def _gift(
+def gift_of_grants(
     change: OrganizationChange,
     resource: Resource,
     rows: Mapping[GrantKey, Grant],
@@ -232,26 +244,23 @@ def _refuse_unknown_names(
         raise UnknownResourceAction(action=text, resource=on, actions=list(kind.actions))
 
 
-async def _refuse_unknown_holders(change: OrganizationChange, wanted: GrantEnds) -> None:
-    """Raise UnknownMember and UnknownTeam for holders that the organization does not have."""
-    organization = change.organization
-    users = {UserId(grant.holder) for grant in wanted if grant.kind is HolderKind.USER}
-    teams = {TeamId(grant.holder) for grant in wanted if grant.kind is HolderKind.TEAM}
-    members = await change.session.scalars(
-        select(Membership.user_id).where(
-            Membership.organization_id == organization,
-            Membership.user_id.in_(filter(is_local_id, users)),
-        )
-    )
-    for user in sorted(users - set(members)):
-        raise UnknownMember(user=user, organization=organization)
-    existing = await change.session.scalars(
-        select(Team.id).where(
-            Team.organization_id == organization, Team.id.in_(filter(is_local_id, teams))
-        )
-    )
-    for team in sorted(teams - set(existing)):
-        raise UnknownTeam(team=team, organization=organization)
+def _refuse_unknown_holders(
+    change: OrganizationChange,
+    known: KnownGrants,
+    wanted: GrantEnds,
+    rows: Mapping[GrantKey, Grant],
+) -> None:
+    """Raise UnknownMember and UnknownTeam for holders that the organization does not have.
+
+    Holders of grants that exist already are members and teams, as PostgreSQL's foreign keys say.
+    """
+    new = sorted((grant for grant in wanted if grant not in rows), key=lambda grant: grant.holder)
+    for grant in new:
+        if grant.kind is HolderKind.USER and grant.holder not in known.members:
+            raise UnknownMember(user=grant.holder, organization=change.organization)
+    for grant in new:
+        if grant.kind is HolderKind.TEAM and grant.holder not in known.teams:
+            raise UnknownTeam(team=grant.holder, organization=change.organization)
 
 
 def _row(

@@ -1,22 +1,28 @@
 """Grants on many objects in one change, all or none."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from teamaccess.access.authorize import authorize
+from teamaccess.access.authorize import GrantsOnObject, ask_about_objects, authorize
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import TeamaccessError, naming_item
 from teamaccess.directory.resources.find import Key
-from teamaccess.directory.resources.grants import (
+from teamaccess.directory.resources.grant_rows import (
     GrantEnds,
     GrantKey,
+    KnownGrants,
+    read_grants,
+)
+from teamaccess.directory.resources.grants import (
     GrantName,
+    GrantsOf,
     GrantTwice,
-    present_grants,
-    replace_grants,
+    gift_of_grants,
+    judge_grants,
+    write_grants,
 )
 
 Numbered = Sequence[tuple[int, "GrantOperation"]]
@@ -37,12 +43,6 @@ class GrantOperation:
     def name(self) -> GrantName:
         """The action or the role, as the request names it."""
         return GrantName(self.grant.action, self.is_role)
-
-    def applied_to(self, grants: GrantEnds) -> GrantEnds:
-        """Return the grants on the object after the operation."""
-        if self.remove:
-            return {grant: end for grant, end in grants.items() if grant != self.grant}
-        return {**grants, self.grant: self.until}
 
     def result(self, before: GrantEnds) -> "GrantResult":
         """Return what became of the grant."""
@@ -67,7 +67,8 @@ async def change_grants(
 ) -> list[GrantResult]:
     """Carry out all operations or none; return the result of each.
 
-    Every refusal names the item. Raises what `replace_grants` does, and GrantTwice.
+    Every refusal names the item. Raises what `judge_grants` does, GrantTwice and
+    LimitReached.
     """
     await authorize(change, "register_resources")
     by_object: dict[Key, list[tuple[int, GrantOperation]]] = defaultdict(list)
@@ -76,27 +77,68 @@ async def change_grants(
             if any(operation.grant == other.grant for _, other in by_object[operation.on]):
                 raise GrantTwice(grant=operation.grant)
         by_object[operation.on].append((number, operation))
-    results = {}
+    known = await read_grants(change, by_object, [operation.grant for operation in operations])
+    results, objects = {}, []
     for key, numbered in by_object.items():
-        before = await present_grants(change, key)
+        before = known.present(key, change.now)
         for number, operation in numbered:
             results[number] = operation.result(before)
-        await _replace(change, key, before, numbered)
+        wanted = _after(before, numbered)
+        objects.append(GrantsOf(key, wanted, [each.name for _, each in numbered]))
+    await ask_about_objects(change, _on_objects(change, known, objects))
+    for each in objects:
+        await _judge(change, known, each, by_object[each.key])
+    with naming_item(_last_added(operations)):
+        await write_grants(change, known, objects)
     return [results[number] for number in range(1, len(operations) + 1)]
 
 
-async def _replace(
-    change: OrganizationChange, key: Key, before: GrantEnds, numbered: Numbered
-) -> None:
-    """Change the grants on one object at once. If that is refused, find the item that is refused."""
-    wanted = before
+def _after(before: GrantEnds, numbered: Numbered) -> GrantEnds:
+    """Return the grants on one object after all operations on it."""
+    after = dict(before)
     for _, operation in numbered:
-        wanted = operation.applied_to(wanted)
+        if operation.remove:
+            after.pop(operation.grant, None)
+        else:
+            after[operation.grant] = operation.until
+    return after
+
+
+def _on_objects(
+    change: OrganizationChange, known: KnownGrants, objects: Iterable[GrantsOf]
+) -> Iterator[GrantsOnObject]:
+    """Yield what changes on each object that exists."""
+    for each in objects:
+        resource = known.resources.get(each.key)
+        if resource is not None:
+            gift = gift_of_grants(change, resource, known.on(each.key), each.wanted)
+            if gift.grants is not None:
+                yield gift.grants
+
+
+async def _judge(
+    change: OrganizationChange, known: KnownGrants, grants: GrantsOf, numbered: Numbered
+) -> None:
+    """Judge the grants on one object together. If that is refused, find the item that is refused.
+
+    Each item alone is judged by the rows that are known, so the search takes no statement.
+    """
     try:
         with naming_item(numbered[0][0]):
-            await replace_grants(change, key, wanted, [each.name for _, each in numbered])
+            await judge_grants(change, known, grants)
     except TeamaccessError:
+        rows = known.on(grants.key)
         for number, operation in numbered if len(numbered) > 1 else ():
+            grant = operation.grant
+            own = {grant: rows[grant]} if grant in rows else {}
+            wanted = {} if operation.remove else {grant: operation.until}
             with naming_item(number):
-                await replace_grants(change, key, operation.applied_to(before), [operation.name])
+                alone = GrantsOf(grants.key, wanted, [operation.name])
+                await judge_grants(change, known, alone, own)
         raise
+
+
+def _last_added(operations: Sequence[GrantOperation]) -> int:
+    """Return the number of the last grant that is added, which is the one beyond a limit."""
+    added = [number for number, each in enumerate(operations, start=1) if not each.remove]
+    return max(added, default=1)

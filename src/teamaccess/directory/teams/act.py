@@ -18,7 +18,7 @@ from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import TeamCreated, TeamDeleted, TeamRenamed, TeamRolesChanged
 from teamaccess.common.errors import Conflict, Invalid
-from teamaccess.common.lookalikes import find_lookalike
+from teamaccess.common.lookalikes import find_lookalike_among
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.teams.find import UnknownTeam, find_team, get_team
 from teamaccess.storage import Team, TeamId, is_local_id
@@ -80,7 +80,7 @@ async def create_team(change: OrganizationChange, id: str, name: str) -> Team:
 async def rename_team(change: OrganizationChange, id: TeamId, name: str) -> Team:
     """Give the team another name.
 
-    Raises what `authorize` does, UnknownTeam, InvalidText and TeamNameTaken.
+    Raises what `authorize` does, UnknownTeam, InvalidText, WrittenOutTooLong and TeamNameTaken.
     """
     await authorize(change, "manage_teams")
     team = await get_team(change.session, change.organization, id)
@@ -129,13 +129,16 @@ async def delete_team(change: OrganizationChange, id: TeamId) -> None:
 
 
 async def _refuse_taken_name(change: OrganizationChange, name: str, of: TeamId) -> None:
-    """Raise TeamNameTaken for a name of the team `of` that looks like the name of another team."""
+    """Raise TeamNameTaken for a name of the team `of` that looks like the name of another team.
+
+    Raises also WrittenOutTooLong.
+    """
     rows = await change.session.scalars(
         select(Team.name)
         .where(Team.organization_id == change.organization, Team.id != of)
         .order_by(Team.created_at, Team.id)
     )
-    if (taken := find_lookalike(name, rows)) is not None:
+    if (taken := await find_lookalike_among(name, rows)) is not None:
         raise TeamNameTaken(name=name, taken=taken)
 
 

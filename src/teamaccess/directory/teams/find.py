@@ -80,16 +80,6 @@ async def get_team(session: AsyncSession, organization: OrganizationId, id: Team
     return team
 
 
-async def find_place(
-    session: AsyncSession, organization: OrganizationId, team: TeamId, user: UserId
-) -> TeamMembership | None:
-    """Return a user's place in a team, or None."""
-    if not (is_local_id(team) and is_local_id(user)):
-        return None
-    key = (organization, team, user)
-    return await session.get(TeamMembership, key, populate_existing=True)
-
-
 async def list_teams(
     session: AsyncSession,
     organization: OrganizationId,

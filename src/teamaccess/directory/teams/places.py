@@ -1,11 +1,14 @@
 """Put members into teams and take them out."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import literal, select
+from sqlalchemy import ARRAY, Text, any_, literal, select
+from sqlalchemy.orm import selectinload
 
 from teamaccess.access.authorize import (
     Gift,
@@ -15,10 +18,10 @@ from teamaccess.access.authorize import (
     is_later,
     require_membership,
 )
-from teamaccess.access.holdings import NOTHING, Target, team_target
+from teamaccess.access.holdings import NOTHING, Holdings, Target, holdings_of_team, team_target
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.caps import refuse_full
-from teamaccess.changes.events import record
+from teamaccess.changes.events import EventDetails, record_each
 from teamaccess.changes.events.roles import (
     TeamLeft,
     TeamMemberAdded,
@@ -26,8 +29,8 @@ from teamaccess.changes.events.roles import (
     TeamMemberRemoved,
 )
 from teamaccess.common.errors import Invalid, NotFound, naming_item
-from teamaccess.directory.members.find import WHOLE, UnknownMember, find_member
-from teamaccess.directory.teams.find import UnknownTeam, find_place, find_team
+from teamaccess.directory.members.find import WHOLE, UnknownMember
+from teamaccess.directory.teams.find import UnknownTeam
 from teamaccess.storage import Membership, Team, TeamId, TeamMembership, UserId, is_local_id
 
 
@@ -43,6 +46,21 @@ class PlaceTwice(Invalid):
     message = "{user} is listed twice for the team {team}. List each place once."
 
 
+@dataclass
+class KnownPlaces:
+    """What PostgreSQL has of the teams, the members and the places that a change names."""
+
+    members: Mapping[UserId, Membership]
+    teams: Mapping[TeamId, Team]
+    holdings: Mapping[TeamId, Holdings]
+    """What each team holds. Places do not change it."""
+    places: dict[tuple[TeamId, UserId], TeamMembership]
+    growth: Counter[TeamId] = field(default_factory=Counter)
+    """How many members more than before each team gets."""
+    events: list[tuple[EventDetails, str]] = field(default_factory=list)
+    """What is to be recorded, with its subject."""
+
+
 async def put(
     change: OrganizationChange, id: TeamId, user: UserId, until: datetime | None
 ) -> tuple[Membership, TeamMembership]:
@@ -51,34 +69,10 @@ async def put(
     A new place, and a later end of a place, give everything that the team holds. An earlier end takes it
     away. Raises what `authorize_giving` does, UnknownTeam, UnknownMember and LimitReached.
     """
-    organization = change.organization
-    member = await find_member(change.session, organization, user)
-    place = await find_place(change.session, organization, id, user)
-    is_unchanged = place is not None and place.expires_at == until
-    target = await _target(change, id, user, exempt=is_unchanged)
-    gives = not is_unchanged and (
-        place is None or not place.active(change.now) or is_later(until, place.expires_at)
-    )
-    gift = Gift(target.holdings if gives else NOTHING, [] if is_unchanged else [until])
-    if member is None and target.refusal is None:
-        target = Target(None, UnknownMember(user=user, organization=organization))
-    await authorize_giving(change, "manage_teams", gift, target)
-    assert member is not None  # noqa: S101 - authorized, so there is one
-    if place is not None and is_unchanged:
-        return member, place
-    kind = TeamMemberAdded if place is None else TeamMemberChanged
-    if place is None:
-        present = select(literal(1)).where(
-            TeamMembership.organization_id == organization, TeamMembership.team_id == id
-        )
-        await refuse_full(change, "team_members", present)
-        place = TeamMembership(
-            organization_id=organization, team_id=id, user_id=user, joined_at=change.now
-        )
-        change.session.add(place)
-    place.expires_at = until
-    await record(change, kind(team=id, expires_at=until), organization, user)
-    return member, place
+    known = await _read_places(change, [id], [user])
+    placed = await _put(change, known, id, user, until)
+    await _finish(change, known)
+    return placed
 
 
 async def take(change: OrganizationChange, id: TeamId, user: UserId) -> None:
@@ -86,19 +80,9 @@ async def take(change: OrganizationChange, id: TeamId, user: UserId) -> None:
 
     Raises what `authorize_on` does, UnknownTeam and NotInTeam.
     """
-    organization = change.organization
-    place = await find_place(change.session, organization, id, user)
-    if place is not None and change.is_self(user):
-        await require_membership(change)
-        await change.session.delete(place)
-        await record(change, TeamLeft(team=id), organization, user)
-        return
-    target = await _target(change, id, user)
-    if place is None and target.refusal is None:
-        target = Target(None, NotInTeam(user=user, team=id))
-    await authorize_on(change, "manage_teams", target)
-    await change.session.delete(place)
-    await record(change, TeamMemberRemoved(team=id), organization, user)
+    known = await _read_places(change, [id], [user])
+    await _take(change, known, id, user)
+    await _finish(change, known)
 
 
 @dataclass(frozen=True)
@@ -128,52 +112,164 @@ async def change_places(
     Every refusal names the item. Raises what `put` and `take` do, and PlaceTwice.
     """
     await authorize(change, "manage_teams")
-    await _load_members(change, {operation.user for operation in operations})
+    known = await _read_places(
+        change, [each.team for each in operations], [each.user for each in operations]
+    )
     results, seen = [], set()
     for number, operation in enumerate(operations, start=1):
         with naming_item(number):
             if (operation.team, operation.user) in seen:
                 raise PlaceTwice(user=operation.user, team=operation.team)
             seen.add((operation.team, operation.user))
-            results.append(await _change_place(change, operation))
+            results.append(await _change_place(change, known, operation))
+    last_put = {each.team: n for n, each in enumerate(operations, start=1) if not each.remove}
+    await _finish(change, known, last_put)
     return results
 
 
-async def _change_place(change: OrganizationChange, operation: PlaceOperation) -> PlaceResult:
+async def _change_place(
+    change: OrganizationChange, known: KnownPlaces, operation: PlaceOperation
+) -> PlaceResult:
     team, user, until = operation.team, operation.user, operation.until
-    place = await find_place(change.session, change.organization, team, user)
+    place = known.places.get((team, user))
     if not operation.remove:
         same = place is not None and place.expires_at == until
-        await put(change, team, user, until)
+        await _put(change, known, team, user, until)
         return PlaceResult.ALREADY_THERE if same else PlaceResult.PUT
-    if place is None and await find_team(change.session, change.organization, team) is not None:
+    if place is None and team in known.teams:
         return PlaceResult.ALREADY_REMOVED
-    await take(change, team, user)
+    await _take(change, known, team, user)
     return PlaceResult.REMOVED
 
 
-async def _load_members(change: OrganizationChange, users: Collection[UserId]) -> None:
-    """Load the members with one statement, for the questions about each of them."""
-    named = [user for user in users if is_local_id(user)]
-    await change.session.scalars(
+async def _read_places(
+    change: OrganizationChange, ids: Iterable[TeamId], users: Iterable[UserId]
+) -> KnownPlaces:
+    """Read everything that a change of places names. Only more teams need more statements.
+
+    SECURITY: it is read again, as in `find_member`.
+    """
+    organization, fresh = change.organization, {"populate_existing": True}
+    named = literal(sorted({user for user in users if is_local_id(user)}), ARRAY(Text))
+    among = literal(sorted({id for id in ids if is_local_id(id)}), ARRAY(Text))
+    members = await change.session.scalars(
         select(Membership)
-        .where(Membership.organization_id == change.organization, Membership.user_id.in_(named))
-        .options(*WHOLE)
+        .where(Membership.organization_id == organization, Membership.user_id == any_(named))
+        .options(*WHOLE),
+        execution_options=fresh,
+    )
+    by_user = {each.user_id: each for each in members.unique()}
+    teams = await change.session.scalars(
+        select(Team)
+        .where(Team.organization_id == organization, Team.id == any_(among))
+        .options(selectinload(Team.roles)),
+        execution_options=fresh,
+    )
+    by_id = {team.id: team for team in teams}
+    places = await change.session.scalars(
+        select(TeamMembership).where(
+            TeamMembership.organization_id == organization,
+            TeamMembership.team_id == any_(among),
+            TeamMembership.user_id == any_(named),
+        ),
+        execution_options=fresh,
+    )
+    return KnownPlaces(
+        by_user,
+        by_id,
+        {id: await holdings_of_team(change, team) for id, team in by_id.items()},
+        {(each.team_id, each.user_id): each for each in places},
     )
 
 
+async def _put(
+    change: OrganizationChange,
+    known: KnownPlaces,
+    id: TeamId,
+    user: UserId,
+    until: datetime | None,
+) -> tuple[Membership, TeamMembership]:
+    """Judge the place and add it to the session. `_finish` does the rest."""
+    organization = change.organization
+    member, place = known.members.get(user), known.places.get((id, user))
+    is_unchanged = place is not None and place.expires_at == until
+    target = await _target(change, known, id, user, exempt=is_unchanged)
+    gives = not is_unchanged and (
+        place is None or not place.active(change.now) or is_later(until, place.expires_at)
+    )
+    gift = Gift(target.holdings if gives else NOTHING, [] if is_unchanged else [until])
+    if member is None and target.refusal is None:
+        target = Target(None, UnknownMember(user=user, organization=organization))
+    await authorize_giving(change, "manage_teams", gift, target)
+    assert member is not None  # noqa: S101 - authorized, so there is one
+    if place is not None and is_unchanged:
+        return member, place
+    kind = TeamMemberAdded if place is None else TeamMemberChanged
+    if place is None:
+        place = TeamMembership(
+            organization_id=organization, team_id=id, user_id=user, joined_at=change.now
+        )
+        change.session.add(place)
+        known.places[id, user] = place
+        known.growth[id] += 1
+    place.expires_at = until
+    known.events.append((kind(team=id, expires_at=until), user))
+    return member, place
+
+
+async def _take(change: OrganizationChange, known: KnownPlaces, id: TeamId, user: UserId) -> None:
+    """Judge the end of the place and delete it in the session. `_finish` does the rest."""
+    place = known.places.get((id, user))
+    leaves = place is not None and change.is_self(user)
+    if leaves:
+        await require_membership(change)
+    else:
+        target = await _target(change, known, id, user)
+        if place is None and target.refusal is None:
+            target = Target(None, NotInTeam(user=user, team=id))
+        await authorize_on(change, "manage_teams", target)
+    await change.session.delete(place)
+    known.growth[id] -= 1
+    known.events.append((TeamLeft(team=id) if leaves else TeamMemberRemoved(team=id), user))
+
+
+async def _finish(
+    change: OrganizationChange, known: KnownPlaces, last_put: Mapping[TeamId, int] | None = None
+) -> None:
+    """Refuse teams that are too full, and record what happened. `last_put` has an item of each team.
+
+    Raises LimitReached.
+    """
+    organization = change.organization
+    for id, growth in known.growth.items():
+        present = select(literal(1)).where(
+            TeamMembership.organization_id == organization, TeamMembership.team_id == id
+        )
+        with (
+            naming_item(last_put[id]) if last_put and id in last_put else nullcontext(),
+            change.session.no_autoflush,  # so that only the places before this change are counted
+        ):
+            await refuse_full(change, "team_members", present, adding=growth)
+    await record_each(change, known.events, organization)
+
+
 async def _target(
-    change: OrganizationChange, id: TeamId, user: UserId, *, exempt: bool = False
+    change: OrganizationChange,
+    known: KnownPlaces,
+    id: TeamId,
+    user: UserId,
+    *,
+    exempt: bool = False,
 ) -> Target[Team]:
     """Return the team, for what is done to a user's place in it.
 
     The actor needs no rank if nothing changes (`exempt`), or if it is their own place, in person.
     """
-    team = await find_team(change.session, change.organization, id)
+    team = known.teams.get(id)
     if team is None:
         return Target(None, UnknownTeam(team=id, organization=change.organization))
 
     async def is_exempt() -> bool:
         return exempt or change.is_self(user)
 
-    return await team_target(change, team, is_exempt, user)
+    return await team_target(change, team, is_exempt, user, known.holdings[id])

@@ -24,19 +24,22 @@ from teamaccess.audit.lists.past_directory import PastDirectory
 from teamaccess.audit.lists.teams import grants_at
 from teamaccess.catalog import Catalog
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.time_limit import time_limit
 from teamaccess.common.errors import PreconditionFailed
 from teamaccess.directory.resources import many_grants, register
 from teamaccess.directory.resources.find import get_resource, list_resources, type_of
-from teamaccess.directory.resources.grants import (
+from teamaccess.directory.resources.grant_rows import (
     GrantEnds,
     GrantKey,
-    GrantTwice,
     grant_key_of,
     grants_on,
+)
+from teamaccess.directory.resources.grants import (
+    GrantTwice,
     replace_grants,
 )
 from teamaccess.directory.resources.many_grants import GrantOperation
-from teamaccess.directory.users.find import resolve_member
+from teamaccess.directory.users.find import resolve_member, resolve_members
 from teamaccess.storage import Grant, HolderKind, OrganizationId, ResourceId, UserId
 from teamaccess.views.directory.resources import (
     GrantBatch,
@@ -48,7 +51,6 @@ from teamaccess.views.directory.resources import (
     GrantView,
     NewResource,
     ResourceBatch,
-    ResourceOperationInput,
     ResourceResultsView,
     ResourceResultView,
     ResourceView,
@@ -123,8 +125,14 @@ async def change_resources(
     change: OrganizationChange, data: JSONBody[ResourceBatch]
 ) -> ResourceResultsView:
     """Register and remove up to a thousand objects in one change, all or none."""
-    operations = [item.resource_operation(await _creator(change, item)) for item in data.items]
-    results = await register.apply(change, operations)
+    async with time_limit(change):
+        named = [item.creator for item in data.items if item.creator is not None]
+        members = await resolve_members(change.session, change.organization, named)
+        operations = [
+            item.resource_operation(members[item.creator] if item.creator is not None else None)
+            for item in data.items
+        ]
+        results = await register.apply(change, operations)
     return ResourceResultsView(
         [
             ResourceResultView(operation.type, operation.id, result)
@@ -210,9 +218,7 @@ async def grant_key(change: OrganizationChange, grant: GrantInput) -> GrantKey:
     return GrantKey(grant.name.text, HolderKind.USER, member)
 
 
-async def _creator(
-    change: OrganizationChange, data: NewResource | ResourceOperationInput | None
-) -> UserId | None:
+async def _creator(change: OrganizationChange, data: NewResource | None) -> UserId | None:
     """Return the id of the creator that the request names, if any."""
     if data is None or data.creator is None:
         return None
@@ -230,17 +236,25 @@ async def change_many_grants(
     change: OrganizationChange, data: JSONBody[GrantBatch]
 ) -> GrantResultsView:
     """Add and remove up to 500 grants on any objects in one change, all or none."""
-    operations = [
-        GrantOperation(
-            (each.type, ResourceId(each.id)),
-            await grant_key(change, each),
-            each.expires_at,
-            remove=each.operation == "remove",
-            is_role=each.name.is_role,
+    async with time_limit(change):
+        members = await resolve_members(
+            change.session,
+            change.organization,
+            [each.user for each in data.items if each.user is not UNSET],
         )
-        for each in data.items
-    ]
-    results = await many_grants.change_grants(change, operations)
+        operations = [
+            GrantOperation(
+                (each.type, ResourceId(each.id)),
+                GrantKey(each.name.text, HolderKind.TEAM, str(each.team))
+                if each.user is UNSET
+                else GrantKey(each.name.text, HolderKind.USER, members[each.user]),
+                each.expires_at,
+                remove=each.operation == "remove",
+                is_role=each.name.is_role,
+            )
+            for each in data.items
+        ]
+        results = await many_grants.change_grants(change, operations)
     return GrantResultsView(list(map(GrantResultView.of, operations, results)))
 
 

@@ -24,6 +24,7 @@ from teamaccess.audit.lists.past_directory import PastDirectory
 from teamaccess.audit.lists.people import team_members_at
 from teamaccess.audit.lists.teams import teams_in_force_at
 from teamaccess.changes import OrganizationChange
+from teamaccess.changes.time_limit import time_limit
 from teamaccess.common.errors import PreconditionFailed
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.teams import act, places
@@ -33,7 +34,7 @@ from teamaccess.directory.teams.find import (
     list_team_members,
     list_teams,
 )
-from teamaccess.directory.users.find import resolve_member
+from teamaccess.directory.users.find import resolve_members
 from teamaccess.storage import OrganizationId, TeamId, UserId
 from teamaccess.views.directory.members import RolesInput
 from teamaccess.views.directory.teams import (
@@ -202,16 +203,20 @@ async def change_team_members(
     change: OrganizationChange, data: JSONBody[PlaceBatch]
 ) -> PlaceResultsView:
     """Put up to 500 members into teams and take them out, in one change, all or none."""
-    operations = [
-        places.PlaceOperation(
-            TeamId(each.team),
-            await resolve_member(change.session, change.organization, each.user),
-            each.expires_at,
-            remove=each.operation == "remove",
+    async with time_limit(change):
+        members = await resolve_members(
+            change.session, change.organization, [each.user for each in data.items]
         )
-        for each in data.items
-    ]
-    results = await places.change_places(change, operations)
+        operations = [
+            places.PlaceOperation(
+                TeamId(each.team),
+                members[each.user],
+                each.expires_at,
+                remove=each.operation == "remove",
+            )
+            for each in data.items
+        ]
+        results = await places.change_places(change, operations)
     return PlaceResultsView(
         [
             PlaceResultView(operation.team, operation.user, result)

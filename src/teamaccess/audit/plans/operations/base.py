@@ -12,9 +12,10 @@ from teamaccess.access.authorize import Ends, RoleTwice
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON
 from teamaccess.directory.invitations.offer import Letter
-from teamaccess.directory.users.find import LONGEST_USER_NAME
+from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
+from teamaccess.directory.users.find import LONGEST_USER_NAME, resolve_member
 from teamaccess.relationships.relationship import in_utc
-from teamaccess.storage import RoleId
+from teamaccess.storage import RoleId, UserId
 from teamaccess.storage.base import LONGEST_LOCAL_ID
 
 LocalId = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
@@ -83,6 +84,18 @@ class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         """Raise ValueError, which msgspec reports as invalid input, for a time beyond the calendar."""
         if self.expires_at is not None:
             in_utc(self.expires_at)
+
+
+async def find_user_id(change: OrganizationChange, text: str) -> UserId:
+    """Return the id of a member, as `resolve_member` does, or of somebody whom the plan adds."""
+    if change.newcomers:
+        try:
+            address = normalize_email(text)
+        except InvalidEmail:
+            address = ""
+        if address in change.newcomers:
+            return change.newcomers[address]
+    return await resolve_member(change.session, change.organization, text)
 
 
 ProposedRoles = Annotated[list[LocalId | RoleUntil], msgspec.Meta(max_length=100)]

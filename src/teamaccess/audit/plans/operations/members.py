@@ -10,6 +10,7 @@ from teamaccess.audit.plans.operations.base import (
     ProposedRoles,
     UserReference,
     ends_by_role,
+    find_user_id,
 )
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Forbidden
@@ -17,7 +18,6 @@ from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.members import act
 from teamaccess.directory.members.imports import Newcomer, join
 from teamaccess.directory.users.addresses import normalize_email
-from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import Channel, RoleId, UserId
 
 
@@ -56,7 +56,7 @@ class SetRoles(Proposed, tag="set_roles", frozen=True):
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Replace the roles."""
-        member = await resolve_member(change.session, change.organization, self.user)
+        member = await find_user_id(change, self.user)
         await act.change_member_roles(change, member, ends_by_role(self.roles))
 
 
@@ -68,7 +68,7 @@ class SetMembershipEnd(Proposed, tag="set_membership_end", frozen=True, kw_only=
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Set or remove the end."""
-        member = await resolve_member(change.session, change.organization, self.user)
+        member = await find_user_id(change, self.user)
         await act.change_end(change, member, self.expires_at)
 
 
@@ -79,7 +79,7 @@ class Suspend(Proposed, tag="suspend", frozen=True):
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Suspend the member."""
-        member = await resolve_member(change.session, change.organization, self.user)
+        member = await find_user_id(change, self.user)
         await act.suspend(change, member)
 
 
@@ -90,7 +90,7 @@ class Reactivate(Proposed, tag="reactivate", frozen=True):
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Reactivate the member."""
-        member = await resolve_member(change.session, change.organization, self.user)
+        member = await find_user_id(change, self.user)
         await act.reactivate(change, member)
 
 
@@ -101,5 +101,5 @@ class Remove(Proposed, tag="remove", frozen=True):
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Remove the member."""
-        member = await resolve_member(change.session, change.organization, self.user)
+        member = await find_user_id(change, self.user)
         await act.remove_member(change, member)

@@ -11,19 +11,21 @@ from teamaccess.audit.plans.operations.base import (
     PlanContext,
     Proposed,
     UserReference,
+    find_user_id,
 )
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.resources import register
 from teamaccess.directory.resources.find import Key
-from teamaccess.directory.resources.grants import (
+from teamaccess.directory.resources.grant_rows import (
     GrantKey,
+)
+from teamaccess.directory.resources.grants import (
     GrantName,
     GrantTwice,
     add_grant,
     remove_grant,
     replace_grants,
 )
-from teamaccess.directory.users.find import resolve_member
 from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import HolderKind, ResourceId
 
@@ -55,7 +57,7 @@ class RegisterObject(Proposed, tag="register_object", frozen=True):
         type, id = object_key(self.object)
         creator = None
         if self.creator is not None:
-            creator = await resolve_member(change.session, change.organization, self.creator)
+            creator = await find_user_id(change, self.creator)
         await register.register(change, type, id, creator)
 
 
@@ -147,7 +149,7 @@ async def grant_key(
     """Return the grant to a member or a team."""
     if user is None:
         return GrantKey(name.text, HolderKind.TEAM, str(team))
-    member = await resolve_member(change.session, change.organization, user)
+    member = await find_user_id(change, user)
     return GrantKey(name.text, HolderKind.USER, member)
 
 

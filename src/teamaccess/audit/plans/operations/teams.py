@@ -9,10 +9,10 @@ from teamaccess.audit.plans.operations.base import (
     ProposedRoles,
     UserReference,
     ends_by_role,
+    find_user_id,
 )
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.teams import act, places
-from teamaccess.directory.users.find import resolve_member
 from teamaccess.storage import TeamId
 
 
@@ -68,7 +68,7 @@ class PutInTeam(Proposed, tag="put_in_team", frozen=True):
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Put the member into the team."""
-        member = await resolve_member(change.session, change.organization, self.user)
+        member = await find_user_id(change, self.user)
         await places.put(change, TeamId(self.team), member, self.expires_at)
 
 
@@ -80,5 +80,5 @@ class TakeFromTeam(Proposed, tag="take_from_team", frozen=True):
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Take the member out of the team."""
-        member = await resolve_member(change.session, change.organization, self.user)
+        member = await find_user_id(change, self.user)
         await places.take(change, TeamId(self.team), member)
