@@ -205,11 +205,11 @@ async def test_no_line_of_a_library_comes_between_those_of_a_command(
             printed_lines.append(line.decode())
             if "watch_failed" in printed_lines[-1]:
                 process.terminate()
-        said = (await process.stderr.read()).decode()
+        errors = (await process.stderr.read()).decode()
         await process.wait()
-    assert "ssl_transport_security" not in said
+    assert "ssl_transport_security" not in errors
     if words == ("worker",):
-        assert said == ""
+        assert errors == ""
         assert all(json.loads(line)["event"] for line in printed_lines)
     else:
         assert process.returncode in (0, 2)
