@@ -4,6 +4,7 @@ A connection that is cut during its setup counts as an outage. A pooled connecti
 asyncpg has seen it end, nor after it died silently.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,8 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.util import await_only
 
+from teamaccess.common.postgres import silence
 from teamaccess.common.postgres.outages import ends_the_session
-from teamaccess.common.postgres.silence import end, gives_sign_of_life, needs_sign_of_life
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """Errors that asyncpg raises where SQLAlchemy does not translate them."""
@@ -57,11 +58,14 @@ class Dialect(PGDialect_asyncpg):
         connection = dbapi_connection.driver_connection
         if connection.is_closed():
             return False
-        return not needs_sign_of_life(connection) or await_only(gives_sign_of_life(connection))
+        used_at = silence.last_used.get(connection)
+        if used_at is None or time.monotonic() - used_at < silence.UNUSED_SECONDS:
+            return True
+        return await_only(silence.gives_sign_of_life(connection))
 
     def do_close(self, dbapi_connection: Any) -> None:
         """Close a connection of the pool. One that died silently does not delay the end of a process."""
-        await_only(end(dbapi_connection.driver_connection))
+        await_only(silence.end(dbapi_connection.driver_connection))
 
 
 registry.register(DRIVER.replace("+", "."), __name__, Dialect.__name__)

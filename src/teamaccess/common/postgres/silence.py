@@ -32,7 +32,8 @@ OF_THE_SERVER = {
 }
 """PostgreSQL's settings for its own end. It frees the locks of a process whose machine is gone."""
 
-_last_used: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+last_used: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+"""When a pool got each of its connections back, by the monotonic clock."""
 
 
 def limit_silence(connection: Any) -> None:
@@ -49,13 +50,7 @@ def limit_silence(connection: Any) -> None:
 def note_use(dbapi_connection: Any, _record: Any) -> None:
     """Note that a connection was used until now. SQLAlchemy calls this when a pool gets it back."""
     if dbapi_connection is not None:  # None for a connection that was given up
-        _last_used[dbapi_connection.driver_connection] = time.monotonic()
-
-
-def needs_sign_of_life(connection: Any) -> bool:
-    """Return whether the connection was unused for long enough to have died silently."""
-    last_used = _last_used.get(connection)
-    return last_used is not None and time.monotonic() - last_used > UNUSED_SECONDS
+        last_used[dbapi_connection.driver_connection] = time.monotonic()
 
 
 async def gives_sign_of_life(connection: Any) -> bool:

@@ -28,7 +28,7 @@ class ApiToken(Base):
             ondelete="CASCADE",
         ),
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
-        times_in_calendar("created_at", "expires_at", "last_used_at", "revoked_at"),
+        times_in_calendar("created_at", "expires_at", "last_used_at", "people_until", "revoked_at"),
         Index("api_tokens_user_id_idx", "organization_id", "user_id"),
     )
 

@@ -10,7 +10,7 @@ down_revision = "0023"
 TIMES = {
     "access_requests": ("requested_at", "decided_at", "granted_until"),
     "activity": ("last_active_at",),
-    "api_tokens": ("created_at", "expires_at", "last_used_at", "revoked_at"),
+    "api_tokens": ("created_at", "expires_at", "last_used_at", "people_until", "revoked_at"),
     "auditors": ("granted_at", "expires_at"),
     "custom_roles": ("created_at",),
     "early_tokens": ("first_shown_at", "expires_at"),
