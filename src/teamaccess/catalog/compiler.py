@@ -7,8 +7,8 @@ anything, whatever other relationships the graph still has. This is the membersh
 import json
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
+from teamaccess.catalog.access_model import AccessModel
 from teamaccess.catalog.model import (
     Action,
     ObjectRole,
@@ -17,9 +17,6 @@ from teamaccess.catalog.model import (
     giving_permission,
 )
 from teamaccess.catalog.schema import Definition, Permission, Relation, SubjectType
-
-if TYPE_CHECKING:
-    from teamaccess.catalog.catalog import Catalog
 
 HEADER = """\
 // Who may do what in an organization of {name}.
@@ -39,17 +36,17 @@ TEAM = (SubjectType("team", "member"), SubjectType("team", "member", expires=Tru
 CUSTOM_ROLE = (SubjectType("role", "member"),)
 
 
-def compile_schema(catalog: "Catalog") -> str:
+def compile_schema(catalog: AccessModel) -> str:
     """Return the schema in SpiceDB's language, with comments."""
     return "\n".join([HEADER.format(name=catalog.name), *(f"{d}\n" for d in definitions(catalog))])
 
 
-def definitions(catalog: "Catalog") -> Iterator[Definition]:
+def definitions(catalog: AccessModel) -> Iterator[Definition]:
     """Yield the definitions of all object types."""
     yield from _definitions(catalog, [Permission(proof_name(catalog), "head", PROOF)])
 
 
-def proof_name(catalog: "Catalog") -> str:
+def proof_name(catalog: AccessModel) -> str:
     """Return the name of the schema proof: a hash of the rest of the schema and of the catalog's rules.
 
     A change asks SpiceDB for this permission at the ledger's newest position. A yes proves that SpiceDB
@@ -62,7 +59,7 @@ def proof_name(catalog: "Catalog") -> str:
     return f"schema_{sha256(meaning.encode()).hexdigest()[:16]}"
 
 
-def _definitions(catalog: "Catalog", proof: list[Permission]) -> Iterator[Definition]:
+def _definitions(catalog: AccessModel, proof: list[Permission]) -> Iterator[Definition]:
     yield Definition("user", "A person or a service account; the id is opaque.")
     yield Definition("email", "An address that was invited, as the HMAC of its normal form.")
     yield Definition("ledger_position", "A position of an organization's ledger and its hash.")
@@ -89,7 +86,7 @@ def invitation_definition() -> Definition:
     return Definition("invitation", "A place in an organization, offered.", [[invitee]])
 
 
-def organization_definition(catalog: "Catalog", proof: list[Permission]) -> Definition:
+def organization_definition(catalog: AccessModel, proof: list[Permission]) -> Definition:
     applied = Relation(
         "applied",
         (SubjectType("ledger_position", expires=True),),
@@ -121,7 +118,7 @@ def role_relation(role: Role) -> Relation:
     return Relation(role.id, holders, f"{role.name}: {role.description}")
 
 
-def giving(given: str, by: Iterable[str], catalog: "Catalog") -> Permission:
+def giving(given: str, by: Iterable[str], catalog: AccessModel) -> Permission:
     """Return the permission to give a role to others without holding its actions."""
     holders = dict.fromkeys([catalog.administrator, *by])
     about = f"Gives the role {given} to others, and takes it from them, without what it allows"
@@ -141,7 +138,7 @@ def organization_action(action: Action) -> Iterator[Relation | Permission]:
     yield Permission(action.permission, f"({' + '.join(holders)}) & member", about)
 
 
-def registered_object(resource_type: ResourceType, catalog: "Catalog") -> Definition:
+def registered_object(resource_type: ResourceType, catalog: AccessModel) -> Definition:
     origin = [Relation("organization", (SubjectType("organization"),))]
     if resource_type.demands_creator:
         origin.append(Relation("creator", (SubjectType("user"),)))
