@@ -97,7 +97,7 @@ async def test_an_address_never_names_a_user_whose_external_id_it_is(acme: Organ
         check = {"organization": acme.id, "user": name, "action": "users_access"}
         answer = await ana.ask("POST", "/v1/check", json={"checks": [check]})
         assert mallory.id not in answer.text
-        plan = {"changes": [{"op": "remove_member", "user": name}]}
+        plan = {"changes": [{"change": "remove", "user": name}]}
         refused(await ana.ask("POST", f"{acme.path}/audit/plan", json=plan), 404, "unknown_member")
         me = await site.on_behalf_of(quote(name)).ask("GET", "/v1/me")
         refused(me, 404, "nobody_to_act_for")
@@ -131,7 +131,7 @@ async def test_a_prefix_names_an_external_id_of_any_form(acme: Organization, for
     assert (await ana.ask("PUT", f"{path}/roles", json=roles)).json()["user"] == bob.id
     what = await ana.ask("GET", f"{acme.path}/audit/what-can", params={"user": name})
     assert what.json()["evidence"]["query"]["user"] == bob.id
-    plan = {"changes": [{"op": "remove_member", "user": name}]}
+    plan = {"changes": [{"change": "remove", "user": name}]}
     planned = await ana.ask("POST", f"{acme.path}/audit/plan", json=plan)
     assert planned.is_success, planned.text
     assert bob.id in planned.text
