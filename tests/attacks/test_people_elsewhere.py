@@ -152,20 +152,3 @@ async def test_later_operations_of_a_plan_find_the_person_whom_it_adds(
     body["changes"].append({"change": "invite", "email": victim.email, "roles": ["support"]})
     again = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
     refused(again, 409, "already_member")
-
-
-@pytest.mark.parametrize("question", ["what-can?", "why?action=refunds_create&"])
-async def test_an_auditor_cannot_ask_whether_the_platform_has_a_user_id(
-    acme: Organization, globex: Organization, question: str
-) -> None:
-    eve = await auditor_of(acme)
-    stranger = await globex.member("victim", ["support"])
-    former = await acme.member("former", ["support"])
-    await acme.remove(former)
-    path = f"{acme.path}/audit/{question}user="
-    told = [
-        refused(await eve.ask("GET", path + id), 404, "unknown_user")["detail"].replace(id, "")
-        for id in (stranger.id, f"usr_{'0' * 20}", "someone")
-    ]
-    assert len(set(told)) == 1
-    assert (await eve.ask("GET", path + former.id)).status_code == 200

@@ -75,7 +75,7 @@ async def test_a_schema_that_spicedb_has_is_not_denied(
     """The database may go away between SpiceDB and the record."""
     service = isolated.service
     newer = replace(service.catalog, longest_days=30)
-    monkeypatch.setattr(apply, "_keep", Broken(NotCommitted()))
+    monkeypatch.setattr(apply, "_record_version", Broken(NotCommitted()))
     with pytest.raises(SchemaUnrecorded):
         await apply_schema(service.ledger, service.engine, newer, OPERATOR)
     monkeypatch.undo()

@@ -29,8 +29,9 @@ class NotAcceptedYet(NotFound):
 async def resolve_user(session: AsyncSession, organization: OrganizationId, name: str) -> UserId:
     """Return the id of the user with this name, as `is_named` reads it.
 
-    SECURITY: only present and past members of the organization are found, also by their ids. Otherwise
-    its auditors could find out whom other tenants have.
+    SECURITY: only present and past members of the organization are found by an address or an external
+    id. Otherwise its auditors could find out whom other tenants have. Anybody is found by their id: ids
+    are random, so nobody finds one by trying.
 
     Raises UnknownUser, and NotAcceptedYet for an address with an open invitation to the organization.
     """
@@ -43,7 +44,9 @@ async def resolve_user(session: AsyncSession, organization: OrganizationId, name
     if past is not None:
         return past
     await _refuse_invited(session, organization, name)
-    raise UnknownUser(user=name)
+    if await session.get(User, UserId(name)) is None:
+        raise UnknownUser(user=name)
+    return UserId(name)
 
 
 async def _is_member(session: AsyncSession, organization: OrganizationId, user: UserId) -> bool:
