@@ -15,7 +15,13 @@ REVEALING_STATUSES = {403, 409, 412}
 REFUSALS = ("refused", "acceptance_refused", "sign_in_refused")
 SECRET = re.compile(r"ta_[A-Za-z0-9_-]{20,}")
 GENERATED = re.compile(r"\b(?:usr|sa|inv|req|tok)_[0-9a-f]{20}\b")
-ABOUT_ONESELF = {"only_in_person", "only_service_accounts_act", "nobody_to_act_for", "users_only"}
+ABOUT_ONESELF = {
+    "only_in_person",
+    "only_service_accounts_act",
+    "nobody_to_act_for",
+    "users_only",
+    "idempotency_key_reused",  # a caller's own earlier request, from when they were a member
+}
 """Refusals of the caller, before anything about an organization is revealed."""
 
 
