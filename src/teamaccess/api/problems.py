@@ -89,35 +89,29 @@ def database_error(error: SQLAlchemyError | ConnectionError) -> ProblemDetailsEx
         return unexpected(error)
     if waits_for_another(error):
         log.warning("database_busy", sqlstate=sqlstate(error))
-        return ProblemDetailsException(
-            status_code=503,
-            title="Service Unavailable",
-            detail=f"Another change holds what this request needs. {_outcome()}",
-            headers={"Retry-After": "2"},
-            extra={"code": "database_busy"},
-        )
+        return _unavailable("database_busy", "Another change holds what this request needs.")
     # SQLAlchemy wraps its adapter's error, which wraps the driver's; the innermost is the most precise
     adapted = getattr(error, "orig", None)
     cause = getattr(adapted, "orig", None) or adapted or error
     log.error("database_error", error=type(cause).__name__, sqlstate=sqlstate(error))
-    return ProblemDetailsException(
-        status_code=503,
-        title="Service Unavailable",
-        detail=f"The database does not answer. {_outcome()}",
-        headers={"Retry-After": "2"},
-        extra={"code": "database_unavailable"},
-    )
+    return _unavailable("database_unavailable", "The database does not answer.")
 
 
 def not_migrated(error: Exception) -> ProblemDetailsException:
     """Return the answer while the database has the tables of another version, as during a release."""
     log.error("tables_of_another_version", cause=str(getattr(error, "orig", error)))
+    cause = "The database has the tables of another version."
+    return _unavailable("not_migrated", cause, retry_after=30)
+
+
+def _unavailable(code: str, cause: str, *, retry_after: int = 2) -> ProblemDetailsException:
+    """Return a 503 with the cause and the outcome of the request. `retry_after` is in seconds."""
     return ProblemDetailsException(
         status_code=503,
         title="Service Unavailable",
-        detail=f"The database has the tables of another version. {_outcome()}",
-        headers={"Retry-After": "30"},
-        extra={"code": "not_migrated"},
+        detail=f"{cause} {_outcome()}",
+        headers={"Retry-After": str(retry_after)},
+        extra={"code": code},
     )
 
 
