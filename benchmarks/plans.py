@@ -34,7 +34,8 @@ SIZES = (100, 1_000, 10_000)
 """Members, and as many objects, of an organization."""
 ROLES = ("support", "developer", "product")
 TEAMS = 20
-"""Teams, each with a role and a twentieth of the members."""
+"""Teams, each with a role and a twentieth of half the members; only those with odd numbers
+give a role that no member has directly."""
 MANY = 200
 """Changes in a large plan."""
 ROUNDS = 5
@@ -62,8 +63,8 @@ async def _of_size(service: Service, size: int) -> list[Row]:
     await _add_objects(service, organization, size)
     await _add_teams(service, organization, members)
     kinds: dict[str, Kind] = {
-        "put in a team": lambda n: PutInTeam(f"t{n % TEAMS}", members[-1 - n]),
-        "set roles": lambda n: SetRoles(members[n], ["finance_and_accounting"]),
+        "put in a team": lambda n: PutInTeam(f"t{(2 * n + 1) % TEAMS}", members[-1 - n]),
+        "set roles": lambda n: SetRoles(members[-1 - n], ["finance_and_accounting"]),
         "suspend": lambda n: Suspend(members[n]),
         "remove": lambda n: Remove(members[n]),
         "set a team's roles": lambda n: SetTeamRoles(f"t{n % TEAMS}", ["operations"]),

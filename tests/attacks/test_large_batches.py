@@ -1,16 +1,13 @@
 """A batch holds its organization's lock for a short time, also if it is refused."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import event
 
 from teamaccess.changes import time_limit
-from teamaccess.engine import Engine
-from tests.support.deployment import Deployment
+from tests.support.counted_work import counted
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.resources import add_resources
@@ -19,37 +16,6 @@ from tests.support.teams import Team
 
 FEW, MANY = 5, 40
 """Items of the batches that are compared."""
-
-
-class Work:
-    """What a request cost: statements of PostgreSQL and calls of SpiceDB."""
-
-    def __init__(self) -> None:
-        self.statements: list[str] = []
-        self.calls = 0
-
-
-@contextmanager
-def counted(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
-    """Count what the block costs. A statement with many sets of values counts once."""
-    work = Work()
-    answers = Engine.answers
-
-    def note(*arguments: Any) -> None:
-        work.statements.append(arguments[2])
-
-    async def ask(self: Engine, *arguments: Any, **more: Any) -> list[bool]:
-        work.calls += 1
-        return await answers(self, *arguments, **more)
-
-    engine = deployment.service.ledger.sessions.kw["bind"].sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    with monkeypatch.context() as patched:
-        patched.setattr(Engine, "answers", ask)
-        try:
-            yield work
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
 
 
 async def grant(acme: Organization, by: Person, items: Sequence[dict[str, Any]]) -> httpx.Response:

@@ -148,7 +148,7 @@ async def test_status_and_metrics_report_findings_by_kind_with_the_next_step(
     before = await _open_findings(acme.deployment)
     id = await record_foreign_write(acme.deployment, acme.id)
     after = await _open_findings(acme.deployment)
-    assert set(after) == set(FindingKind)
+    assert set(FindingKind) <= set(after)
     assert after == {**before, "foreign_write": before["foreign_write"] + 1}
     status = await run("ledger", "status")
     assert status.exit_code == 1

@@ -127,15 +127,14 @@ def giving(given: str, by: Iterable[str], catalog: AccessModel) -> Permission:
 
 def organization_action(action: Action) -> Iterator[Relation | Permission]:
     """Yield the relation and the permission of an action throughout the organization."""
-    holders, about = [*action.roles], action.description
+    about = action.description
     if action.reserved:
         about += "; no custom role may hold it"
     else:
         yield Relation(action.grant_relation, CUSTOM_ROLE)
-        holders.append(action.grant_relation)
     if action.four_eyes:
         about += "; ask the object, which knows who created it"
-    yield Permission(action.permission, f"({' + '.join(holders)}) & member", about)
+    yield Permission(action.permission, f"({' + '.join(action.holders)}) & member", about)
 
 
 def registered_object(resource_type: ResourceType, catalog: AccessModel) -> Definition:

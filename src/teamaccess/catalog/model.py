@@ -95,6 +95,11 @@ class Action:
         """The organization's relation that gives it to custom roles."""
         return f"granted_{self.id}"
 
+    @property
+    def holders(self) -> tuple[str, ...]:
+        """The organization's relations whose members have it, behind the membership gate."""
+        return self.roles if self.reserved else (*self.roles, self.grant_relation)
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectRole:

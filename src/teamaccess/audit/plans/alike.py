@@ -1,8 +1,10 @@
-"""Questions about what a change can reach, each asked once for people and for objects that are alike.
+"""Questions about what a change can reach, each asked once for people, objects and actions alike.
 
 Two users are alike if they have the same relationships before the change and the same after it. Two
 objects are alike if the users that the change reaches, and their teams, have the same relationships to
-them. No answer can differ between those that are alike, so one of them stands for all.
+them. Two actions throughout the organization are alike if the same relations give them, apart from those
+that hold nobody before or after. No answer can differ between those that are alike, so one of them stands
+for all.
 """
 
 from collections import defaultdict
@@ -18,7 +20,7 @@ from teamaccess.audit.plans.held_actions import (
 )
 from teamaccess.audit.plans.reach import Reached, userset_of
 from teamaccess.audit.plans.related_rows import RelatedRows, State
-from teamaccess.catalog import Catalog
+from teamaccess.catalog import Action, Catalog
 from teamaccess.engine import Question
 from teamaccess.relationships import ObjectReference, Relationship, user
 from teamaccess.relationships import organization as organization_object
@@ -34,6 +36,8 @@ class Ask(NamedTuple):
     users: list[UserId]
     """Users who are alike."""
     action: str
+    asked: str
+    """The action that is asked about: the first of those that are alike."""
     on: tuple[ObjectReference, ...]
     """The first object of each group that is alike for these users; empty for the organization."""
 
@@ -50,8 +54,8 @@ class Questions:
 
     @property
     def questions(self) -> list[Question]:
-        """The questions to the engine, one for each of `asks`."""
-        return [Question(self._resource(ask), ask.action, user(ask.users[0])) for ask in self.asks]
+        """The questions to the engine, one for each of `asks`. Some are equal."""
+        return [Question(self._resource(ask), ask.asked, user(ask.users[0])) for ask in self.asks]
 
     def gains_and_losses(
         self, before: Sequence[bool], after: Sequence[bool]
@@ -96,7 +100,11 @@ class _Questions:
         self._of_object: dict[str, list[Relationship]] = defaultdict(list)
         self._teams: dict[str, set[str]] = defaultdict(set)
         """The sets of people that a user belongs to, by the user."""
+        self._holding: set[str] = set()
+        """The organization's relations that hold somebody before or after."""
         self._index()
+        self._alike_actions: dict[frozenset[str], str] = {}
+        """The first of the actions that are alike, by the relations that give them."""
         self.groups: ObjectGroups = {}
         self._group_of: dict[str, _Group] = {}
         self._groups: list[_Group] = []
@@ -114,6 +122,8 @@ class _Questions:
         for number, state in enumerate(self._states):
             for each in state.values():
                 subject = str(each.subject)
+                if each.resource.type == "organization":
+                    self._holding.add(each.relation)
                 if each.resource.type in self._catalog.types:
                     self._of_object[str(each.resource)].append(each)
                 if subject.startswith("user:"):
@@ -175,7 +185,7 @@ class _Questions:
         reached = self._related.reached[users[0]]
         for action in self._catalog.permissions.values():
             if action.id in reached.actions and not action.four_eyes:
-                yield Ask(users, action.id, ())
+                yield Ask(users, action.id, self._first_alike(action), ())
         on_group: dict[ObjectReference, set[str]] = defaultdict(set)
         for on, verb in reached.on_objects:
             on_group[self._group_of[str(on)].first].add(verb)
@@ -183,7 +193,13 @@ class _Questions:
             verbs = set().union(*(on_group.get(group.first, ()) for group in groups))
             for verb, behind in self._catalog.types[groups[0].type].actions.items():
                 if behind in reached.actions or verb in verbs:
-                    yield Ask(users, verb, tuple(group.first for group in groups))
+                    yield Ask(users, verb, verb, tuple(group.first for group in groups))
+
+    def _first_alike(self, action: Action) -> str:
+        """Return the first action that this one is alike with, itself if none was asked about before."""
+        return self._alike_actions.setdefault(
+            frozenset(self._holding.intersection(action.holders)), action.id
+        )
 
     def _alike_for(
         self, id: UserId, reached: Reached, single: Iterable[ObjectReference]

@@ -18,11 +18,12 @@ FEW = 8
 async def find_answers(
     engine: Engine, at: Consistency, questions: Sequence[Question]
 ) -> list[bool]:
-    """Return the answer to each question. Raises EngineUnavailable."""
-    times = Counter((each.resource, each.permission) for each in questions)
+    """Return the answer to each question, which is asked once. Raises EngineUnavailable."""
+    distinct = dict.fromkeys(questions)
+    times = Counter((each.resource, each.permission) for each in distinct)
     many = [key for key, count in times.items() if count > FEW]
     holders = await find_holders(engine, at, many)
-    single = [each for each in questions if (each.resource, each.permission) not in holders]
+    single = [each for each in distinct if (each.resource, each.permission) not in holders]
     answers = dict(zip(single, await _in_bulk(engine, at, single), strict=True))
     return [
         answers[each]

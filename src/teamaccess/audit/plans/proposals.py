@@ -1,10 +1,11 @@
 """The registry of the operations that a plan may propose, and how they are made together."""
 
+from itertools import groupby
 from typing import Annotated
 
 import msgspec
 
-from teamaccess.audit.plans.operations.base import Invitations, PlanContext
+from teamaccess.audit.plans.operations.base import Invitations, PlanContext, Proposed
 from teamaccess.audit.plans.operations.members import (
     AddMember,
     Reactivate,
@@ -97,13 +98,25 @@ async def make_all(
     A plan and a real change have the same time limit, because the organization's other changes wait for
     both. Raises ChangeTwice, PlanTakesTooLong, and what the use cases do.
     """
-    seen = set()
+    _refuse_twice(proposals)
+    first = 0
     async with time_limit(change):
-        for number, proposal in enumerate(proposals):
-            text = msgspec.json.encode(proposal).decode()
-            with naming_item(number + 1):
-                if text in seen:
-                    raise ChangeTwice(change=text)
-                seen.add(text)
-                await proposal.make(change, PlanContext(invitations, number))
-                await change.session.flush()
+        for kind, of_kind in groupby(proposals, _kind):
+            run = list(of_kind)
+            await kind.make_run(run, change, PlanContext(invitations, first))
+            await change.session.flush()
+            first += len(run)
+
+
+def _kind(proposal: Proposal) -> type[Proposed]:
+    return type(proposal)
+
+
+def _refuse_twice(proposals: list[Proposal]) -> None:
+    seen = set()
+    for number, proposal in enumerate(proposals, start=1):
+        text = msgspec.json.encode(proposal).decode()
+        if text in seen:
+            with naming_item(number):
+                raise ChangeTwice(change=text)
+        seen.add(text)

@@ -46,6 +46,16 @@ class PlaceTwice(Invalid):
     message = "{user} is listed twice for the team {team}. List each place once."
 
 
+@dataclass(frozen=True)
+class PlaceOperation:
+    """A place in a team, to take or to end."""
+
+    team: TeamId
+    user: UserId
+    until: datetime | None = None
+    remove: bool = False
+
+
 @dataclass
 class KnownPlaces:
     """What PostgreSQL has of the teams, the members and the places that a change names."""
@@ -75,6 +85,20 @@ async def put(
     return placed
 
 
+async def put_each(
+    change: OrganizationChange, operations: Sequence[PlaceOperation], first: int = 1
+) -> None:
+    """Put members into teams as `put` does one after another, with few statements for all of them.
+
+    Every refusal names its item; `first` is the number of the first one.
+    """
+    known = await _read_named(change, operations)
+    for number, each in enumerate(operations, start=first):
+        with naming_item(number):
+            await _put(change, known, each.team, each.user, each.until)
+    await _finish(change, known, _last_puts(operations, first))
+
+
 async def take(change: OrganizationChange, id: TeamId, user: UserId) -> None:
     """End a member's place in the team. Leaving a team in person requires no permission.
 
@@ -83,16 +107,6 @@ async def take(change: OrganizationChange, id: TeamId, user: UserId) -> None:
     known = await _read_places(change, [id], [user])
     await _take(change, known, id, user)
     await _finish(change, known)
-
-
-@dataclass(frozen=True)
-class PlaceOperation:
-    """A place in a team, to take or to end."""
-
-    team: TeamId
-    user: UserId
-    until: datetime | None = None
-    remove: bool = False
 
 
 class PlaceResult(StrEnum):
@@ -112,9 +126,7 @@ async def change_places(
     Every refusal names the item. Raises what `put` and `take` do, and PlaceTwice.
     """
     await authorize(change, "manage_teams")
-    known = await _read_places(
-        change, [each.team for each in operations], [each.user for each in operations]
-    )
+    known = await _read_named(change, operations)
     results, seen = [], set()
     for number, operation in enumerate(operations, start=1):
         with naming_item(number):
@@ -122,9 +134,13 @@ async def change_places(
                 raise PlaceTwice(user=operation.user, team=operation.team)
             seen.add((operation.team, operation.user))
             results.append(await _change_place(change, known, operation))
-    last_put = {each.team: n for n, each in enumerate(operations, start=1) if not each.remove}
-    await _finish(change, known, last_put)
+    await _finish(change, known, _last_puts(operations))
     return results
+
+
+def _last_puts(operations: Sequence[PlaceOperation], first: int = 1) -> dict[TeamId, int]:
+    """Return the number of the last operation that puts somebody into each team."""
+    return {each.team: n for n, each in enumerate(operations, start=first) if not each.remove}
 
 
 async def _change_place(
@@ -140,6 +156,13 @@ async def _change_place(
         return PlaceResult.ALREADY_REMOVED
     await _take(change, known, team, user)
     return PlaceResult.REMOVED
+
+
+async def _read_named(
+    change: OrganizationChange, operations: Sequence[PlaceOperation]
+) -> KnownPlaces:
+    teams, users = [each.team for each in operations], [each.user for each in operations]
+    return await _read_places(change, teams, users)
 
 
 async def _read_places(

@@ -1,15 +1,16 @@
 """The base class of proposed operations, and the types of their fields."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Annotated
+from typing import Annotated, Self
 
 import msgspec
 
 from teamaccess.access.authorize import Ends, RoleTwice
 from teamaccess.changes import OrganizationChange
+from teamaccess.common.errors import naming_item
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
@@ -72,6 +73,20 @@ class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, f
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Make it in an open change. Raises what the use case does."""
         raise NotImplementedError
+
+    @classmethod
+    async def make_run(
+        cls, run: Sequence[Self], change: OrganizationChange, context: PlanContext
+    ) -> None:
+        """Make operations of this kind that follow one another; the context is that of the first.
+
+        A kind that is often proposed many times does it with fewer statements. Every refusal names the
+        number of its operation.
+        """
+        for number, each in enumerate(run, start=context.number):
+            with naming_item(number + 1):
+                await each.make(change, PlanContext(context.invitations, number))
+                await change.session.flush()
 
 
 class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

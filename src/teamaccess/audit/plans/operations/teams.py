@@ -1,5 +1,8 @@
 """Operations on teams and on places in them."""
 
+from collections.abc import Sequence
+from typing import Self
+
 from teamaccess.audit.plans.operations.base import (
     DisplayName,
     End,
@@ -12,6 +15,7 @@ from teamaccess.audit.plans.operations.base import (
     find_user_id,
 )
 from teamaccess.changes import OrganizationChange
+from teamaccess.common.errors import naming_item
 from teamaccess.directory.teams import act, places
 from teamaccess.storage import TeamId
 
@@ -68,8 +72,19 @@ class PutInTeam(Proposed, tag="put_in_team", frozen=True):
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Put the member into the team."""
-        member = await find_user_id(change, self.user)
-        await places.put(change, TeamId(self.team), member, self.expires_at)
+        await self.make_run([self], change, context)
+
+    @classmethod
+    async def make_run(
+        cls, run: Sequence[Self], change: OrganizationChange, context: PlanContext
+    ) -> None:
+        """Put all the members into their teams."""
+        operations = []
+        for number, each in enumerate(run, start=context.number + 1):
+            with naming_item(number):
+                member = await find_user_id(change, each.user)
+            operations.append(places.PlaceOperation(TeamId(each.team), member, each.expires_at))
+        await places.put_each(change, operations, first=context.number + 1)
 
 
 class TakeFromTeam(Proposed, tag="take_from_team", frozen=True):
