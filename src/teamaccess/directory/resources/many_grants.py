@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from teamaccess.access.authorize import GrantsOnObject, ask_about_objects, authorize
+from teamaccess.access.authorize import authorize
+from teamaccess.access.object_grants import GrantsOnObject, ask_about_objects
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import TeamaccessError, naming_item
 from teamaccess.directory.resources.find import Key
