@@ -58,3 +58,12 @@ def test_a_character_that_hides_or_controls_is_refused_and_escaped(text: str) ->
 def test_a_name_that_nobody_can_see_is_refused(blank: str) -> None:
     with pytest.raises(InvalidText):
         clean("name", blank, 100)
+
+
+def test_long_runs_of_marks_are_refused_before_they_are_composed() -> None:
+    zalgo = "Z" + "\u0301" * 30
+    assert clean("name", zalgo, 100)
+    for text in (zalgo + "\u0301", "\u0301" * 5000, "a" * 401):
+        with pytest.raises(InvalidText):
+            clean("name", text, 100)
+    assert clean("name", "\u03b1\u0313\u0301\u0345" * 100, 100) == "\u1f84" * 100

@@ -23,6 +23,9 @@ INVISIBLE = re.compile(
 """Characters that show nothing. The first two lines are Unicode's Default_Ignorable_Code_Point, such as
 joiners, marks of direction, fillers and variation selectors. The third has the blank Braille pattern, a
 Khitan filler and a note without a head, which Unicode does not count among them."""
+MOST_MARKS = 30
+LONGEST_DECOMPOSITION = 4
+"""Characters that one character of NFC can stand for: a Greek letter with three marks, for example."""
 LONGEST_NAME = 100
 LONGEST_REASON = 1000
 
@@ -39,10 +42,28 @@ def clean(field: str, text: str, longest: int) -> str:
     Raises InvalidText if nothing is left, if the text is longer than `longest` characters, or if it has
     characters that could control a terminal, a log or a page.
     """
+    if not is_composable(text, longest):
+        raise InvalidText(field=field, longest=longest)
     text = unicodedata.normalize("NFC", text).strip()
     if not 0 < len(text) <= longest or not is_plain(text):
         raise InvalidText(field=field, longest=longest)
     return text
+
+
+def is_composable(text: str, longest: int) -> bool:
+    """Return whether the text may have at most `longest` characters in NFC, and is normalized quickly.
+
+    SECURITY: normalization takes quadratic time for a long run of combining marks. Unicode allows 30 in
+    its Stream-Safe Text Format (UAX #15), which is enough for every language.
+    """
+    if len(text) > LONGEST_DECOMPOSITION * longest:
+        return False
+    marks = 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if marks > MOST_MARKS:
+            return False
+    return True
 
 
 def is_plain(text: str) -> bool:

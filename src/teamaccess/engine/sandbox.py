@@ -7,6 +7,7 @@ SpiceDB does. Each sandbox has a random key, so that nobody can guess it.
 import secrets
 from collections.abc import Sequence
 
+from teamaccess.common.sharing.loop_share import give_way
 from teamaccess.engine.bulk import MAX_IMPORT
 from teamaccess.engine.engine import Engine
 from teamaccess.relationships import Relationship
@@ -25,6 +26,7 @@ async def open_sandbox(endpoint: str, schema: str, relationships: Sequence[Relat
         await engine.write_schema(schema)
         for start in range(0, len(relationships), MAX_IMPORT):
             await engine.import_relationships(relationships[start : start + MAX_IMPORT])
+            await give_way()
     except BaseException:
         await engine.close()
         raise

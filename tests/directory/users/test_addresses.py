@@ -90,3 +90,35 @@ def test_an_invitee_id_is_64_hex_digits_and_differs_for_each_address(
     assert all(len(each) == 64 and set(each) <= set("0123456789abcdef") for each in hashes)
     assert hashes[0] != hashes[1]
     assert invitee(key + b"x", normalize_email(f"{one}@example.com")) != hashes[0]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "a@" + "\u0661" * 62 + ".\u0645",  # digits that are compared with their whole label
+        "a@" + "\u30fb" * 62 + ".example",
+        "a@" + "\u4e00" * 64 + ".example",  # a label that no encoding shortens
+        "a@" + "\u4e00." * 150,
+        "a@" + "\u4e00\u3002" * 150,
+        "a" + "\u0301" * 31 + "@x.example",
+        "\u0301" * 5000,
+    ],
+)
+def test_what_takes_long_to_encode_is_refused_before(
+    typed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idna.encode", lambda *_, **__: pytest.fail("it was encoded"))
+    with pytest.raises(InvalidEmail):
+        normalize_email(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "domain"),
+    [
+        ("a@b\u00fccher.example", "xn--bcher-kva.example"),
+        ("a@\u0645\u0661\u0662\u0663.\u0645\u0635\u0631", "xn--hhb0dde.xn--wgbh1c"),
+        ("a@\u682a\u5f0f\u4f1a\u793e\uff0eexample", "xn--6oqv20b1zgzxr.example"),
+    ],
+)
+def test_ordinary_domains_of_other_scripts_are_encoded(typed: str, domain: str) -> None:
+    assert normalize_email(typed).rpartition("@")[2] == domain

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import NamedTuple
+from weakref import WeakValueDictionary
 
 from teamaccess.audit.state.facts import Fact, Facts
 from teamaccess.audit.state.snapshot import Answer, EngineQuestion
@@ -129,7 +130,10 @@ class SandboxPool:
     """host:port of the sandbox server; None without one."""
     _kept: dict[bytes, _Sandbox] = field(default_factory=dict)
     """By key. The most recently used one is the last."""
-    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _opening: WeakValueDictionary[OrganizationId, asyncio.Lock] = field(
+        default_factory=WeakValueDictionary
+    )
+    """A lock for each organization that opens a sandbox. Others need not wait while it is filled."""
 
     async def ask(self, state: SandboxState, question: EngineQuestion[Answer]) -> Answer:
         """Return the answer of a sandbox with this state.
@@ -163,7 +167,7 @@ class SandboxPool:
 
     async def _acquire(self, state: SandboxState) -> _Sandbox:
         """Return the state's sandbox, which stays open until it is released."""
-        async with self._opening:
+        async with self._opening.setdefault(state.organization, asyncio.Lock()):
             sandbox = self._kept.pop(state.key, None)
             if sandbox is not None and sandbox.old:
                 await self._close_unused(sandbox)
@@ -197,8 +201,10 @@ class SandboxPool:
         if self._kept.get(sandbox.key) is not sandbox:
             await self._close_unused(sandbox)
         unused = [kept for kept in self._kept.values() if not kept.questions]
-        for kept in unused[: max(0, len(self._kept) - MOST_KEPT)]:
+        surplus = unused[: max(0, len(self._kept) - MOST_KEPT)]
+        for kept in surplus:
             del self._kept[kept.key]
+        for kept in surplus:
             await kept.engine.close()
 
     async def _close_unused(self, sandbox: _Sandbox) -> None:

@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change
 from teamaccess.common.errors import NotFound
+from teamaccess.common.sharing.loop_share import give_way
 from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 from teamaccess.directory.users.early_tokens import FIRST_USED
 from teamaccess.storage import Membership, OrganizationId, User, UserId, new_user_id
@@ -180,6 +181,8 @@ async def resolve_members(
             continue
         external_id = name.removeprefix(EXTERNAL)
         if external_id == name:
+            if not name.isascii():
+                await give_way()  # encoding a domain may take milliseconds
             with suppress(InvalidEmail):
                 by_address.setdefault(normalize_email(name), []).append(name)
                 continue
