@@ -184,7 +184,7 @@ async def authorize(
 
 
 async def require_membership(change: OrganizationChange) -> None:
-    """Return if the actor is an active member; raises UnknownOrganization."""
+    """Raise UnknownOrganization unless the actor is an active member."""
     require_held(await change.held([MEMBERSHIP]), change.organization, MEMBERSHIP)
 
 
@@ -408,21 +408,21 @@ async def held_on(change: OrganizationChange, grants: GrantsOnObject) -> frozens
     return held | await change.held(rest, on=grants.resource) if rest else held
 
 
-async def ask_about_objects(change: OrganizationChange, grants: Iterable[GrantsOnObject]) -> None:
-    """Ask together about all objects what `held_on` asks about each."""
+async def prefetch_held_on(change: OrganizationChange, grants: Iterable[GrantsOnObject]) -> None:
+    """Ask about all objects in few calls, so that `held_on` finds the answers for each."""
     asked = {}
     for each in grants:
         rest = (each.given | each.taken) - await _held_everywhere(change, each)
         if rest and each.resource not in change.registered:
             asked[each.resource] = rest
     if asked:
-        await change.ask_ahead(change.organization, change.actor, asked)
+        await change.prefetch_permitted(change.organization, change.actor, asked)
 
 
 async def _held_everywhere(change: OrganizationChange, grants: GrantsOnObject) -> frozenset[str]:
-    """Return which of the actions the actor has on every object, as a part of the organization."""
+    """Return which of the actions the actor holds throughout the organization, so on every object."""
     actions = change.catalog.actions
-    # the same question for all objects of a type, whatever is given and taken on each
+    # the question does not depend on the grants, so it is the same for all objects of a type
     everywhere = await change.held({actions[each].permission for each in grants.behind.values()})
     return frozenset(
         verb

@@ -63,13 +63,13 @@ class ReadAuthorizer:
         )
 
     async def require(self, organization: OrganizationId, user: UserId, operation: str) -> None:
-        """Return if the user may do it; raises UnknownOrganization or MissingPermission."""
+        """Raise UnknownOrganization or MissingPermission unless the user may do it."""
         guard = self._catalog.guards[operation]
         held = await self._permitted(organization, user, {MEMBERSHIP, guard})
         require_held(held, organization, guard)
 
     async def require_membership(self, organization: OrganizationId, user: UserId) -> None:
-        """Return if the user is an active member; raises UnknownOrganization."""
+        """Raise UnknownOrganization unless the user is an active member."""
         held = await self._permitted(organization, user, {MEMBERSHIP})
         require_held(held, organization, MEMBERSHIP)
 
@@ -226,7 +226,7 @@ class Admission:
     async def admit(
         self, reading: ReadAuthorizer, organization: OrganizationId, user: UserId
     ) -> None:
-        """Return if the user is a member; raises UnknownOrganization.
+        """Raise UnknownOrganization unless the user is a member.
 
         A committed membership that has not reached SpiceDB yet counts. It is delivered first.
         """

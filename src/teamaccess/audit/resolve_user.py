@@ -10,7 +10,7 @@ from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 from teamaccess.directory.users.find import (
     UnknownUser,
     is_named,
-    is_possible_name,
+    is_possible_reference,
     resolve_member,
 )
 from teamaccess.ledger import database_time
@@ -35,7 +35,7 @@ async def resolve_user(session: AsyncSession, organization: OrganizationId, name
 
     Raises UnknownUser, and NotAcceptedYet for an address with an open invitation to the organization.
     """
-    if not is_possible_name(name):
+    if not is_possible_reference(name):
         raise UnknownUser(user=name)
     member = await resolve_member(session, organization, name)
     if member != name or await _is_member(session, organization, member):

@@ -22,7 +22,7 @@ INVISIBLE = re.compile(
 )
 """Characters that show nothing. The first two lines are Unicode's Default_Ignorable_Code_Point, such as
 joiners, marks of direction, fillers and variation selectors. The third has the blank Braille pattern, a
-Khitan filler and a note without a head, which Unicode does not count among them."""
+Khitan filler and the musical null notehead, which lack this property."""
 LONGEST_NAME = 100
 LONGEST_REASON = 1000
 

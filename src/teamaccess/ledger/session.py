@@ -174,7 +174,7 @@ APPEND = insert(LEDGER).returning(
     LEDGER.c.previous_hash,
     func.foreign_schema_found().label("foreign_schema"),
 )
-"""It also reads whether a foreign schema was found since the change was opened, with a new snapshot."""
+"""It also reads, with a new snapshot, whether a foreign schema was found since the change was opened."""
 NOW = select(func.clock_timestamp())
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
@@ -285,10 +285,10 @@ def create_pool(
 
 
 def _read_json(text: str | bytes) -> Any:
-    """Return the JSON of a column, or a mark for JSON that Python refuses.
+    """Return the JSON of a column, or a placeholder for JSON that Python refuses.
 
-    PostgreSQL stores deeper JSON, and longer numbers, than Python reads. One such row must not stop the
-    reader of a list.
+    PostgreSQL stores deeper JSON, and longer numbers, than Python reads. A list must remain readable
+    although one of its rows is not.
     """
     try:
         return msgspec.json.decode(text)

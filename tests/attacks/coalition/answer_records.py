@@ -53,7 +53,7 @@ class AnswerRecords:
             case route if route == f"POST {ONE}/roles":
                 scenario.add("role", here, content["id"])
             case route if route == f"POST {ONE}/service-accounts":
-                self._machine(here, content)
+                self._service_account(here, content)
             case route if route in (
                 f"POST {ACCOUNT}/tokens",
                 f"POST {ACCOUNT}/tokens/{{api_token}}/rotate",
@@ -136,7 +136,7 @@ class AnswerRecords:
     ) -> frozenset[str]:
         return self._meaning.of_roles(organization, roles, snapshot.graph)
 
-    def _machine(self, organization: str, content: dict[str, Any]) -> None:
+    def _service_account(self, organization: str, content: dict[str, Any]) -> None:
         scenario = self._scenario
         label = f"machine{len(scenario.of('account'))}"
         principal = Principal(label, UserId(content["id"]), COALITION, account_of=organization)
@@ -155,10 +155,10 @@ class AnswerRecords:
         scenario.token_ids[content["id"]] = secret
         if attempt.route.endswith("/rotate") and attempt.body.get("overlap_hours") == 0:
             self._revoked(unquote(attempt.url.split("/")[-2]))
-        machine = scenario.with_id(account)
-        assert machine is not None
+        principal = scenario.with_id(account)
+        assert principal is not None
         if attempt.by is not None and attempt.by.side == COALITION:
-            machine.sign_in(secret)
+            principal.sign_in(secret)
         attempt.about["handed"] = lambda place, _: self._meaning.everything(
             f"user:{account}", place.graph
         )

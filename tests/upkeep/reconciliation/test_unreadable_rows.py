@@ -19,7 +19,7 @@ END $$
 """
 
 
-async def created_at(organization: Organization, time: str) -> None:
+async def set_created_at(organization: Organization, time: str) -> None:
     """Change when the invitations were created, as the owner of the tables and past the ledger."""
     connection = await asyncpg.connect(organization.deployment.owner_url)
     async with connection.transaction():
@@ -35,7 +35,7 @@ async def acme(isolated: Deployment) -> Organization:
     """An organization with an invitation from a time that Python cannot read."""
     acme = await isolated.create_organization("acme")
     await acme.invite("carla", ["product"])
-    await created_at(acme, "4713-01-01 BC")
+    await set_created_at(acme, "4713-01-01 BC")
     return acme
 
 
@@ -82,6 +82,6 @@ async def test_the_finding_closes_when_the_rows_can_be_read_again(
 ) -> None:
     assert (await compare_one(acme)).problem == "not_compared"
     assert "why" in (await drifting(isolated))[acme.id]
-    await created_at(acme, "now")
+    await set_created_at(acme, "now")
     assert (await compare_one(acme)).problem is None
     assert await drifting(isolated) == {}

@@ -19,7 +19,7 @@ from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
 from teamaccess.common.errors import Invalid
-from teamaccess.directory.users.find import LONGEST_USER_NAME
+from teamaccess.directory.users.find import LONGEST_USER_REFERENCE
 from teamaccess.service import Service
 from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
 from teamaccess.views.tables import csv_file
@@ -42,7 +42,7 @@ UserParameter = Annotated[
     str,
     QueryParameter(
         min_length=1,
-        max_length=LONGEST_USER_NAME,
+        max_length=LONGEST_USER_REFERENCE,
         description="A user's id, or the e-mail address or external id of a present or past member. "
         "`external:` before it names an external id only.",
     ),

@@ -198,7 +198,7 @@ async def _find_affected(
     """Return the people in the order of their ids.
 
     SECURITY: of people who would join, the plan shows only the address that the caller wrote, whether or
-    not another tenant has them.
+    not they are members elsewhere.
     """
     joining = {id: Person(id, email, None) for email, id in rehearsed.newcomers.items()}
     people = await find_people(session, [user for user in users if user not in joining])

@@ -103,7 +103,7 @@ async def make_all(
     async with time_limit(change):
         for kind, of_kind in groupby(proposals, _kind):
             run = list(of_kind)
-            await kind.make_run(run, change, PlanContext(invitations, first))
+            await kind.make_consecutive(run, change, PlanContext(invitations, first))
             await change.session.flush()
             first += len(run)
 

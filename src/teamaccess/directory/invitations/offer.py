@@ -156,9 +156,9 @@ async def cancel(change: OrganizationChange, id: InvitationId) -> Invitation:
 
 
 async def authorize_inviter(change: OrganizationChange, invitation: Invitation) -> None:
-    """Return if the inviter may still give the offered roles.
+    """Check that the inviter may still give the offered roles.
 
-    Raises what `authorize_giving` does, and OwnAccessExtended for an offer to a mailbox of their own.
+    Raises what `authorize_giving` does, and OwnAccessExtended for an offer to the inviter's own mailbox.
 
     SECURITY: if a service account invited on a member's behalf, both are asked again. Deleting the
     account ends what it has offered, and neither of them gives what the other lacks.
@@ -212,7 +212,7 @@ def _target(
 
 
 def _addressee(change: OrganizationChange, address: str) -> Target[Invitation]:
-    """Return the target of an invitation: nothing that is there yet, but perhaps the actor's mailbox."""
+    """Return the target of a new invitation. It has no row, but may go to the actor's own mailbox."""
 
     async def are_others() -> bool:
         return not await change.is_own_mailbox(address)

@@ -18,7 +18,7 @@ from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import TeamCreated, TeamDeleted, TeamRenamed, TeamRolesChanged
 from teamaccess.common.errors import Conflict, Invalid
-from teamaccess.common.lookalikes import find_lookalike_among
+from teamaccess.common.lookalikes import find_lookalike_yielding
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.teams.find import UnknownTeam, find_team, get_team
 from teamaccess.storage import Team, TeamId, is_local_id
@@ -131,14 +131,14 @@ async def delete_team(change: OrganizationChange, id: TeamId) -> None:
 async def _refuse_taken_name(change: OrganizationChange, name: str, of: TeamId) -> None:
     """Raise TeamNameTaken for a name of the team `of` that looks like the name of another team.
 
-    Raises also WrittenOutTooLong.
+    Also raises WrittenOutTooLong.
     """
     rows = await change.session.scalars(
         select(Team.name)
         .where(Team.organization_id == change.organization, Team.id != of)
         .order_by(Team.created_at, Team.id)
     )
-    if (taken := await find_lookalike_among(name, rows)) is not None:
+    if (taken := await find_lookalike_yielding(name, rows)) is not None:
         raise TeamNameTaken(name=name, taken=taken)
 
 

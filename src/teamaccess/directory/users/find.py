@@ -47,10 +47,10 @@ MEMBERS_NAMED = (
 TAGGED_USERS = TAGGED.replace("email", "users.email", 1)
 LONGEST = 255
 GENERATED_ID = re.compile(r"(usr|sa)_[0-9a-f]{20}")
-"""An id that this service made. Most requests name users so."""
+"""An id that this service made. Most requests name users by it."""
 EXTERNAL = "external:"
-"""Before an external id, so that it is not taken for an id or an address."""
-LONGEST_USER_NAME = len(EXTERNAL) + LONGEST
+"""The prefix that marks an external id, so that it is not taken for an id or an address."""
+LONGEST_USER_REFERENCE = len(EXTERNAL) + LONGEST
 
 
 class UnknownUser(NotFound):
@@ -107,8 +107,8 @@ def is_named(text: str) -> ColumnElement[bool]:
     """Return the condition that a user has this id, e-mail address or external id.
 
     SECURITY: a login chooses its own external id. So a text that has the form of an address, or of an id
-    that this service made, is compared with addresses or ids alone, also if nobody has it. `external:`
-    names an external id of any form.
+    that this service made, is compared with addresses or ids alone, even if nobody has it. `external:`
+    before an external id names it in any form.
     """
     if text.startswith(EXTERNAL):
         return User.external_id == text.removeprefix(EXTERNAL)
@@ -126,7 +126,7 @@ async def person_in(session: AsyncSession, organization: OrganizationId, name: s
     A service account is not a person. Raises NobodyToActFor.
     """
     person: User | None = None
-    if is_possible_name(name):
+    if is_possible_reference(name):
         person = await session.scalar(
             select(User)
             .join(Membership, Membership.user_id == User.id)
@@ -150,7 +150,7 @@ async def resolve_member(session: AsyncSession, organization: OrganizationId, te
     addresses are members. The use case raises it instead, after it has authorized the caller. Users
     outside of the organization are never found, so tenants do not learn who else exists.
     """
-    if GENERATED_ID.fullmatch(text) or not is_possible_name(text):
+    if GENERATED_ID.fullmatch(text) or not is_possible_reference(text):
         return UserId(text)
     member: UserId | None = await session.scalar(
         select(User.id)
@@ -162,9 +162,9 @@ async def resolve_member(session: AsyncSession, organization: OrganizationId, te
     return member if member is not None else UserId(text)
 
 
-def is_possible_name(text: str) -> bool:
+def is_possible_reference(text: str) -> bool:
     """Return whether the text can name a user at all."""
-    return 0 < len(text) <= LONGEST_USER_NAME and text.isprintable()
+    return 0 < len(text) <= LONGEST_USER_REFERENCE and text.isprintable()
 
 
 async def resolve_members(
@@ -176,7 +176,7 @@ async def resolve_members(
     by_external_id: dict[str, list[str]] = {}
     ids: set[str] = set()
     for name in names:  # as `is_named` reads it
-        if GENERATED_ID.fullmatch(name) or not is_possible_name(name):
+        if GENERATED_ID.fullmatch(name) or not is_possible_reference(name):
             continue
         external_id = name.removeprefix(EXTERNAL)
         if external_id == name:

@@ -15,10 +15,8 @@ from teamaccess.audit.plans.operations.base import (
 )
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.resources import register
-from teamaccess.directory.resources.find import Key
-from teamaccess.directory.resources.grant_rows import (
-    GrantKey,
-)
+from teamaccess.directory.resources.find import ResourceKey
+from teamaccess.directory.resources.grant_rows import GrantKey
 from teamaccess.directory.resources.grants import (
     GrantName,
     GrantTwice,
@@ -132,7 +130,7 @@ class RemoveGrant(Proposed, tag="remove_grant", frozen=True, kw_only=True):
         await remove_grant(change, object_key(self.object), key, name)
 
 
-def object_key(object: str) -> Key:
+def object_key(object: str) -> ResourceKey:
     """Return the type and the id of an object."""
     type, _, id = object.partition(":")
     return type, ResourceId(id)
