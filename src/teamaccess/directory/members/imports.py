@@ -109,7 +109,7 @@ class Newcomer:
     name: str | None
     role: RoleId
     id: UserId | None = None
-    """The id of a new user; None for one that is created here."""
+    """The id that a new user gets; if None, one is generated."""
 
 
 class ImportedMember(NamedTuple):
