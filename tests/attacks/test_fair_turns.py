@@ -155,7 +155,7 @@ async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_others
 async def test_catalogs_in_plans_are_read_in_turn(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reading one takes up to a second of the processor."""
+    """Reading one takes up to a second of CPU time."""
     begun: list[str] = []
 
     def reading(text: str, name: str) -> Catalog:

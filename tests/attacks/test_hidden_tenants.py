@@ -99,7 +99,7 @@ async def test_an_outage_of_spicedb_does_not_reveal_whether_an_organization_exis
             through_proxy(second, globex).administrator,
         )
         await proxy.stop()
-        await _alike(targets, stranger)
+        await _assert_answered_alike(targets, stranger)
 
 
 async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
@@ -113,7 +113,7 @@ async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
         )
         proxy.writes = Writes.FAIL
         assert (await through_proxy(second, acme).invite("pending", ["support"])).status_code == 202
-        await _alike(targets, stranger)
+        await _assert_answered_alike(targets, stranger)
         refused(await through_proxy(second, acme).invite("next", ["support"], by=ana), 503, BUSY)
 
 
@@ -139,22 +139,24 @@ async def test_an_empty_spicedb_does_not_reveal_an_organization_to_strangers(
         ana, stranger = (
             through_proxy(second, organization).administrator for organization in (acme, globex)
         )
-        await _alike(targets, stranger)
+        await _assert_answered_alike(targets, stranger)
         refused(await ana.ask("GET", acme.path), 503, "other_history")
 
 
-async def _alike(targets: RequestTargets, stranger: Person) -> None:
+async def _assert_answered_alike(targets: RequestTargets, stranger: Person) -> None:
     """Every route gives a stranger the same answer for this organization as for an invented one."""
     names = (targets.organization.id, f"{targets.organization.id}-none")
     for route in ABOUT_ONE:
         answers = [await _ask(targets, route, stranger, name) for name in names]
-        _told_alike(names, answers, route)
+        _assert_equal_answers(names, answers, route)
     checks = [{"checks": [{"organization": name, "action": "refunds_create"}]} for name in names]
     answers = [await stranger.ask("POST", "/v1/check", json=each) for each in checks]
-    _told_alike(names, answers, "a check")
+    _assert_equal_answers(names, answers, "a check")
 
 
-def _told_alike(names: Sequence[str], answers: Sequence[httpx.Response], asked: object) -> None:
+def _assert_equal_answers(
+    names: Sequence[str], answers: Sequence[httpx.Response], asked: object
+) -> None:
     reported = [
         (answer.status_code, answer.text.replace(name, "it"))
         for name, answer in zip(names, answers, strict=True)

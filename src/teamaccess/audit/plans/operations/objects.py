@@ -38,7 +38,7 @@ class ProposedGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     expires_at: End = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
+        """Raise ValueError, which msgspec reports as invalid input, for an ambiguous grant."""
         refuse_ambiguous(self.action, self.role, self.user, self.team)
         if self.expires_at is not None:
             in_utc(self.expires_at)
@@ -99,7 +99,7 @@ class AddGrant(Proposed, tag="grant", frozen=True, kw_only=True):
     expires_at: End = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
+        """Raise ValueError, which msgspec reports as invalid input, for an ambiguous grant."""
         super().__post_init__()
         refuse_ambiguous(self.action, self.role, self.user, self.team)
 
@@ -120,7 +120,7 @@ class RemoveGrant(Proposed, tag="remove_grant", frozen=True, kw_only=True):
     team: LocalId | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
+        """Raise ValueError, which msgspec reports as invalid input, for an ambiguous grant."""
         refuse_ambiguous(self.action, self.role, self.user, self.team)
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
