@@ -85,7 +85,7 @@ class ReadAuthorizer:
         require_held(held, organization, MEMBERSHIP)
         return frozenset(each.id for each in permissions if each.permission in held)
 
-    async def judge(
+    async def answers(
         self, organization: OrganizationId, questions: Sequence[Question]
     ) -> tuple[list[bool], str | None]:
         """Return yes or no to each question, and the ZedToken that the answers are at least as fresh as.
