@@ -285,7 +285,7 @@ class Membership(RelationshipSource):
         )
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the membership gate while the member is not suspended. It expires in SpiceDB too."""
+        """Yield the membership gate while the member is not suspended. It expires by itself."""
         if self.suspended_at is None:
             yield organization(self.organization_id).relates(
                 "member", user(self.user_id), until=self.expires_at
