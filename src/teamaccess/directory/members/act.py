@@ -201,8 +201,9 @@ async def leave(change: OrganizationChange) -> None:
 async def keep_one_administrator(change: OrganizationChange, member: Membership) -> None:
     """Raise LastAdministrator if the member is the last active administrator with no end date.
 
-    It is asked before they lose that, under the organization's lock: two requests at once cannot each
-    leave the other as the last. A service account does not count: nobody could sign in as it.
+    Call it before the member loses the role. The organization's lock keeps two concurrent requests from
+    each counting on the other's administrator. A service account does not count: nobody could sign in as
+    it.
     """
     administrator = RoleId(change.catalog.administrator)
     if not member.holds_permanently(administrator) or member.user.is_service_account:
