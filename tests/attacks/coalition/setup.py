@@ -72,8 +72,8 @@ async def _set_up_victim(scenario: Scenario, victim: Organization) -> None:
     await setup_objects.team(scenario, victim, "victim-team", "victim_role")
     invited = (await victim.invite("guest", [least])).raise_for_status().json()
     scenario.add("invitation", victim.id, invited["id"])
-    wish = {"role": middle, "reason": "I need it", "duration_hours": 5}
-    asked = await members["val"].ask("POST", f"{victim.path}/access-requests", json=wish)
+    body = {"role": middle, "reason": "I need it", "duration_hours": 5}
+    asked = await members["val"].ask("POST", f"{victim.path}/access-requests", json=body)
     scenario.add("access_request", victim.id, asked.raise_for_status().json()["id"])
     await setup_objects.objects(scenario, victim, members["val"])
 

@@ -362,16 +362,16 @@ async def test_changes_since_the_answer_count(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["product"]}))["bob"]
     found = await ask(await service.audit.sources.of(acme.id), bob.id, "refunds_create")
 
-    async def sought() -> list[tuple[list[str], list[str]]]:
+    async def found_remedies() -> list[tuple[list[str], list[str]]]:
         invitee_key = service.keys.invitees
         remedies = await remedies_for(service.audit.sources, service.ledger, invitee_key, found)
         return [([step.change for step in each.steps], list(each.adds)) for each in remedies.items]
 
-    assert await sought() == [(["give_role"], ["refunds_cancel"])]
+    assert await found_remedies() == [(["give_role"], ["refunds_cancel"])]
     await acme.add_custom_role("cancelling", "refunds_cancel", holders=[bob])
-    assert await sought() == [(["give_role"], [])]
+    assert await found_remedies() == [(["give_role"], [])]
     await acme.suspend(bob)
-    [(steps, adds)] = await sought()
+    [(steps, adds)] = await found_remedies()
     assert steps == ["reactivate", "give_role"]
     assert {"refunds_cancel", "links_access"} <= set(adds)
 

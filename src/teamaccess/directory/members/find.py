@@ -56,7 +56,7 @@ async def find_member(
     """Return the member with user, roles and activity, or None.
 
     SECURITY: it is read again each time. An earlier part of the same change may have replaced roles for
-    many members at once, of which the session's rows know nothing.
+    many members at once, which the rows in the session do not show.
     """
     if not is_local_id(user):
         return None

@@ -11,7 +11,7 @@ from teamaccess.common.errors import NotFound
 from teamaccess.storage import OrganizationId, Resource, ResourceId, is_local_id
 
 ResourceKey = tuple[str, ResourceId]
-"""The type and the id of an object: its name inside an organization."""
+"""The type and the id of an object, which identify it inside an organization."""
 
 NAMED = select(Resource).where(
     Resource.organization_id == bindparam("organization"),

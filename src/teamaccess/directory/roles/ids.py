@@ -38,7 +38,7 @@ class RoleIdsTaken(Conflict):
 
 
 class RoleNameTaken(Conflict):
-    """The name, or the id, looks like that of another role, so people would take one for the other."""
+    """The name or the id looks like that of another role, so people could confuse the two."""
 
     message = "{name!r} looks like the role {taken!r}. Choose another name."
 
