@@ -1,6 +1,6 @@
 """For each route, how its query and body are chosen. A route that needs neither has an empty entry.
 
-A builder may note in `draw.about` what the lessons need when the request was done.
+A builder may note in `choices.about` what is needed to record the answer.
 """
 
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def register(choices: RequestChoices) -> dict[str, Any] | None:
     return {"creator": choices.user()} if choices.seeded.chance(0.5) else None
 
 
-def orders(choices: RequestChoices) -> dict[str, Any]:
+def resource_operations(choices: RequestChoices) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     for number in range(choices.seeded.number(1, 3)):
         remove = choices.seeded.chance(0.3)
@@ -260,7 +260,7 @@ BODIES: dict[str, tuple[int, Builder]] = {
     f"GET {RESOURCE}": (1, nothing),
     f"DELETE {RESOURCE}": (2, nothing),
     f"GET {ONE}/resources/{{type}}": (1, nothing),
-    f"POST {ONE}/resources:batch": (4, orders),
+    f"POST {ONE}/resources:batch": (4, resource_operations),
     f"POST {ONE}/grants:batch": (6, many_grants),
     f"POST {ONE}/team-members:batch": (6, many_places),
     f"GET {RESOURCE}/grants": (2, nothing),
