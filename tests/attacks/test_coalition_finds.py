@@ -40,11 +40,10 @@ async def allows_async(*_: Any) -> None:
 
 
 async def asks_the_member_alone(
-    self: LedgerPosition, engine: Any, both: Any, *asked: Any, **more: Any
+    self: LedgerPosition, engine: Any, both: Any, asked: Any, _: str, **more: Any
 ) -> Any:
     """Let a service account do whatever the member may."""
-    permissions, _ = asked
-    return await self.permitted(engine, both.member, permissions, **more)
+    return await self.permitted_on_each(engine, [both.member], asked, **more)
 
 
 MEMBER = f"{ONE}/members/{{user}}"

@@ -188,10 +188,10 @@ class ReadAuthorizer:
         both: OnBehalf | None,
     ) -> frozenset[str]:
         if both is not None and both.member == user:
-            guard = self._catalog.guards["act_on_behalf"]
-            return await position.permitted_to_both(
-                self._engine, both, permissions, guard, or_later=True
-            )
+            resource = organization_object(position.organization)
+            asked, guard = {resource: frozenset(permissions)}, self._catalog.guards["act_on_behalf"]
+            held = await position.permitted_to_both(self._engine, both, asked, guard, or_later=True)
+            return held[resource]
         return await position.permitted(self._engine, user, permissions, or_later=True)
 
     async def _position(self, organization: OrganizationId) -> LedgerPosition:

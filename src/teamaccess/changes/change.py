@@ -12,7 +12,7 @@ from teamaccess.common.configuration.limits import Limits
 from teamaccess.common.errors import Forbidden
 from teamaccess.common.sharing.fairness import Turn
 from teamaccess.delivery.position import LedgerPosition, position_before_creation
-from teamaccess.engine import Engine, Question
+from teamaccess.engine import Engine
 from teamaccess.ledger.entry import Attribution, Entry, OnBehalf
 from teamaccess.ledger.session import (
     append_updates,
@@ -21,16 +21,13 @@ from teamaccess.ledger.session import (
     recording_of,
 )
 from teamaccess.relationships import ObjectReference, Update
-from teamaccess.relationships import user as user_object
+from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import Channel, OrganizationId, Reason, User, UserId
 from teamaccess.storage.advisory_locks import AdvisoryLocks
 from teamaccess.storage.directory.user import mailbox
 
 Counted = MutableMapping[tuple[OrganizationId, str], tuple[int, int]]
 """Maps an organization and a limit to a position and the count at that position."""
-
-QUESTIONS_PER_CALL = 250
-"""Questions in one bulk check."""
 
 Asked = tuple[OrganizationId, UserId, OnBehalf | None, ObjectReference | None, frozenset[str]]
 """A question to SpiceDB about one user in a change."""
@@ -121,24 +118,14 @@ class Change:
         is the operator, because no user has such an id. Raises OtherHistory if SpiceDB is not at the
         ledger's position.
         """
-        if self.attribution.channel is Channel.OPERATOR and user == self.attribution.actor:
+        if self._is_operator(user):
             return frozenset(permissions)
-        ledger_position = next(
-            at for at in self.ledger_positions if at.organization == organization
-        )
-        both = self.attribution.on_behalf
         asked = frozenset(permissions)
-        key = (organization, user, both, on, asked)
+        key = (organization, user, self.attribution.on_behalf, on, asked)
         if key not in self._held:
-            if both is not None and both.member == user:
-                guard = self.catalog.guards["act_on_behalf"]
-                held = await ledger_position.permitted_to_both(
-                    self._engine, both, asked, guard, on=on
-                )
-            else:
-                held = await ledger_position.permitted(self._engine, user, asked, on=on)
-            self._proven.add(organization)
-            self._held[key] = held
+            resource = on or organization_object(organization)
+            held = await self._ask(organization, user, {resource: asked})
+            self._held[key] = held[resource]
         return self._held[key]
 
     async def prefetch_permitted(
@@ -151,40 +138,30 @@ class Change:
 
         `permitted` then returns these answers. Raises what `permitted` does.
         """
-        both = self.attribution.on_behalf
-        both = both if both is not None and both.member == user else None
-        if self.attribution.channel is Channel.OPERATOR and user == self.attribution.actor:
+        if self._is_operator(user):
             return
-        if both is not None:
-            guard = self.catalog.guards["act_on_behalf"]
-            if not await self._account_holds(organization, both.account, guard):
-                return
-        position = next(at for at in self.ledger_positions if at.organization == organization)
-        users = [user] if both is None else [both.account, both.member]
-        questions = [
-            Question(on, name, user_object(each))
-            for on, names in asked.items()
-            for name in sorted(names)
-            for each in users
-        ]
-        answers: dict[Question, bool] = {}
-        for start in range(0, len(questions), QUESTIONS_PER_CALL):
-            part = questions[start : start + QUESTIONS_PER_CALL]
-            found = await position.answers(self._engine, part)
-            answers |= dict(zip(part, found, strict=True))
-        self._proven.add(organization)
+        both, held = self.attribution.on_behalf, await self._ask(organization, user, asked)
         for on, names in asked.items():
-            self._held[organization, user, self.attribution.on_behalf, on, names] = frozenset(
-                name
-                for name in names
-                if all(answers[Question(on, name, user_object(each))] for each in users)
-            )
+            self._held[organization, user, both, on, names] = held[on]
 
-    async def _account_holds(
-        self, organization: OrganizationId, account: UserId, guard: str
-    ) -> bool:
-        position = next(at for at in self.ledger_positions if at.organization == organization)
-        return guard in await position.permitted(self._engine, account, {guard})
+    async def _ask(
+        self,
+        organization: OrganizationId,
+        user: UserId,
+        asked: Mapping[ObjectReference, frozenset[str]],
+    ) -> dict[ObjectReference, frozenset[str]]:
+        at = next(each for each in self.ledger_positions if each.organization == organization)
+        both = self.attribution.on_behalf
+        if both is not None and both.member == user:
+            guard = self.catalog.guards["act_on_behalf"]
+            held = await at.permitted_to_both(self._engine, both, asked, guard)
+        else:
+            held = await at.permitted_on_each(self._engine, [user], asked)
+        self._proven.add(organization)
+        return held
+
+    def _is_operator(self, user: UserId) -> bool:
+        return self.attribution.channel is Channel.OPERATOR and user == self.attribution.actor
 
     def position_of(self, organization: OrganizationId) -> int:
         """Return the newest position of a locked organization when the change was opened."""

@@ -1,6 +1,6 @@
 """An organization's ledger position, and questions to a SpiceDB at the same position."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -24,6 +24,9 @@ from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import OrganizationId, UserId
 
 log = structlog.get_logger()
+
+QUESTIONS_PER_CALL = 250
+"""Questions in one bulk check."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,41 @@ class LedgerPosition:
         or_later: bool = False,
     ) -> frozenset[str]:
         """Return which permissions the user has in the organization, or `on` one of its objects."""
-        resource, names = on or organization_object(self.organization), sorted(set(permissions))
-        questions = [Question(resource, permission, user(user_id)) for permission in names]
-        answers = await self.answers(engine, questions, or_later=or_later)
-        return frozenset(name for name, yes in zip(names, answers, strict=True) if yes)
+        resource = on or organization_object(self.organization)
+        asked = {resource: frozenset(permissions)}
+        return (await self.permitted_on_each(engine, [user_id], asked, or_later=or_later))[resource]
+
+    async def permitted_on_each(
+        self,
+        engine: Engine,
+        users: Sequence[UserId],
+        asked: Mapping[ObjectReference, frozenset[str]],
+        *,
+        or_later: bool = False,
+    ) -> dict[ObjectReference, frozenset[str]]:
+        """Return which of the permissions all the users have, on each object.
+
+        One call asks all the questions, unless there are more than QUESTIONS_PER_CALL.
+        """
+        questions = [
+            Question(on, name, user(each))
+            for on, names in asked.items()
+            for name in sorted(names)
+            for each in users
+        ]
+        answers: dict[Question, bool] = {}
+        for start in range(0, max(len(questions), 1), QUESTIONS_PER_CALL):
+            part = questions[start : start + QUESTIONS_PER_CALL]
+            found = await self.answers(engine, part, or_later=or_later)
+            answers |= zip(part, found, strict=True)
+        return {
+            on: frozenset(
+                name
+                for name in names
+                if all(answers[Question(on, name, user(each))] for each in users)
+            )
+            for on, names in asked.items()
+        }
 
     async def answers(
         self, engine: Engine, questions: Sequence[Question], *, or_later: bool = False
@@ -92,21 +126,19 @@ class LedgerPosition:
         self,
         engine: Engine,
         pair: OnBehalf,
-        permissions: Iterable[str],
+        asked: Mapping[ObjectReference, frozenset[str]],
         guard: str,
         *,
-        on: ObjectReference | None = None,
         or_later: bool = False,
-    ) -> frozenset[str]:
-        """Return which permissions both the member and the service account have.
+    ) -> dict[ObjectReference, frozenset[str]]:
+        """Return which of the permissions both the member and the service account have, on each object.
 
         There are none if the service account lacks `guard`, the action required to act for a member.
         """
         if not await self.permitted(engine, pair.account, {guard}, or_later=or_later):
-            return frozenset()
-        names = set(permissions)
-        account = await self.permitted(engine, pair.account, names, on=on, or_later=or_later)
-        return account & await self.permitted(engine, pair.member, names, on=on, or_later=or_later)
+            return dict.fromkeys(asked, frozenset())
+        both = [pair.account, pair.member]
+        return await self.permitted_on_each(engine, both, asked, or_later=or_later)
 
     async def prove(self, engine: Engine, *, or_later: bool = False) -> None:
         """Raise OtherHistory or SchemaMismatch unless SpiceDB is at this position."""

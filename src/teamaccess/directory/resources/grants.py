@@ -8,7 +8,8 @@ from typing import NamedTuple
 from msgspec import UNSET
 from sqlalchemy import literal, select
 
-from teamaccess.access.authorize import Gift, GrantsOnObject, authorize, authorize_giving, is_later
+from teamaccess.access.authorize import Gift, authorize, authorize_giving, is_later
+from teamaccess.access.object_grants import GrantsOnObject
 from teamaccess.catalog import ResourceType
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.caps import refuse_full
@@ -122,7 +123,7 @@ async def authorize_grants(
     """
     rows = known.on(grants.key) if rows is None else rows
     resource = known_resource(change, known, grants.key)
-    _refuse_unknown_names(change, resource, grants.wanted, grants.names)
+    _refuse_unknown_names(change, resource, grants, rows)
     _refuse_unknown_holders(change, known, grants.wanted, rows)
     gift = gift_of_grants(change, resource, rows, grants.wanted)
     await authorize_giving(change, "register_resources", gift)
@@ -227,15 +228,19 @@ def _actions(kind: ResourceType, grants: Iterable[GrantKey]) -> frozenset[str]:
 def _refuse_unknown_names(
     change: OrganizationChange,
     resource: Resource,
-    wanted: GrantEnds,
-    names: Collection[GrantName],
+    grants: WantedGrants,
+    rows: Mapping[GrantKey, Grant],
 ) -> None:
     """Raise UnknownObjectRole and UnknownResourceAction for what the type does not have.
 
-    A grant that is taken away may have a name that the catalog no longer has.
+    A grant that stays as it is, or is taken away, may have a name that the catalog no longer has.
     """
-    kind, on = type_of(change.catalog, resource.type), resource.reference
-    given = dict.fromkeys(grant.action for grant in wanted)
+    kind, on, names = type_of(change.catalog, resource.type), resource.reference, grants.names
+    given = dict.fromkeys(
+        grant.action
+        for grant, end in grants.wanted.items()
+        if not _is_in_force(change, rows.get(grant), end)
+    )
     others = given.keys() - {name.text for name in names}
     kept = [GrantName(each, is_role=each in kind.roles) for each in given if each in others]
     for text, is_role in dict.fromkeys([*names, *kept]):
@@ -245,6 +250,11 @@ def _refuse_unknown_names(
         if is_role:
             raise UnknownObjectRole(role=text, resource=on, roles=list(kind.roles))
         raise UnknownResourceAction(action=text, resource=on, actions=list(kind.actions))
+
+
+def _is_in_force(change: OrganizationChange, row: Grant | None, end: datetime | None) -> bool:
+    """Return whether the grant is active with this end already."""
+    return row is not None and row.active(change.now) and row.expires_at == end
 
 
 def _refuse_unknown_holders(

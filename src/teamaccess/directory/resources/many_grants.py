@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from teamaccess.access.authorize import GrantsOnObject, authorize, prefetch_held_on
+from teamaccess.access.authorize import authorize
+from teamaccess.access.object_grants import GrantsOnObject, prefetch_held_on
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import TeamaccessError, naming_item
 from teamaccess.directory.resources.find import ResourceKey
