@@ -354,7 +354,7 @@ async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Organiza
 async def test_a_request_that_waits_for_an_organization_holds_no_anonymous_slot(
     acme: Organization,
 ) -> None:
-    """Acceptances of one tenant's invitations keep neither probes nor other tenants' waiting."""
+    """Acceptances that wait for one organization delay neither probes nor other anonymous requests."""
     for name in ("ann", "ben", "cat"):
         assert (await invite(acme, acme.administrator, name)).status_code == 201
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):

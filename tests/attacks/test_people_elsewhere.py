@@ -1,4 +1,4 @@
-"""A plan of one tenant neither delays people of other tenants nor tells who they are."""
+"""A plan of one tenant neither delays people of other tenants nor reveals who they are."""
 
 from typing import Any
 
