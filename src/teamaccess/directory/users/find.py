@@ -75,7 +75,7 @@ async def user_now(session: AsyncSession, id: UserId) -> User | None:
 
 
 class TokenOwner(NamedTuple):
-    """The user of a token at the moment at which it is used."""
+    """The user of a token, and the current time."""
 
     user: User | None
     now: datetime
@@ -85,7 +85,7 @@ class TokenOwner(NamedTuple):
 
 
 async def user_and_clock(session: AsyncSession, id: UserId, token: bytes) -> TokenOwner | None:
-    """Return the user of a token at this moment; None if there is no such user."""
+    """Return the user of a token, with the current time; None if there is no such user."""
     row = (await session.execute(WITH_CLOCK, {"id": id, "token": token})).one_or_none()
     return TokenOwner(*row) if row is not None else None
 

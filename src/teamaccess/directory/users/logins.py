@@ -79,7 +79,7 @@ async def find_login_user(session: AsyncSession, login: Login) -> User | None:
 
 
 async def login_user_and_clock(session: AsyncSession, login: Login, token: bytes) -> TokenOwner:
-    """Return the user with this login, if any, the current time and when the token was first used."""
+    """Return the user with this login, if any, with the current time and any early use of `token`."""
     moment = select(func.clock_timestamp().label("now"), FIRST_USED.label("first")).subquery()
     has_login = (User.issuer == login.issuer) & (User.subject == login.subject)
     wanted = select(User, moment.c.now, moment.c.first).select_from(moment)
