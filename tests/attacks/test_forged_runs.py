@@ -39,7 +39,7 @@ AND c.table_name = ANY ($1) AND NOT EXISTS (
   AND contype = 'c' AND conname = c.table_name || '_times_check'
   AND pg_get_constraintdef(oid) ~ format('\m%s >= .*\m%s < ', c.column_name, c.column_name))
 """
-OF_THE_WATCHER = (
+WATCHER_TABLES = (
     "engine_runs",
     "schema_versions",
     "watch_cursor",
@@ -210,12 +210,12 @@ async def test_times_that_python_cannot_read_are_refused(
 async def test_every_time_of_the_watcher_s_tables_has_a_range(
     superuser_connection: Connection,
 ) -> None:
-    missing = await superuser_connection.fetch(TIMES, list(OF_THE_WATCHER))
+    missing = await superuser_connection.fetch(TIMES, list(WATCHER_TABLES))
     assert [row[0] for row in missing] == []
 
 
 async def test_an_unreadable_cursor_is_a_gap(isolated: Deployment, acme: Organization) -> None:
-    """The owner of the tables drops the constraint before."""
+    """The owner of the tables drops the constraint first."""
     drop = "ALTER TABLE watch_cursor DROP CONSTRAINT watch_cursor_times_check"
     await execute(isolated, drop, owner=True)
     await execute(isolated, "INSERT INTO watch_cursor VALUES (1, 'garbage', '4713-01-01 BC')")

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from tests.api.requests import VALID_REQUESTS, Route
 from tests.attacks.coalition.escalation_checks import State
-from tests.attacks.coalition.request_bodies import BODIES, ONE
+from tests.attacks.coalition.request_bodies import BODIES, ORGANIZATION
 from tests.attacks.coalition.request_choices import KEYS, RequestChoices
 from tests.attacks.coalition.scenario import Attempt, Principal, Scenario
 from tests.attacks.coalition.seeded_choices import SeededChoices
@@ -94,7 +94,7 @@ def repeat_attempt(earlier: Attempt, scenario: Scenario, seeded: SeededChoices) 
 def _request(choices: RequestChoices, route: str, by: Principal | None) -> Attempt:
     _method, _, path = route.partition(" ")
     _, build = BODIES[route]
-    if route == f"PUT {ONE}/resources/{{type}}/{{resource}}":
+    if route == f"PUT {ORGANIZATION}/resources/{{type}}/{{resource}}":
         body = build(choices)  # whether the resource is new
         url = choices.url(path)
     else:

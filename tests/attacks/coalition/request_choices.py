@@ -25,7 +25,7 @@ class RequestChoices:
         self.snapshot = OrganizationSnapshot()
         self._now = now
         self.catalog = scenario.deployment.service.catalog
-        self._meaning = RelationshipEffects(self.catalog)
+        self._effects = RelationshipEffects(self.catalog)
         self.organization = self._organization()
         self.about: dict[str, Any] = {}
         """What was chosen, for recording the answer."""
@@ -70,7 +70,7 @@ class RequestChoices:
         mine = [
             role
             for role in known
-            if self._meaning.of_roles(self.organization, [role], self.snapshot.graph) <= self.held
+            if self._effects.of_roles(self.organization, [role], self.snapshot.graph) <= self.held
         ]
         if mine and self.seeded.chance(0.5):
             return self.seeded.pick(mine)

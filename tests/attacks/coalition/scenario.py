@@ -72,7 +72,7 @@ class InvitationMail:
 
 @dataclass
 class Scenario:
-    """Everything that moves choose from."""
+    """Everything that attempts choose from."""
 
     deployment: Deployment
     workplace: str
