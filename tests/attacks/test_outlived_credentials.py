@@ -41,7 +41,7 @@ async def while_waiting(
     request: Awaitable[httpx.Response],
     then: Callable[[], Awaitable[object]],
 ) -> httpx.Response:
-    """Send the request, let something happen while it waits for the organization's lock."""
+    """Send the request, and let something happen while it waits for the organization's lock."""
     async with organization.deployment.service.ledger.hold(OPERATOR, organization.id):
         sent = asyncio.ensure_future(request)
         await _waits_for_lock(organization)
@@ -173,7 +173,7 @@ async def test_a_request_whose_body_comes_after_the_sign_out_does_nothing(
 async def test_an_invitation_cannot_be_accepted_with_a_session_that_is_being_ended(
     acme: Organization, globex: Organization
 ) -> None:
-    """The invited person holds their own row; the organization's lock must not wait for it."""
+    """The row of the invited person is locked; the organization's lock must not wait for it."""
     bob = (await globex.add_members({"bob": ["support"]}))["bob"]
     body = {"email": bob.email, "roles": ["support"]}
     sent = await acme.administrator.ask("POST", f"{acme.path}/invitations", json=body)
@@ -318,7 +318,7 @@ async def test_a_user_who_signs_out_or_leaves_gets_an_answer_and_is_signed_out(
 async def test_a_member_removed_by_another_process_during_a_change_does_not_make_it(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A removal ends all sessions, and holds another organization's lock than the change."""
+    """The removal ends all sessions, and holds the lock of another organization than the change."""
     eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     sent = await globex.administrator.ask(
         "POST", f"{globex.path}/invitations", json={"email": eve.email, "roles": ["support"]}
