@@ -143,7 +143,7 @@ async def test_deleting_an_organization_does_not_reset_mail_limits(initech: Orga
 async def test_a_colleague_who_resends_takes_over_no_mails_of_another(
     initech: Organization, limit: Limit
 ) -> None:
-    """Each mail counts for its own sender, also when another member sends the next one."""
+    """Each mail counts for its own sender, even when another member sends the next one."""
     limit(invitations_a_day_by_one_person=3)
     ana = initech.administrator
     ben = (await initech.add_members({"ben": ["admin"]}))["ben"]

@@ -87,7 +87,7 @@ async def test_the_system_gives_up_a_connection_that_dies_during_a_query(
         connection: Any = await (await session.connection()).get_raw_connection()
         endpoint = connection.driver_connection._transport.get_extra_info("socket")
         assert endpoint.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        for name, value in silence.OF_THE_SOCKET.items():
+        for name, value in silence.SOCKET_OPTIONS.items():
             if (option := getattr(socket, name, None)) is not None:
                 assert endpoint.getsockopt(socket.IPPROTO_TCP, option) == value
 

@@ -1,4 +1,4 @@
-"""Random histories of several organizations with every operation, also while writes fail.
+"""Random histories of several organizations with every operation, even while writes fail.
 
 After each step, rows, ledger and SpiceDB agree. TEAMACCESS_HISTORIES=<number> runs more histories.
 TEAMACCESS_SEED=<number> repeats them.

@@ -105,7 +105,7 @@ class Gift:
     kept: Collection[RoleId] = ()
     """Roles that the target keeps for longer. The target's rank covers what they allow."""
     named: Collection[RoleId] = ()
-    """Every role that the request names, also those that are held already."""
+    """Every role that the request names, including those that are held already."""
     role_set: RoleSet | None = None
     """The organization's roles, if any are named."""
     to_team: bool = False

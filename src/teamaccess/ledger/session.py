@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from teamaccess.catalog import Catalog
 from teamaccess.common.postgres.connect import connect, sqlstate
-from teamaccess.common.postgres.silence import OF_THE_SERVER, note_use
+from teamaccess.common.postgres.silence import SERVER_SETTINGS, note_use
 from teamaccess.ledger.dialect import DRIVER
 from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
@@ -233,7 +233,7 @@ def session_maker(engine: AsyncEngine, catalog: Catalog) -> Sessions:
 SERVER_TIMEOUTS = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "15s",
-    **OF_THE_SERVER,
+    **SERVER_SETTINGS,
 }
 """Timeouts of each connection. They limit the wait for an organization's lock, and free the lock if a
 process freezes or its machine is gone."""

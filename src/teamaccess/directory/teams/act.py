@@ -54,7 +54,7 @@ class TeamRolesReplaced(NamedTuple):
 
 
 async def create_team(change: OrganizationChange, id: str, name: str) -> Team:
-    """Create a team without members and roles; return it.
+    """Create a team without members or roles; return it.
 
     Raises what `authorize` does, InvalidTeamId, InvalidText, TeamExists, TeamNameTaken and
     LimitReached.

@@ -85,7 +85,7 @@ def _membership_ended(event: DescribingEvent, line: Line) -> bool:
     return line.deletes and (line.subject == event.subject or line.is_invitation)
 
 
-def _membership_end(event: DescribingEvent, line: Line) -> bool:
+def _membership_end_changed(event: DescribingEvent, line: Line) -> bool:
     return (
         line.touches
         and event.is_gate(line)
@@ -274,7 +274,7 @@ RULES: dict[str, Rule] = {
     "members_imported": _imported,
     "roles_changed": _roles_replaced(_user),
     "role_ended": _role_ended(_user),
-    "membership_end_changed": _membership_end,
+    "membership_end_changed": _membership_end_changed,
     "membership_ended": _membership_ended,
     "member_suspended": _suspended,
     "member_reactivated": _reactivated,
