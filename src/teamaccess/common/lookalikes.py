@@ -1,4 +1,4 @@
-"""Find names that people mistake for each other: other case, other spaces, characters that look alike.
+"""Find names that people mistake for each other: their case or spaces differ, or characters look alike.
 
 The characters come from Unicode Technical Standard 39, "Unicode Security Mechanisms".
 """
@@ -102,7 +102,7 @@ def _prototypes() -> dict[str, str]:
     }
 
     def weight(text: str) -> tuple[int, int, str]:
-        """Each character names its prototype alone, and a prototype names all of them."""
+        """The table lists one prototype for a character, and all characters of a prototype."""
         return len(alike.get(text, ())), len(text), text
 
     prototypes = {
@@ -112,11 +112,11 @@ def _prototypes() -> dict[str, str]:
         if (prototype := max((character, *others), key=weight)) != character
     }
     letters = {
-        drawn: "".join(prototypes.get(letter, letter) for letter in letters)
-        for drawn, letters in _letter_variants()
+        variant: "".join(prototypes.get(letter, letter) for letter in letters)
+        for variant, letters in _letter_variants()
     }
     # a variant may be a prototype, or have one: whatever looks like it also looks like the letter
-    classes = {prototypes.get(drawn, drawn): letter for drawn, letter in letters.items()}
+    classes = {prototypes.get(variant, variant): letter for variant, letter in letters.items()}
     merged = {character: classes.get(each, each) for character, each in prototypes.items()}
     return {**merged, **classes, **letters}
 

@@ -26,7 +26,7 @@ def honest_attempt(
         and (restored := _restore(scenario, state[scenario.workplace], seeded)) is not None
     ):
         return restored
-    shop, by = scenario.workplace, scenario.named("ana")
+    workplace, by = scenario.workplace, scenario.named("ana")
     safe = _safe_roles(scenario)
     others = [each for each in scenario.coalition if each.label not in BACKENDS]
     target = seeded.pick([each for each in others if not each.audits_all])
@@ -34,38 +34,46 @@ def honest_attempt(
     match seeded.number(0, 9):
         case 0 | 1:
             path = f"{ORGANIZATION}/members/{{user}}/roles"
-            return _attempt(f"PUT {path}", shop, by, {"roles": roles}, user=target.id)
+            return _attempt(f"PUT {path}", workplace, by, {"roles": roles}, user=target.id)
         case 2:
             email = target.email or f"g{step}@{scenario.workplace}.example"
             body = {"email": email, "roles": seeded.some(safe, 2)}
-            return _attempt(f"POST {ORGANIZATION}/invitations", shop, by, body)
+            return _attempt(f"POST {ORGANIZATION}/invitations", workplace, by, body)
         case 3:
             verb = seeded.pick(["suspend", "reactivate", "reactivate"])
             return _attempt(
-                f"POST {ORGANIZATION}/members/{{user}}/{verb}", shop, by, user=target.id
+                f"POST {ORGANIZATION}/members/{{user}}/{verb}", workplace, by, user=target.id
             )
         case 4:
-            return _attempt(f"DELETE {ORGANIZATION}/members/{{user}}", shop, by, user=target.id)
+            return _attempt(
+                f"DELETE {ORGANIZATION}/members/{{user}}", workplace, by, user=target.id
+            )
         case 5:
             asked = _any(scenario, seeded, "access_request")
             route = f"POST {ORGANIZATION}/access-requests/{{access_request}}/approve"
-            return _attempt(route, shop, by, {"role": seeded.pick(safe)}, access_request=asked)
+            return _attempt(route, workplace, by, {"role": seeded.pick(safe)}, access_request=asked)
         case 6:
             team = _any(scenario, seeded, "team")
             return _attempt(
-                f"PUT {ORGANIZATION}/teams/{{team}}/roles", shop, by, {"roles": roles}, team=team
+                f"PUT {ORGANIZATION}/teams/{{team}}/roles",
+                workplace,
+                by,
+                {"roles": roles},
+                team=team,
             )
         case 7:
             route = f"PUT {ORGANIZATION}/teams/{{team}}/members/{{user}}"
             team = _any(scenario, seeded, "team")
-            return _attempt(route, shop, by, _end(seeded, now) or None, team=team, user=target.id)
+            return _attempt(
+                route, workplace, by, _end(seeded, now) or None, team=team, user=target.id
+            )
         case 8:
             body = {"name": f"machine {step}", "roles": seeded.some(safe, 2)}
-            return _attempt(f"POST {ORGANIZATION}/service-accounts", shop, by, body)
+            return _attempt(f"POST {ORGANIZATION}/service-accounts", workplace, by, body)
         case _:
             account = _any(scenario, seeded, "account")
             body = {"name": "handed to the coalition"}
-            return _attempt(f"POST {ACCOUNT}/tokens", shop, by, body, account=account)
+            return _attempt(f"POST {ACCOUNT}/tokens", workplace, by, body, account=account)
 
 
 def _restore(
