@@ -33,7 +33,7 @@ from tests.support.http_server import HttpServer
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
+from tests.support.spicedb_proxy import another_process, served_by, wait_until
 
 
 async def while_waiting(
@@ -240,7 +240,7 @@ async def test_a_question_that_waited_is_refused_after_its_caller_was_signed_out
     async with another_process(acme.deployment) as second:
         monkeypatch.setattr(second.service.reading, "held", working)
         monkeypatch.setattr("teamaccess.api.identity.authentication.authenticate_token", judging)
-        asking = through_proxy(second, Organization(acme.deployment, acme.id, who)).administrator
+        asking = served_by(second, Organization(acme.deployment, acme.id, who)).administrator
         questions = [
             asyncio.create_task(asking.ask("GET", f"{acme.path}/permissions")) for _ in range(ASKED)
         ]

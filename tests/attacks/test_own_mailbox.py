@@ -126,7 +126,9 @@ async def test_another_address_gets_access_as_long_as_ones_own(
         assert (await put_roles(initech, lea, second, role)).status_code == status
 
 
-async def test_rights_come_before_an_outdated_state(initech: Organization, lea: Person) -> None:
+async def test_missing_rights_are_refused_before_an_outdated_state(
+    initech: Organization, lea: Person
+) -> None:
     outdated = {"headers": {"If-Match": '"0000000000000000"'}}
     path = f"{initech.path}/members/{lea.id}/roles"
     answer = await lea.ask("PUT", path, json={"roles": ["admin"]}, **outdated)

@@ -17,7 +17,7 @@ from teamaccess.local.postgres.server import PORT
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.proxy import Proxy
-from tests.support.spicedb_proxy import another_process, through_proxy
+from tests.support.spicedb_proxy import another_process, served_by
 
 SHORT_SECONDS = 6.0
 """A sign of life takes 1 or 1.5 seconds, and the machine of the tests may be busy. Without it, a request
@@ -45,7 +45,7 @@ async def test_a_change_survives_connections_to_postgresql_that_died_silently(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with firewalled(acme.deployment) as (second, database, _):
-        here = through_proxy(second, acme)
+        here = served_by(second, acme)
         bob = await here.member("bob", roles=["support"])
         monkeypatch.setattr(silence, "UNUSED_SECONDS", 0.0)
         database.silence()
@@ -60,7 +60,7 @@ async def test_a_change_survives_a_connection_to_spicedb_that_died_silently(
     acme: Organization,
 ) -> None:
     async with firewalled(acme.deployment) as (second, _, spicedb):
-        here = through_proxy(second, acme)
+        here = served_by(second, acme)
         bob = await here.member("bob", roles=["support"])
         spicedb.silence()
         with _soon():

@@ -16,7 +16,7 @@ def is_zed_token(text: str | None) -> bool:
         message = base64.b64decode(text or "", validate=True)
     except ValueError:  # not base64, or not ASCII
         return False
-    if len(message) < LENGTH_DELIMITED or message[0] & 7 != LENGTH_DELIMITED:
+    if len(message) < 2 or message[0] & 7 != LENGTH_DELIMITED:
         return False
     length, shift, start = 0, 0, 1
     for byte in message[1:6]:

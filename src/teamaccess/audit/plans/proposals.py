@@ -45,7 +45,7 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.changes.time_limit import time_limit
 from teamaccess.common.errors import Invalid, naming_item
 
-MOST = 1000
+MOST_CHANGES = 1000
 """Changes in one plan."""
 
 
@@ -87,7 +87,7 @@ Proposal = (
     | RenameOrganization
 )
 """Every operation. `docs/reference/plans.md` lists them."""
-Proposals = Annotated[list[Proposal], msgspec.Meta(max_length=MOST)]
+Proposals = Annotated[list[Proposal], msgspec.Meta(max_length=MOST_CHANGES)]
 
 
 async def make_all(
