@@ -252,12 +252,12 @@ async def test_a_gap_in_the_watch_stops_changes(
 ) -> None:
     """Nobody knows which schemas were in force meanwhile."""
     acme = await isolated.create_organization("acme")
-    real, torn = isolated.service.engine.watch, False
+    real, cut = isolated.service.engine.watch, False
 
     def watch(since: str | None = None) -> AsyncIterator[ObservedWrite]:
-        nonlocal torn
-        if not torn:
-            torn = True
+        nonlocal cut
+        if not cut:
+            cut = True
             raise TooLarge("a write of 36 MB")
         return real(since)
 

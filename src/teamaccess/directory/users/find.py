@@ -45,12 +45,12 @@ MEMBERS_NAMED = (
     )
 )
 TAGGED_USERS = TAGGED.replace("email", "users.email", 1)
-LONGEST = 255
+LONGEST_EXTERNAL_ID = 255
 GENERATED_ID = re.compile(r"(usr|sa)_[0-9a-f]{20}")
 """An id that this service made. Most requests name users by it."""
 EXTERNAL = "external:"
 """The prefix that marks an external id, so that it is not taken for an id or an address."""
-LONGEST_USER_REFERENCE = len(EXTERNAL) + LONGEST
+LONGEST_USER_REFERENCE = len(EXTERNAL) + LONGEST_EXTERNAL_ID
 
 
 class UnknownUser(NotFound):
