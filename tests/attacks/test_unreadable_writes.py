@@ -86,13 +86,13 @@ def administrator(organization: str) -> Relationship:
 
 
 def touch(relationship: Relationship) -> RelationshipUpdate:
-    """A write of the relationship."""
+    """An update that gives the relationship."""
     return RelationshipUpdate(
         operation=RelationshipUpdate.OPERATION_TOUCH, relationship=relationship
     )
 
 
-def watched(*updates: bytes, metadata: bytes = b"") -> bytes:
+def watch_message(*updates: bytes, metadata: bytes = b"") -> bytes:
     """A message of Watch with these parts."""
     token = WatchResponse(changes_through=ZedToken(token="z")).SerializeToString()
     parts = [*(field(WatchResponse.UPDATES_FIELD_NUMBER, update) for update in updates), token]
@@ -155,7 +155,7 @@ def test_metadata_that_json_cannot_express_is_unreadable(number: str) -> None:
     metadata["x"] = float(number)
     update = touch(administrator("acme")).SerializeToString()
     observed = observed_write(
-        decode_watch_message(watched(update, metadata=metadata.SerializeToString()))
+        decode_watch_message(watch_message(update, metadata=metadata.SerializeToString()))
     )
     assert observed.metadata_unreadable
     assert [str(each) for each in observed.updates] == [
@@ -168,7 +168,7 @@ def test_the_nested_context_of_a_caveat_leaves_the_relationship_readable() -> No
     relationship = administrator("acme").SerializeToString() + field(4, caveat)
     other = touch(administrator("globex")).SerializeToString()
     observed = observed_write(
-        decode_watch_message(watched(b"\x08\x02" + field(2, relationship), other))
+        decode_watch_message(watch_message(b"\x08\x02" + field(2, relationship), other))
     )
     assert observed.unreadable == ("organization:acme#administrator@user:eve[unreadable]",)
     assert [str(each) for each in observed.updates] == [
@@ -180,7 +180,7 @@ def test_an_impossible_expiration_leaves_the_relationship_readable() -> None:
     relationship = administrator("acme")
     relationship.optional_expires_at.CopyFrom(Timestamp(seconds=10**15))
     observed = observed_write(
-        decode_watch_message(watched(touch(relationship).SerializeToString()))
+        decode_watch_message(watch_message(touch(relationship).SerializeToString()))
     )
     assert observed.unreadable == (
         "organization:acme#administrator@user:eve[expiration:1000000000000000]",

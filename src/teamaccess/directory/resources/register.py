@@ -143,7 +143,7 @@ async def apply(
 
     Raises what `authorize` does, UnknownResourceType, InvalidResourceId, ResourceTwice, ResourceRemoved,
     UnknownResource for the removal of an object that was never registered, UnknownMember, LimitReached,
-    and what `creators` says.
+    and what `creator_of` and `refuse_other_creator` do.
     """
     results = await _apply(change, operations)
     registered, removed = map(results.count, (ResourceResult.REGISTERED, ResourceResult.REMOVED))
