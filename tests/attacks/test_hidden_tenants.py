@@ -61,7 +61,7 @@ def cost(deployment: Deployment, proxy: SpiceDBProxy) -> Iterator[dict[str, Any]
 async def test_an_unknown_organization_gives_the_same_answer_at_the_same_cost(
     acme: Organization, globex: Organization
 ) -> None:
-    await _cost_the_same(await RequestTargets.create(acme), globex)
+    await _assert_equal_cost(await RequestTargets.create(acme), globex)
 
 
 async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one(
@@ -76,11 +76,11 @@ async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one
         f"TOUCH organization:{acme.id}#overlord@user:eve",
     )
     await acme.wait_until_stopped()
-    await _cost_the_same(targets, globex)
+    await _assert_equal_cost(targets, globex)
 
 
-async def _cost_the_same(targets: RequestTargets, globex: Organization) -> None:
-    """A stranger gets the same answer about acme and about an organization that does not exist."""
+async def _assert_equal_cost(targets: RequestTargets, globex: Organization) -> None:
+    """A stranger gets the same answer, at the same cost, about acme and about an unknown organization."""
     acme = targets.organization
     async with behind_proxy(acme.deployment) as (second, proxy):
         stranger = served_by(second, globex).administrator
