@@ -332,7 +332,7 @@ def arrival(entry: LedgerEntry, *updates: str, until: str = "2099-01-01") -> lis
     return [*updates, ours, f"DELETE {heads[0]}", f"TOUCH {heads[1]}"]
 
 
-async def test_a_marker_without_the_updates_of_its_position_is_found_and_mended(
+async def test_a_marker_without_the_updates_of_its_position_is_found_and_repaired(
     acme: Organization, globex: Organization
 ) -> None:
     """Mallory makes a removal look delivered before it is. The watcher finds this and delivers it."""

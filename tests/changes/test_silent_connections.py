@@ -26,7 +26,7 @@ waits until its time is over, and the connection stays dead for a quarter of an 
 
 @asynccontextmanager
 async def firewalled(fintoc: Deployment) -> AsyncIterator[tuple[Deployment, Proxy, Proxy]]:
-    """A second process, with its ways to PostgreSQL and to SpiceDB over TCP."""
+    """A second process that reaches PostgreSQL and SpiceDB through proxies, which are returned too."""
     host, _, port = fintoc.settings.spicedb_endpoint.rpartition(":")
     url = make_url(fintoc.settings.database_url)
     server = Path(str(url.query["host"])) / f".s.PGSQL.{PORT}"
