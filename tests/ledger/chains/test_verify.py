@@ -15,7 +15,7 @@ from tests.support.deployment import Deployment
 from tests.support.intruder import CHAIN_COLUMNS, EMPTY_ORGANIZATION, HEADS, Intruder, of
 from tests.support.organization import Organization
 
-ANOTHER = {
+OTHER_VALUES = {
     Text: "coalesce({0}, '') || 'x'",
     BigInteger: "{0} + 1000",
     DateTime: "{0} - '1 microsecond'::interval",
@@ -34,7 +34,7 @@ def columns() -> Iterator[tuple[str, str, str]]:
         for column in table.columns:
             if column.name == "transaction":
                 continue  # it is not hashed; tests/attacks covers it
-            yield table.name, column.name, ANOTHER[type(column.type)].format(column.name)
+            yield table.name, column.name, OTHER_VALUES[type(column.type)].format(column.name)
 
 
 async def test_everything_holds_in_the_whole_database(
@@ -86,7 +86,7 @@ async def test_no_column_can_become_an_odd_value(
 
 
 async def test_null_differs_from_an_empty_text(history: Organization, intruder: Intruder) -> None:
-    """Their hashes are; but no empty text is ever written there."""
+    """Their hashes are equal, but no empty text is ever written there."""
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
         "INSERT INTO events (chain, kind, actor, channel, request_id, details)"
@@ -282,7 +282,7 @@ async def test_an_entry_without_a_delivery_is_detected(
 async def test_chains_that_only_an_entry_mentions_are_verified(
     history: Organization, intruder: Intruder
 ) -> None:
-    """Among all others: in front of them and behind them."""
+    """One of these chains sorts before all others, and one behind them."""
     for table, name in CHAIN_COLUMNS.items():
         for position, chain in ((3, "!!!"), (4, "~~~")):
             here = of(history, table, position)
