@@ -107,6 +107,6 @@ async def roles_of(organization: Organization, target: Person) -> list[dict[str,
 
 
 async def make_administrator(organization: Organization, target: Person) -> None:
-    """Make the user administrator, as an operator."""
+    """Make the user an administrator, as an operator does."""
     async with organization.deployment.operator(organization.id) as change:
         await grant_administrator(change, organization.id, target.email, "Case 4711")
