@@ -36,7 +36,7 @@ from teamaccess.storage import (
     is_local_id,
 )
 
-WHOLE = (
+WHOLE_MEMBER = (
     joinedload(Membership.user),
     joinedload(Membership.activity),
     joinedload(Membership.assignments),
@@ -61,7 +61,7 @@ async def find_member(
     if not is_local_id(user):
         return None
     key = (organization, user)
-    return await session.get(Membership, key, options=WHOLE, populate_existing=True)
+    return await session.get(Membership, key, options=WHOLE_MEMBER, populate_existing=True)
 
 
 async def get_member(

@@ -29,7 +29,7 @@ from teamaccess.changes.events.roles import (
     TeamMemberRemoved,
 )
 from teamaccess.common.errors import Invalid, NotFound, naming_item
-from teamaccess.directory.members.find import WHOLE, UnknownMember
+from teamaccess.directory.members.find import WHOLE_MEMBER, UnknownMember
 from teamaccess.directory.teams.find import UnknownTeam
 from teamaccess.storage import Membership, Team, TeamId, TeamMembership, UserId, is_local_id
 
@@ -178,7 +178,7 @@ async def _read_places(
     members = await change.session.scalars(
         select(Membership)
         .where(Membership.organization_id == organization, Membership.user_id == any_(named))
-        .options(*WHOLE),
+        .options(*WHOLE_MEMBER),
         execution_options=fresh,
     )
     by_user = {each.user_id: each for each in members.unique()}
