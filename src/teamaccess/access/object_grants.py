@@ -50,7 +50,7 @@ async def refuse_grants(
     What counts is what the actor may do to the object. A holder of the action in the organization may do
     it to the object, and so may a holder of a grant, but never the object's creator where the action
     takes four eyes. An actor who holds the action in the organization, and could so take it away
-    everywhere, may take it away here: also on an object that they created. For an object that the same
+    everywhere, may take it away here, even on an object that they created. For an object that the same
     change registers, the organization is asked what the actor will hold on it
     (`OrganizationChange.held`).
     """

@@ -277,7 +277,7 @@ async def test_an_interrupted_rebuild_can_be_repeated(
     await _delete_head(isolated, acme)
     monkeypatch.setattr(filling, "MAX_IMPORT", 3)
     with monkeypatch.context() as patch:
-        at = 4 if way == "import_relationships" else 1  # all but the newest positions is imported
+        at = 4 if way == "import_relationships" else 1  # by then the rest is imported
         patch.setattr(
             isolated.service.engine, way, _failing(getattr(isolated.service.engine, way), at)
         )
