@@ -57,7 +57,7 @@ def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
 
 
 def callers(catalog: Catalog) -> list[str]:
-    """Every kind of caller that there is."""
+    """Return every kind of caller."""
     return ["nobody", "outsider", "operator", "suspended administrator", *catalog.roles]
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, CompoundSelect, func, literal, select, union_all
 
-from teamaccess.access.holdings import roles_here
+from teamaccess.access.holdings import role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.storage import (
     Grant,
@@ -57,7 +57,7 @@ async def read_access_ends(
     if not suspended:
         users = users & Membership.suspended_at.is_(None)
     found = (await change.session.execute(_held_until(change, users))).all()
-    role_set = await roles_here(change, {RoleId(row[2]) for row in found if row[1] == "role"})
+    role_set = await role_set_in(change, {RoleId(row[2]) for row in found if row[1] == "role"})
     ends: defaultdict[UserId, dict[AccessKey, datetime]] = defaultdict(dict)
     for user, kind, name, verb, until in found:
         held, end = ends[user], until or NEVER

@@ -43,7 +43,7 @@ from teamaccess.access.ends import (
     access_end,
     read_access_ends,
 )
-from teamaccess.access.holdings import roles_here
+from teamaccess.access.holdings import role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Forbidden, PreconditionFailed
 from teamaccess.storage import (
@@ -155,7 +155,7 @@ async def refuse_own_offer(
         own = OwnAccess(
             callers, await read_access_ends(change, _counts_as_caller(callers)), {}, frozenset()
         )
-        for action in sorted((await roles_here(change, roles)).permissions_of(roles)):
+        for action in sorted((await role_set_in(change, roles)).permissions_of(roles)):
             if own.limit(change, action) != NEVER:
                 raise OwnAccessExtended(user=change.actor, action=action)
 
@@ -289,7 +289,7 @@ async def _offered_to(
         )
     )
     roles = set(offered)
-    return (await roles_here(change, roles)).permissions_of(roles)
+    return (await role_set_in(change, roles)).permissions_of(roles)
 
 
 def _name(key: AccessKey) -> str:

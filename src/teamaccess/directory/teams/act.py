@@ -12,7 +12,7 @@ from teamaccess.access.authorize import (
     ends_of,
     gift_of_replacement,
 )
-from teamaccess.access.holdings import Target, custom_among, roles_here, team_target
+from teamaccess.access.holdings import Target, custom_among, role_set_in, team_target
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
@@ -102,7 +102,7 @@ async def change_team_roles(
     UnknownTeam.
     """
     found = await find_team(change.session, change.organization, id)
-    role_set = await roles_here(change, roles)
+    role_set = await role_set_in(change, roles)
     held = found.roles if found else ()
     gift = gift_of_replacement(role_set, held, roles, change.now, to_team=True)
     team = await authorize_giving(change, "manage_teams", gift, await _target(change, id, found))
