@@ -46,10 +46,8 @@ def question_about(
     if not is_organization_id(organization):
         raise UnknownOrganization(organization=organization)
     if resource is None:
-        on, actions = (
-            organization_object(organization),
-            _actions_in_organization(catalog, organization, action),
-        )
+        on = organization_object(organization)
+        actions = _actions_in_organization(catalog, organization, action)
     else:
         on = _object(catalog, organization, resource)
         actions = list(catalog.types[on.type].actions)
