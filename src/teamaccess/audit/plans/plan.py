@@ -283,10 +283,8 @@ async def _effect_everywhere(
     sources: AuditSources, rehearsal: Rehearsal, catalog: Catalog
 ) -> _Effect:
     """Ask two sandboxes with the whole organization what everybody can do, under each catalog."""
-    organization, position = (
-        rehearsal.ledger_position.organization,
-        rehearsal.ledger_position.position,
-    )
+    organization = rehearsal.ledger_position.organization
+    position = rehearsal.ledger_position.position
     permits = sources.catalog.schema_allows
     facts = await facts_at(sources.reads, organization, position, permits=permits)
     before = await asyncio.to_thread(_before, sources.catalog, organization, facts, rehearsal)
