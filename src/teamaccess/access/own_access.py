@@ -28,6 +28,8 @@ from typing import NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Text,
+    bindparam,
     literal_column,
     select,
     text,
@@ -38,8 +40,10 @@ from sqlalchemy.orm import aliased
 from teamaccess.access.ends import (
     NEVER,
     NOT_HELD,
+    ORGANIZATION,
     AccessEnds,
     AccessKey,
+    MembersWhere,
     access_end,
     read_access_ends,
 )
@@ -60,6 +64,32 @@ from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 
 USER_IN_ACTOR = re.compile("user:([^ ]+)")
 """Finds the ids of users in an actor, as the ledger writes it."""
+USER_IDS = bindparam("users", expanding=True, type_=Text)
+ADDRESSES = select(User.email).where(User.id.in_(USER_IDS), User.email.is_not(None))
+"""The addresses of these users."""
+
+
+def _counts_as_caller() -> ColumnElement[bool]:
+    """Return the condition for users who count as a caller. Each part of it uses an index."""
+    person = aliased(User, name="person")
+    mailboxes = bindparam("mailboxes", expanding=True, type_=Text)
+    tagged = text(TAGGED.replace("email", "person.email", 1))  # the condition of the index
+    own_mailbox = literal_column(MAILBOX_SQL.format(email="person.email")).in_(mailboxes)
+    return User.id.in_(
+        union(
+            select(person.id).where(person.id.in_(USER_IDS)),
+            select(person.id).where(person.email.in_(mailboxes)),
+            select(person.id).where(tagged, own_mailbox),
+        )
+    )
+
+
+COUNTED_AS_CALLER = MembersWhere(_counts_as_caller())
+"""The members with one of these ids (`users`) or `mailboxes`."""
+SERVICE_ACCOUNTS = MembersWhere(User.service_account_of == ORGANIZATION)
+"""The service accounts of the organization."""
+BY_ID = MembersWhere(User.id.in_(USER_IDS), suspended=True)
+"""Members by their ids (`users`), suspended ones too."""
 
 
 class OwnAccessExtended(Forbidden):
@@ -152,9 +182,7 @@ async def refuse_own_offer(
     """
     callers = await _callers(change)
     if mailbox(address) in callers.mailboxes:
-        own = OwnAccess(
-            callers, await read_access_ends(change, _counts_as_caller(callers)), {}, frozenset()
-        )
+        own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset())
         for action in sorted((await role_set_in(change, roles)).permissions_of(roles)):
             if own.limit(change, action) != NEVER:
                 raise OwnAccessExtended(user=change.actor, action=action)
@@ -168,10 +196,8 @@ async def people_behind_token(change: OrganizationChange, account: UserId) -> Pe
     if change.attribution.channel is not Channel.API:
         return PeopleBehind(frozenset(), None)
     callers = await _callers(change)
-    own = OwnAccess(
-        callers, await read_access_ends(change, _counts_as_caller(callers)), {}, frozenset()
-    )
-    held = await read_access_ends(change, User.id == account, suspended=True)
+    own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset())
+    held = await read_access_ends(change, BY_ID, users=[account])
     limits = [own.limit(change, key, apart_from=account) for key in held.get(account, {})]
     until = min([callers.behind.until or NEVER, *limits])
     is_person = User.service_account_of.is_(None)
@@ -184,11 +210,11 @@ async def people_behind_token(change: OrganizationChange, account: UserId) -> Pe
 async def _temporary_access(change: OrganizationChange) -> OwnAccess | None:
     """Return the access of the callers before the change; None if all of it is permanent."""
     callers = await _callers(change)
-    own = await read_access_ends(change, _counts_as_caller(callers))
+    own = await _own_ends(change, callers)
     is_permanent = callers.behind.until is None
     if is_permanent and all(end == NEVER for ends in own.values() for end in ends.values()):
         return None
-    service_accounts = await read_access_ends(change, _is_service_account(change))
+    service_accounts = await read_access_ends(change, SERVICE_ACCOUNTS)
     offered = await _offered_to(change, callers.mailboxes)
     return OwnAccess(callers, own, service_accounts, offered)
 
@@ -196,7 +222,7 @@ async def _temporary_access(change: OrganizationChange) -> OwnAccess | None:
 async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> None:
     await change.session.flush()
     callers = before.callers
-    for user, ends in (await read_access_ends(change, _counts_as_caller(callers))).items():
+    for user, ends in (await _own_ends(change, callers)).items():
         for key, end in ends.items():
             allowed = access_end(change, before.ends.get(user, {}), key)
             if user not in callers.users:
@@ -207,7 +233,7 @@ async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> No
     for action in sorted(sent | await _offered_to(change, callers.mailboxes) - before.offered):
         if before.limit(change, action) != NEVER:
             raise OwnAccessExtended(user=change.actor, action=action)
-    for user, ends in (await read_access_ends(change, _is_service_account(change))).items():
+    for user, ends in (await read_access_ends(change, SERVICE_ACCOUNTS)).items():
         for key, end in ends.items():
             held = before.service_accounts.get(user, {})
             if end > max(before.limit(change, key), access_end(change, held, key)):
@@ -219,20 +245,25 @@ async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> No
             )
         )
     ).all()
-    accounts = User.id.in_([user for user, _ in made])
-    service_accounts = await read_access_ends(change, accounts, suspended=True) if made else {}
+    accounts = [user for user, _ in made]
+    service_accounts = await read_access_ends(change, BY_ID, users=accounts) if made else {}
     for user, until in made:
         for key, end in service_accounts.get(user, {}).items():
             if min(end, until) > before.limit(change, key):
                 raise OwnAccessExtended(user=user, action=_name(key))
 
 
+async def _own_ends(change: OrganizationChange, callers: Callers) -> Mapping[UserId, AccessEnds]:
+    """Return the ends of the access of everybody who counts as one of the callers."""
+    users, mailboxes = sorted(callers.users), sorted(callers.mailboxes)
+    return await read_access_ends(change, COUNTED_AS_CALLER, users=users, mailboxes=mailboxes)
+
+
 async def _callers(change: OrganizationChange) -> Callers:
     actors = frozenset([change.actor, *filter(None, [change.attribution.account])])
     behind = await _behind_sent_token(change)
-    addresses = await change.session.scalars(
-        select(User.email).where(User.id.in_(actors | behind.people), User.email.is_not(None))
-    )
+    users = sorted(actors | behind.people)
+    addresses = await change.session.scalars(ADDRESSES, {"users": users})
     return Callers(actors, behind, frozenset(mailbox(each) for each in addresses if each))
 
 
@@ -294,22 +325,3 @@ async def _offered_to(
 
 def _name(key: AccessKey) -> str:
     return key if isinstance(key, str) else f"{key[2]} on {key[0]}:{key[1]}"
-
-
-def _counts_as_caller(callers: Callers) -> ColumnElement[bool]:
-    """Return the condition for users who count as a caller. Each part of it uses an index."""
-    person = aliased(User, name="person")
-    tagged = text(TAGGED.replace("email", "person.email", 1))  # the condition of the index
-    own_mailbox = literal_column(MAILBOX_SQL.format(email="person.email")).in_(callers.mailboxes)
-    return User.id.in_(
-        union(
-            select(person.id).where(person.id.in_(callers.users)),
-            select(person.id).where(person.email.in_(callers.mailboxes)),
-            select(person.id).where(tagged, own_mailbox),
-        )
-    )
-
-
-def _is_service_account(change: OrganizationChange) -> ColumnElement[bool]:
-    """Return the condition for the organization's service accounts."""
-    return User.service_account_of == change.organization

@@ -84,14 +84,14 @@ class Change:
     """The turn in the queue of this process. Other changes of the organizations wait until the commit."""
     locks: AdvisoryLocks
     """The advisory locks that this change may take."""
+    limits: Limits
+    """How much one organization and one person may have and do."""
+    counted: Counted
+    """Counts that this process remembers: how many things an organization had at a position."""
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Functions to call only after the commit, for example to send a mail."""
     event_chains: set[str] = field(default_factory=set)
     """The chains with events of this change."""
-    limits: Limits = field(default_factory=Limits)
-    """How much one organization and one person may have and do."""
-    counted: Counted = field(default_factory=dict)
-    """Counts that this process remembers: how many things an organization had at a position."""
     is_rehearsal: bool = False
     """Whether the change will be rolled back. Until then, it must not block other tenants."""
     newcomers: dict[str, UserId] = field(default_factory=dict)

@@ -196,13 +196,14 @@ class Ledger:
                 opened.ledger_positions,
                 turn,
                 self._locks,
+                self.limits,
+                self._counted,
             )
             change = (
                 OrganizationChange(*parts, organization=organizations[0], actor=attribution.user)
                 if len(organizations) == 1
                 else Change(*parts)
             )
-            change.limits, change.counted = self.limits, self._counted
             change.foreign_schema = opened.foreign_schema
             yield change
 
@@ -237,6 +238,8 @@ class Ledger:
                 ledger_positions,
                 Turn(),
                 self._locks,
+                self.limits,
+                self._counted,
             )
 
     async def rehearse(
