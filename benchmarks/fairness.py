@@ -45,7 +45,7 @@ class SpiceDBCheckWorker:
         self._asked = (organization_object(organization), "refunds_create", user_object(who.id))
 
     async def __call__(self) -> None:
-        """Check fully consistently, so that no cached answer counts."""
+        """Check with full consistency, so that no cached answer counts."""
         await self._engine.check(*self._asked, at_least_as_fresh(None))
 
 

@@ -34,8 +34,8 @@ SIZES = (100, 1_000, 10_000)
 """Members, and as many objects, of an organization."""
 ROLES = ("support", "developer", "product")
 TEAMS = 20
-"""Teams, each with a role and a twentieth of half the members; only those with odd numbers
-give a role that no member has directly."""
+"""Teams. Half of the members are spread over them. Each team has a role; only teams with odd numbers have
+one that no member has directly."""
 MANY = 200
 """Changes in a large plan."""
 ROUNDS = 5

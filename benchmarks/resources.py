@@ -123,7 +123,7 @@ class ObjectCheckWorker:
         self._about = itertools.cycle(about)
 
     async def __call__(self) -> None:
-        """Check fully consistently. Nothing changes meanwhile, so earlier answers are cached."""
+        """Check with full consistency. Nothing changes meanwhile, so earlier answers are cached."""
         resource, user = next(self._about)
         await self._bare.engine.CheckPermission(
             CheckPermissionRequest(

@@ -30,10 +30,10 @@ LISTS: list[Any] = [
     ["wizard"],
     [{"role": "wizard"}],
 ]
-NUMBERED = {"expires_in_hours", "expires_in_days", "overlap_hours"}
-OPTIONAL = {"reason", "expires_at", "description", *NUMBERED}
+NUMBER_FIELDS = {"expires_in_hours", "expires_in_days", "overlap_hours"}
+OPTIONAL = {"reason", "expires_at", "description", *NUMBER_FIELDS}
 """Fields that may be left out. All but the numbers may also be null."""
-WHOLE = [
+WHOLE_BODIES = [
     *(b"", b" ", b"null", b"[]", b"0", b'"x"', b"true", b"NaN", b"{", b"}", b"{]", b"{}"),
     *(
         b"\xff\xfe",
@@ -45,12 +45,12 @@ WHOLE = [
     *(b'{"\\u0000": 1}', b'{"a": "\\ud800"}', b'{"a": "\xed\xa0\x80"}', b"{'a': 1}", b"{} {}"),
 ]
 NOTHING = {b"", b"null", b"{}"}
-"""As good as any, where everything may be left out."""
+"""Valid where every field may be left out."""
 
 
 def bad_bodies(good: dict[str, Any], optional: set[str] = OPTIONAL) -> Iterator[bytes]:
     """Yield bodies with one mistake each."""
-    yield from (each for each in WHOLE if good.keys() - optional or each not in NOTHING)
+    yield from (each for each in WHOLE_BODIES if good.keys() - optional or each not in NOTHING)
     encoded = json.dumps(good).encode()
     yield encoded[:-1]
     yield encoded + b"x"
@@ -77,14 +77,14 @@ def _nodes(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 def _junk(path: Path, value: Any, optional: set[str]) -> Iterator[Any]:
     name = path[-1]
-    if name not in optional - NUMBERED:
+    if name not in optional - NUMBER_FIELDS:
         yield None
     match value:
         case str():
             yield from STRINGS
         case int():
-            at_once_is_fine = name == "overlap_hours"
-            yield from (each for each in NUMBERS if not (at_once_is_fine and each == 0))
+            zero_is_valid = name == "overlap_hours"
+            yield from (each for each in NUMBERS if not (zero_is_valid and each == 0))
         case None:
             yield from TIMES
         case list():

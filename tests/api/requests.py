@@ -21,7 +21,7 @@ from tests.support.teams import Team
 ANYBODY = "anybody"
 SIGNED_IN = "signed in"
 MEMBER = "member"
-ASKER = "asker"
+REQUESTER = "requester"
 """Only the requester, whatever permissions others have."""
 FOUNDER = "founder"
 """Users who may create organizations according to the catalog."""
@@ -73,13 +73,13 @@ VIEWED = {"fintoc": "links", "finicom": "sources"}
 
 PROPOSED = {"change": "set_roles", "user": "{active}", "roles": ["{role}"]}
 """A change that is first planned and then made."""
-ONE = "/v1/organizations/{organization}"
-REQUESTS = f"{ONE}/access-requests"
+ORGANIZATION = "/v1/organizations/{organization}"
+REQUESTS = f"{ORGANIZATION}/access-requests"
 REQUEST = f"{REQUESTS}/{{access_request}}"
-RESOURCE = f"{ONE}/resources/{{type}}/{{resource}}"
-MACHINES = f"{ONE}/service-accounts"
-MACHINE = f"{MACHINES}/{{account}}"
-MANAGES = "manage_service_accounts"
+RESOURCE = f"{ORGANIZATION}/resources/{{type}}/{{resource}}"
+ACCOUNTS = f"{ORGANIZATION}/service-accounts"
+ACCOUNT = f"{ACCOUNTS}/{{account}}"
+MANAGE_ACCOUNTS = "manage_service_accounts"
 VALID_REQUESTS = {
     Route("GET", "/"): ValidRequest(ANYBODY),
     Route("GET", "/healthz"): ValidRequest(ANYBODY),
@@ -96,43 +96,43 @@ VALID_REQUESTS = {
         FOUNDER, 201, body={"id": "{new}", "name": "New"}, operators=True
     ),
     Route("GET", "/v1/organizations"): ValidRequest(SIGNED_IN, list=True, operators=True),
-    Route("GET", ONE): ValidRequest("view_organization"),
-    Route("PATCH", ONE): ValidRequest(
+    Route("GET", ORGANIZATION): ValidRequest("view_organization"),
+    Route("PATCH", ORGANIZATION): ValidRequest(
         "change_settings", body={"name": "Another name"}, silent=True
     ),
-    Route("DELETE", ONE): ValidRequest("delete_organization", 204),
-    Route("GET", f"{ONE}/permissions"): ValidRequest(MEMBER),
-    Route("GET", f"{ONE}/members"): ValidRequest("view_members", list=True),
-    Route("GET", f"{ONE}/members/{{user}}"): ValidRequest("view_members", target="active"),
-    Route("PUT", f"{ONE}/members/{{user}}/roles"): ValidRequest(
+    Route("DELETE", ORGANIZATION): ValidRequest("delete_organization", 204),
+    Route("GET", f"{ORGANIZATION}/permissions"): ValidRequest(MEMBER),
+    Route("GET", f"{ORGANIZATION}/members"): ValidRequest("view_members", list=True),
+    Route("GET", f"{ORGANIZATION}/members/{{user}}"): ValidRequest("view_members", target="active"),
+    Route("PUT", f"{ORGANIZATION}/members/{{user}}/roles"): ValidRequest(
         "change_roles",
         body={"roles": [{"role": "{role}", "expires_at": None}], "reason": "a new job"},
         target="active",
         silent=True,
     ),
-    Route("PATCH", f"{ONE}/members/{{user}}"): ValidRequest(
+    Route("PATCH", f"{ORGANIZATION}/members/{{user}}"): ValidRequest(
         "change_roles", body={"expires_at": None, "reason": "as agreed"}, silent=True
     ),
-    Route("POST", f"{ONE}/members/{{user}}/suspend"): ValidRequest(
+    Route("POST", f"{ORGANIZATION}/members/{{user}}/suspend"): ValidRequest(
         "suspend", 204, body={"reason": "a lost laptop"}, target="active"
     ),
-    Route("POST", f"{ONE}/members/{{user}}/reactivate"): ValidRequest(
+    Route("POST", f"{ORGANIZATION}/members/{{user}}/reactivate"): ValidRequest(
         "reactivate", 204, body={"reason": "it was found"}, target="suspended"
     ),
-    Route("DELETE", f"{ONE}/members/{{user}}"): ValidRequest(
+    Route("DELETE", f"{ORGANIZATION}/members/{{user}}"): ValidRequest(
         "remove", 204, body={"reason": "they have left"}, target="active"
     ),
-    Route("POST", f"{ONE}/leave"): ValidRequest(MEMBER, 204),
-    Route("POST", f"{ONE}/invitations"): ValidRequest(
+    Route("POST", f"{ORGANIZATION}/leave"): ValidRequest(MEMBER, 204),
+    Route("POST", f"{ORGANIZATION}/invitations"): ValidRequest(
         "invite",
         201,
         body={"email": "{email}", "roles": ["{role}"], "expires_in_hours": 24},
     ),
-    Route("GET", f"{ONE}/invitations"): ValidRequest("view_invitations", list=True),
-    Route("DELETE", f"{ONE}/invitations/{{invitation}}"): ValidRequest(
+    Route("GET", f"{ORGANIZATION}/invitations"): ValidRequest("view_invitations", list=True),
+    Route("DELETE", f"{ORGANIZATION}/invitations/{{invitation}}"): ValidRequest(
         "cancel_invitation", 204, target="invitation"
     ),
-    Route("POST", f"{ONE}/invitations/{{invitation}}/resend"): ValidRequest(
+    Route("POST", f"{ORGANIZATION}/invitations/{{invitation}}/resend"): ValidRequest(
         "invite", target="invitation"
     ),
     Route("POST", REQUESTS): ValidRequest(
@@ -149,33 +149,33 @@ VALID_REQUESTS = {
     Route("POST", f"{REQUEST}/decline"): ValidRequest(
         "change_roles", body={"reason": "not now"}, silent=True
     ),
-    Route("POST", f"{REQUEST}/withdraw"): ValidRequest(ASKER, hidden="unknown_access_request"),
-    Route("POST", f"{ONE}/teams"): ValidRequest(
+    Route("POST", f"{REQUEST}/withdraw"): ValidRequest(REQUESTER, hidden="unknown_access_request"),
+    Route("POST", f"{ORGANIZATION}/teams"): ValidRequest(
         "manage_teams", 201, body={"id": "{new_team}", "name": "New team"}, silent=True
     ),
-    Route("GET", f"{ONE}/teams"): ValidRequest("view_members", list=True),
-    Route("GET", f"{ONE}/teams/{{team}}"): ValidRequest("view_members"),
-    Route("PATCH", f"{ONE}/teams/{{team}}"): ValidRequest(
+    Route("GET", f"{ORGANIZATION}/teams"): ValidRequest("view_members", list=True),
+    Route("GET", f"{ORGANIZATION}/teams/{{team}}"): ValidRequest("view_members"),
+    Route("PATCH", f"{ORGANIZATION}/teams/{{team}}"): ValidRequest(
         "manage_teams", body={"name": "Another name"}, silent=True
     ),
-    Route("DELETE", f"{ONE}/teams/{{team}}"): ValidRequest("manage_teams", 204),
-    Route("PUT", f"{ONE}/teams/{{team}}/roles"): ValidRequest(
+    Route("DELETE", f"{ORGANIZATION}/teams/{{team}}"): ValidRequest("manage_teams", 204),
+    Route("PUT", f"{ORGANIZATION}/teams/{{team}}/roles"): ValidRequest(
         "manage_teams",
         body={"roles": [{"role": "{role}", "expires_at": None}], "reason": "as agreed"},
         silent=True,
     ),
-    Route("GET", f"{ONE}/teams/{{team}}/members"): ValidRequest("view_members", list=True),
-    Route("PUT", f"{ONE}/teams/{{team}}/members/{{user}}"): ValidRequest(
+    Route("GET", f"{ORGANIZATION}/teams/{{team}}/members"): ValidRequest("view_members", list=True),
+    Route("PUT", f"{ORGANIZATION}/teams/{{team}}/members/{{user}}"): ValidRequest(
         "manage_teams", body={"expires_at": None}, target="suspended"
     ),
-    Route("DELETE", f"{ONE}/teams/{{team}}/members/{{user}}"): ValidRequest(
+    Route("DELETE", f"{ORGANIZATION}/teams/{{team}}/members/{{user}}"): ValidRequest(
         "manage_teams", 204, target="active"
     ),
     Route("PUT", RESOURCE): ValidRequest("register_resources", target="unregistered"),
     Route("GET", RESOURCE): ValidRequest("view_members", target="registered"),
     Route("DELETE", RESOURCE): ValidRequest("register_resources", 204, target="registered"),
-    Route("GET", f"{ONE}/resources/{{type}}"): ValidRequest("view_members", list=True),
-    Route("POST", f"{ONE}/resources:batch"): ValidRequest(
+    Route("GET", f"{ORGANIZATION}/resources/{{type}}"): ValidRequest("view_members", list=True),
+    Route("POST", f"{ORGANIZATION}/resources:batch"): ValidRequest(
         "register_resources",
         body={
             "items": [
@@ -184,7 +184,7 @@ VALID_REQUESTS = {
             ]
         },
     ),
-    Route("POST", f"{ONE}/grants:batch"): ValidRequest(
+    Route("POST", f"{ORGANIZATION}/grants:batch"): ValidRequest(
         "register_resources",
         body={
             "items": [
@@ -198,7 +198,7 @@ VALID_REQUESTS = {
             ]
         },
     ),
-    Route("POST", f"{ONE}/team-members:batch"): ValidRequest(
+    Route("POST", f"{ORGANIZATION}/team-members:batch"): ValidRequest(
         "manage_teams",
         body={"items": [{"operation": "put", "team": "{team}", "user": "{suspended}"}]},
     ),
@@ -222,8 +222,8 @@ VALID_REQUESTS = {
         },
         operators=True,
     ),
-    Route("GET", f"{ONE}/roles"): ValidRequest("view_members", list=True),
-    Route("POST", f"{ONE}/roles"): ValidRequest(
+    Route("GET", f"{ORGANIZATION}/roles"): ValidRequest("view_members", list=True),
+    Route("POST", f"{ORGANIZATION}/roles"): ValidRequest(
         "manage_roles",
         201,
         body={
@@ -233,53 +233,57 @@ VALID_REQUESTS = {
             "actions": ["{action}", {"resource": "{viewed}", "level": "view"}],
         },
     ),
-    Route("GET", f"{ONE}/roles/{{role}}"): ValidRequest("view_members", target="own_role"),
-    Route("PUT", f"{ONE}/roles/{{role}}"): ValidRequest(
+    Route("GET", f"{ORGANIZATION}/roles/{{role}}"): ValidRequest("view_members", target="own_role"),
+    Route("PUT", f"{ORGANIZATION}/roles/{{role}}"): ValidRequest(
         "manage_roles",
         body={"name": "Purser", "actions": ["{action}"]},
         target="own_role",
         silent=True,
     ),
-    Route("DELETE", f"{ONE}/roles/{{role}}"): ValidRequest("manage_roles", 204, target="own_role"),
-    Route("GET", f"{ONE}/changes/{{position}}"): ValidRequest(MEMBER),
-    Route("GET", f"{ONE}/audit/who-can"): ValidRequest(
+    Route("DELETE", f"{ORGANIZATION}/roles/{{role}}"): ValidRequest(
+        "manage_roles", 204, target="own_role"
+    ),
+    Route("GET", f"{ORGANIZATION}/changes/{{position}}"): ValidRequest(MEMBER),
+    Route("GET", f"{ORGANIZATION}/audit/who-can"): ValidRequest(
         "view_audit", query={"action": "{action}"}, operators=True
     ),
-    Route("GET", f"{ONE}/audit/what-can"): ValidRequest(
+    Route("GET", f"{ORGANIZATION}/audit/what-can"): ValidRequest(
         "view_audit", query={"user": "{active}"}, operators=True
     ),
-    Route("GET", f"{ONE}/audit/why"): ValidRequest(
+    Route("GET", f"{ORGANIZATION}/audit/why"): ValidRequest(
         "view_audit", query={"user": "{active}", "action": "{action}"}, operators=True
     ),
-    Route("GET", f"{ONE}/audit/matrix"): ValidRequest("view_audit", operators=True),
-    Route("POST", f"{ONE}/audit/plan"): ValidRequest(
+    Route("GET", f"{ORGANIZATION}/audit/matrix"): ValidRequest("view_audit", operators=True),
+    Route("POST", f"{ORGANIZATION}/audit/plan"): ValidRequest(
         "view_audit", body={"changes": [PROPOSED]}, operators=True
     ),
-    Route("POST", f"{ONE}/changes"): ValidRequest(
+    Route("POST", f"{ORGANIZATION}/changes"): ValidRequest(
         "change_roles",
         body={"changes": [PROPOSED], "reason": "a new job"},
         headers={"If-Match": '"{state}"'},
         silent=True,
     ),
-    Route("GET", MACHINES): ValidRequest(MANAGES, list=True),
-    Route("POST", MACHINES): ValidRequest(
-        MANAGES, 201, body={"name": "Nightly job", "roles": ["{role}"]}
+    Route("GET", ACCOUNTS): ValidRequest(MANAGE_ACCOUNTS, list=True),
+    Route("POST", ACCOUNTS): ValidRequest(
+        MANAGE_ACCOUNTS, 201, body={"name": "Nightly job", "roles": ["{role}"]}
     ),
-    Route("GET", MACHINE): ValidRequest(MANAGES),
-    Route("DELETE", MACHINE): ValidRequest(MANAGES, 204),
-    Route("GET", f"{MACHINE}/tokens"): ValidRequest(MANAGES, list=True),
-    Route("POST", f"{MACHINE}/tokens"): ValidRequest(
-        MANAGES, 201, body={"name": "on the server", "expires_in_days": 30}, silent=True
+    Route("GET", ACCOUNT): ValidRequest(MANAGE_ACCOUNTS),
+    Route("DELETE", ACCOUNT): ValidRequest(MANAGE_ACCOUNTS, 204),
+    Route("GET", f"{ACCOUNT}/tokens"): ValidRequest(MANAGE_ACCOUNTS, list=True),
+    Route("POST", f"{ACCOUNT}/tokens"): ValidRequest(
+        MANAGE_ACCOUNTS, 201, body={"name": "on the server", "expires_in_days": 30}, silent=True
     ),
-    Route("DELETE", f"{MACHINE}/tokens/{{api_token}}"): ValidRequest(MANAGES, 204, silent=True),
-    Route("POST", f"{MACHINE}/tokens/{{api_token}}/rotate"): ValidRequest(
-        MANAGES, 201, body={"overlap_hours": 1, "expires_in_days": 30}, silent=True
+    Route("DELETE", f"{ACCOUNT}/tokens/{{api_token}}"): ValidRequest(
+        MANAGE_ACCOUNTS, 204, silent=True
+    ),
+    Route("POST", f"{ACCOUNT}/tokens/{{api_token}}/rotate"): ValidRequest(
+        MANAGE_ACCOUNTS, 201, body={"overlap_hours": 1, "expires_in_days": 30}, silent=True
     ),
 }
 
 
 def described_application() -> Litestar:
-    """The application without a database and a SpiceDB."""
+    """The application without a database or SpiceDB."""
     return create_app(
         Settings(
             database_url="postgresql://nowhere/none",

@@ -118,7 +118,7 @@ CODES = {
     | {(400, "position_ahead")},
 }
 WHEN = ["at", "basis"]
-TAKES_BESIDES = {
+OTHER_PARAMETERS = {
     Route("GET", "/v1/organizations/{organization}/audit/who-can"): ["action", "resource", *WHEN],
     Route("GET", "/v1/organizations/{organization}/audit/what-can"): ["user", *WHEN],
     Route("GET", "/v1/organizations/{organization}/audit/why"): [
@@ -132,7 +132,7 @@ TAKES_BESIDES = {
     Route("GET", "/v1/organizations/{organization}/resources/{type}/{resource}/grants"): ["at"],
 }
 """Query parameters of routes that list nothing."""
-TAKES = {
+LIST_PARAMETERS = {
     "/v1/organizations": ["limit", "cursor", "all"],
     "/v1/organizations/{organization}/members": [
         "limit",
@@ -187,13 +187,13 @@ async def test_unknown_ids_are_not_found_whatever_their_characters(
 
 
 def test_every_list_has_its_query_parameters_in_this_table() -> None:
-    assert {route.path for route in LISTS} == set(TAKES)
+    assert {route.path for route in LISTS} == set(LIST_PARAMETERS)
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
 async def test_invalid_queries_are_refused(targets: RequestTargets, route: Route) -> None:
     ana, url = targets.organization.administrator, targets.url(route)
-    for name in TAKES[route.path]:
+    for name in LIST_PARAMETERS[route.path]:
         for value in QUERIES[name]:
             answer = await ana.ask("GET", f"{url}?{name}={value}")
             reported = f"{url}?{name}={value[:80]}: {answer.text[:300]}"
@@ -221,7 +221,11 @@ async def test_an_unknown_query_parameter_is_refused(targets: RequestTargets, ro
     )
     problem = refused(answer, 400, "unknown_parameter")
     assert problem["parameter"] == "rôle"
-    takes = TAKES[route.path] if VALID_REQUESTS[route].list else TAKES_BESIDES.get(route, ["none"])
+    takes = (
+        LIST_PARAMETERS[route.path]
+        if VALID_REQUESTS[route].list
+        else OTHER_PARAMETERS.get(route, ["none"])
+    )
     assert sorted(problem["parameters"]) == sorted(takes)
     assert await snapshot(targets.organization) == before
 

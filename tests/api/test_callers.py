@@ -7,9 +7,9 @@ import pytest
 from teamaccess.catalog import Catalog
 from tests.api.requests import (
     ANYBODY,
-    ASKER,
     FOUNDER,
     MEMBER,
+    REQUESTER,
     SIGNED_IN,
     VALID_REQUESTS,
     RequestTargets,
@@ -49,7 +49,7 @@ def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
         return 403, "only_operators_found"
     if caller in ("outsider", "suspended administrator"):
         return unknown
-    if ask.needs == ASKER:
+    if ask.needs == REQUESTER:
         return 404, ask.hidden
     if ask.needs == MEMBER or catalog.guards[ask.needs] in catalog.roles[caller].actions:
         return allowed
@@ -57,7 +57,7 @@ def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
 
 
 def callers(catalog: Catalog) -> list[str]:
-    """Every kind of caller that there is."""
+    """Return every kind of caller."""
     return ["nobody", "outsider", "operator", "suspended administrator", *catalog.roles]
 
 
@@ -144,7 +144,7 @@ CHANGES = [
     for route in ROUTES
     if "{organization}" in route.path
     and route.method != "GET"
-    and VALID_REQUESTS[route].needs not in (ASKER, "view_audit")
+    and VALID_REQUESTS[route].needs not in (REQUESTER, "view_audit")
 ]
 
 

@@ -11,7 +11,7 @@ from tests.support.fixtures import hosted
 from tests.support.issuer_server import API, RSA, IssuerServer, public
 from tests.support.organization import Organization
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
+from tests.support.spicedb_proxy import another_process, served_by, wait_until
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ async def test_a_process_that_starts_before_the_tables_are_migrated_says_so(
         ready = await early.http.get("/readyz")
         assert ready.status_code == 503
         assert "run `teamaccess migrate`" in ready.json()["database"]
-        asked = await through_proxy(early, acme).administrator.ask("GET", f"{acme.path}/members")
+        asked = await served_by(early, acme).administrator.ask("GET", f"{acme.path}/members")
         problem = refused(asked, 503, "not_migrated")
         assert "Nothing was changed" in problem["detail"]
 

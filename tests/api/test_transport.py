@@ -18,18 +18,18 @@ RAW = {
     "half an escape": b"GET /v1/organizations/%0 HTTP/1.1\r\n" + HOST + b"\r\n",
     "a query that is not UTF-8": b"GET /v1/organizations?cursor=\xff HTTP/1.1\r\n" + HOST + b"\r\n",
     "no host": b"GET /v1/me HTTP/1.1\r\n\r\n",
-    "a host that is none": b"GET /v1/me HTTP/1.1\r\nHost: a b\r\n\r\n",
+    "an invalid host": b"GET /v1/me HTTP/1.1\r\nHost: a b\r\n\r\n",
     "a header that is not ASCII": b"GET /v1/me HTTP/1.1\r\n"
     + HOST
     + b"Authorization: \xff\r\n\r\n",
     "a negative length": ACCEPT + b"Content-Length: -1\r\n\r\n",
     "two lengths": ACCEPT + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
     "a length that is not a number": ACCEPT + b"Content-Length: ten\r\n\r\n",
-    "a length beyond what is taken": ACCEPT + b"Content-Length: 99999999999\r\n\r\n{",
-    "a body in chunks beyond what is taken": (
+    "a length beyond the limit": ACCEPT + b"Content-Length: 99999999999\r\n\r\n{",
+    "a body in chunks beyond the limit": (
         ACCEPT + b"Transfer-Encoding: chunked\r\n\r\n" + (b"4000\r\n" + b"x" * 0x4000 + b"\r\n") * 8
     ),
-    "chunks that are none": ACCEPT + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "invalid chunks": ACCEPT + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
     "length and chunks": ACCEPT
     + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "a body that claims to be compressed": (

@@ -58,7 +58,7 @@ async def invite(where: str, address: str, by: Person, role: str = "read") -> ht
     return await by.ask("POST", f"/v1/organizations/{where}/invitations", json=body)
 
 
-async def found(by: Person) -> httpx.Response:
+async def found_organization(by: Person) -> httpx.Response:
     """Found an organization."""
     body = {"id": f"spam-{secrets.token_hex(6)}", "name": "Spam"}
     return await by.ask("POST", "/v1/organizations", json=body)
@@ -69,7 +69,7 @@ def somebody(domain: str = "victim.example") -> str:
     return f"v{secrets.token_hex(6)}@{domain}"
 
 
-def full(response: httpx.Response, name: str, most: int) -> None:
+def assert_limit_reached(response: httpx.Response, name: str, most: int) -> None:
     """The refusal names the limit and the way out."""
     problem = refused(response, 409, "limit_reached")
     assert problem["limit"] == name
@@ -115,7 +115,7 @@ async def test_a_person_with_many_organizations_has_one_share_of_a_mailbox(
     mallory, victim = initech.administrator, somebody()
     answers: list[httpx.Response] = []
     for _ in range(3):
-        where = (await found(mallory)).json()["id"]
+        where = (await found_organization(mallory)).json()["id"]
         tagged = [victim.replace("@", f"+{number}@") for number in range(5)]
         answers += [await invite(where, address, mallory) for address in tagged]
     assert [each.status_code for each in answers[:10]] == [201] * 10
@@ -127,7 +127,7 @@ async def test_deleting_an_organization_does_not_reset_mail_limits(initech: Orga
     mallory, victim = initech.administrator, somebody()
     sent, where = 0, ""
     for _ in range(3):
-        where = (await found(mallory)).json()["id"]
+        where = (await found_organization(mallory)).json()["id"]
         for number in range(5):
             answer = await invite(where, victim.replace("@", f"+{number}@"), mallory)
             sent += answer.status_code == 201
@@ -143,7 +143,7 @@ async def test_deleting_an_organization_does_not_reset_mail_limits(initech: Orga
 async def test_a_colleague_who_resends_takes_over_no_mails_of_another(
     initech: Organization, limit: Limit
 ) -> None:
-    """Each mail counts for its own sender, also when another member sends the next one."""
+    """Each mail counts for its own sender, even when another member sends the next one."""
     limit(invitations_a_day_by_one_person=3)
     ana = initech.administrator
     ben = (await initech.add_members({"ben": ["admin"]}))["ben"]
@@ -224,7 +224,7 @@ async def test_concurrent_mails_of_several_organizations_do_not_exceed_the_limit
         assert (await invite(other.id, tagged, other.administrator, "admin")).status_code == 201
         people.append(await signed_up(other, tagged))
     senders = [person for person in people for _ in range(4 // accounts)]
-    ids = [(await found(person)).json()["id"] for person in senders]
+    ids = [(await found_organization(person)).json()["id"] for person in senders]
     judged, all_judged = 0, asyncio.Event()
 
     async def together(*about: Any) -> None:
@@ -261,7 +261,9 @@ async def test_an_organization_has_a_limit_of_open_invitations(
     limit(pending_invitations=2)
     invited = [await invite(initech.id, somebody(), initech.administrator) for _ in range(2)]
     ids = [each.json()["id"] for each in invited]
-    full(await invite(initech.id, somebody(), initech.administrator), "pending_invitations", 2)
+    assert_limit_reached(
+        await invite(initech.id, somebody(), initech.administrator), "pending_invitations", 2
+    )
     await initech.administrator.ask("DELETE", f"{initech.path}/invitations/{ids[0]}")
     assert (await invite(initech.id, somebody(), initech.administrator)).status_code == 201
 
@@ -294,14 +296,14 @@ async def test_postgresql_and_python_agree_on_mailboxes(fintoc: Deployment) -> N
 
 async def test_a_person_cannot_create_sixty_organizations_in_a_row(initech: Organization) -> None:
     mallory = initech.administrator
-    founded = [await found(mallory) for _ in range(11)]
+    founded = [await found_organization(mallory) for _ in range(11)]
     assert [each.status_code for each in founded[:10]] == [201] * 10
     assert int(founded[10].headers["Retry-After"]) > 0
     refused(founded[10], 429, "founded_too_often")
     # and neither concurrency nor deletion avoids the limit
     for each in founded[:10]:
         await mallory.ask("DELETE", f"/v1/organizations/{each.json()['id']}")
-    answers = await asyncio.gather(*(found(mallory) for _ in range(8)))
+    answers = await asyncio.gather(*(found_organization(mallory) for _ in range(8)))
     assert {each.status_code for each in answers} == {429}
 
 
@@ -309,7 +311,7 @@ async def test_concurrent_attempts_do_not_exceed_the_limit(
     initech: Organization, limit: Limit
 ) -> None:
     limit(organizations_founded_a_day=3)
-    answers = await asyncio.gather(*(found(initech.administrator) for _ in range(12)))
+    answers = await asyncio.gather(*(found_organization(initech.administrator) for _ in range(12)))
     assert sum(each.status_code == 201 for each in answers) <= 3
     codes = {each.json()["code"] for each in answers if each.status_code != 201}
     assert codes <= {"founded_too_often", "founding_in_progress"}
@@ -320,27 +322,27 @@ async def test_a_person_at_the_limit_deletes_an_organization_or_asks_an_operator
 ) -> None:
     limit(organizations_founded=2)
     mallory = initech.administrator
-    ids = [(await found(mallory)).json()["id"] for _ in range(2)]
-    problem = refused(await found(mallory), 409, "too_many_organizations")
+    ids = [(await found_organization(mallory)).json()["id"] for _ in range(2)]
+    problem = refused(await found_organization(mallory), 409, "too_many_organizations")
     assert problem["most"] == "2" or problem["most"] == 2
     await mallory.ask("DELETE", f"/v1/organizations/{ids[0]}")
-    assert (await found(mallory)).status_code == 201
+    assert (await found_organization(mallory)).status_code == 201
     operator = await initech.deployment.operator_person()
     for _ in range(3):
-        assert (await found(operator)).status_code == 201
+        assert (await found_organization(operator)).status_code == 201
 
 
 async def test_the_limit_of_created_organizations_counts_for_each_person(
     finicom: Deployment, initech: Organization
 ) -> None:
     for _ in range(11):
-        await found(initech.administrator)
+        await found_organization(initech.administrator)
     other = await finicom.create_organization("other")
-    assert (await found(other.administrator)).status_code == 201
+    assert (await found_organization(other.administrator)).status_code == 201
 
 
 async def test_the_creator_of_an_organization_is_recorded(initech: Organization) -> None:
-    id = (await found(initech.administrator)).json()["id"]
+    id = (await found_organization(initech.administrator)).json()["id"]
     async with initech.deployment.service.reads() as session:
         row = await session.get_one(OrganizationRow, OrganizationId(id))
         assert row.founded_by == initech.administrator.id
@@ -355,9 +357,11 @@ async def test_teams_and_their_members_have_a_limit(acme: Organization, limit: L
     team = await Team.create(acme, "one")
     await Team.create(acme, "two")
     body = {"id": "three", "name": "Three"}
-    full(await acme.administrator.ask("POST", f"{acme.path}/teams", json=body), "teams", 2)
+    assert_limit_reached(
+        await acme.administrator.ask("POST", f"{acme.path}/teams", json=body), "teams", 2
+    )
     assert (await team.add_member(people["bob"])).is_success
-    full(await team.add_member(people["eve"]), "team_members", 1)
+    assert_limit_reached(await team.add_member(people["eve"]), "team_members", 1)
     await team.delete()
     assert (await acme.administrator.ask("POST", f"{acme.path}/teams", json=body)).is_success
 
@@ -369,14 +373,14 @@ async def test_custom_roles_have_a_limit_for_creating_and_cloning(
     where = f"{acme.path}/roles"
     role: dict[str, Any] = {"id": "one", "name": "One", "actions": ["refunds_create"]}
     assert (await acme.administrator.ask("POST", where, json=role)).status_code == 201
-    full(
+    assert_limit_reached(
         await acme.administrator.ask("POST", where, json={**role, "id": "two", "name": "Two"}),
         "roles",
         1,
     )
     clone = {"id": "two", "name": "Two", "clone_of": "one"}
     cloned = await acme.administrator.ask("POST", where, json=clone)
-    full(cloned, "roles", 1)
+    assert_limit_reached(cloned, "roles", 1)
 
 
 async def test_service_accounts_and_their_tokens_have_a_limit(
@@ -386,11 +390,15 @@ async def test_service_accounts_and_their_tokens_have_a_limit(
     where, ana = f"{acme.path}/service-accounts", acme.administrator
     made = await ana.ask("POST", where, json={"name": "nightly", "roles": []})
     assert made.status_code == 201, made.text
-    full(await ana.ask("POST", where, json={"name": "x", "roles": []}), "service_accounts", 1)
+    assert_limit_reached(
+        await ana.ask("POST", where, json={"name": "x", "roles": []}), "service_accounts", 1
+    )
     tokens = f"{where}/{made.json()['id']}/tokens"
     ids = [(await ana.ask("POST", tokens, json={"name": "t"})).json()["id"] for _ in range(2)]
-    full(await ana.ask("POST", tokens, json={"name": "t"}), "tokens_per_service_account", 2)
-    full(
+    assert_limit_reached(
+        await ana.ask("POST", tokens, json={"name": "t"}), "tokens_per_service_account", 2
+    )
+    assert_limit_reached(
         await ana.ask("POST", f"{tokens}/{ids[0]}/rotate", json={}), "tokens_per_service_account", 2
     )
     assert (await ana.ask("DELETE", f"{tokens}/{ids[0]}")).is_success
@@ -403,12 +411,12 @@ async def test_resources_have_a_limit_singly_and_in_batches(
     limit(objects=3)
     await add_resources(acme, "webhook:a", "webhook:b")
     two_more = [batch_item("webhook:c"), batch_item("webhook:d")]
-    full(await change_resources(acme, two_more), "objects", 3)
+    assert_limit_reached(await change_resources(acme, two_more), "objects", 3)
     assert (
         await change_resources(acme, [batch_item("webhook:a"), batch_item("webhook:c")])
     ).is_success
-    full(await register_resource(acme, "webhook:d"), "objects", 3)
-    full(
+    assert_limit_reached(await register_resource(acme, "webhook:d"), "objects", 3)
+    assert_limit_reached(
         await change_resources(acme, [batch_item(f"webhook:{number}") for number in range(9)]),
         "objects",
         3,
@@ -422,7 +430,9 @@ async def test_grants_have_a_limit(acme: Organization, limit: Limit) -> None:
     await add_resources(acme, "webhook:a", "webhook:b")
     limit(grants=1)
     assert (await set_grants(acme, "webhook:a", grant_to(people["bob"], "edit"))).is_success
-    full(await set_grants(acme, "webhook:b", grant_to(people["bob"], "edit")), "grants", 1)
+    assert_limit_reached(
+        await set_grants(acme, "webhook:b", grant_to(people["bob"], "edit")), "grants", 1
+    )
     assert (await set_grants(acme, "webhook:a", grant_to(people["eve"], "edit"))).is_success
 
 
@@ -431,7 +441,7 @@ async def test_members_have_a_limit_that_operators_may_exceed(
 ) -> None:
     limit(members=1)
     assert (await acme.invite("bob", ["support"])).status_code == 201
-    full(await acme.accept("bob"), "members", 1)
+    assert_limit_reached(await acme.accept("bob"), "members", 1)
     await acme.add_members({"max": ["support"]})
     limit(members=3)
     assert (await acme.accept("bob")).status_code == 200
@@ -531,7 +541,9 @@ async def test_large_counts_are_taken_rarely(acme: Organization, limit: Limit) -
     counted = acme.deployment.service.ledger._counted
     for number in range(3):
         assert (await register_resource(acme, f"webhook:{number}")).is_success
-        assert counted[acme.id, "objects"][1] == 0  # of before the first one: there is room enough
+        assert (
+            counted[acme.id, "objects"][1] == 0
+        )  # counted before the first one: enough room is left
     limit(objects=3)
-    full(await register_resource(acme, "webhook:3"), "objects", 3)
+    assert_limit_reached(await register_resource(acme, "webhook:3"), "objects", 3)
     assert counted[acme.id, "objects"][1] == 3

@@ -1,4 +1,4 @@
-"""No text that a caller chooses is another caller's advisory lock."""
+"""No text that a caller chooses has the number of another caller's advisory lock."""
 
 import asyncio
 import random
@@ -33,7 +33,7 @@ def mixed(state: list[int]) -> list[int]:
     return state
 
 
-def unmixed(state: list[int]) -> list[int]:
+def before_mix(state: list[int]) -> list[int]:
     for word, other, bits in reversed(MIX):
         third = 3 - word - other
         state[other] = (state[other] - state[third]) & WORD
@@ -41,7 +41,7 @@ def unmixed(state: list[int]) -> list[int]:
     return state
 
 
-def unfinished(state: list[int]) -> list[int]:
+def before_final(state: list[int]) -> list[int]:
     for word, other, bits in reversed(FINAL):
         state[word] = ((state[word] + rotated(state[other], bits)) & WORD) ^ state[other]
     return state
@@ -58,7 +58,7 @@ def forged(prefix: str, number: int, seed: int) -> str:
     choose = random.Random(number)  # noqa: S311 - a test that is the same each time
     while True:
         wanted = [choose.getrandbits(32), number >> 32 & WORD, number & WORD]
-        ends = unmixed(unfinished(wanted))
+        ends = before_mix(before_final(wanted))
         block = struct.pack("<3I", *((e - s) & WORD for e, s in zip(ends, state, strict=True)))
         if all(0x21 <= byte <= 0x7E for byte in block):
             return start + block.decode()
@@ -133,7 +133,7 @@ def test_locks_about_different_things_have_different_numbers() -> None:
 async def test_every_lock_of_a_request_has_a_number_of_the_deployments_key(
     acme: Organization,
 ) -> None:
-    """PostgreSQL has the locks that the module calculates, and none of two numbers."""
+    """PostgreSQL has the locks that the module calculates, each with one number instead of two."""
     locks = acme.deployment.service.locks
     expected = {locks.number(Purpose.MAILS, "somebody"), locks.number(Purpose.FOUNDING, "somebody")}
     async with acme.deployment.service.sessions() as session:

@@ -63,7 +63,7 @@ async def test_any_number_of_scrapes_share_one_database_read(http_server: HttpSe
         with questions(http_server) as asked:
             answers = await asyncio.gather(*(ask(http_server, request) for _ in range(100)))
         assert {each.status for each in answers} == {200}
-        # two readings at most, where the first one ages meanwhile, of about six statements each
+        # at most two readings, because the first may become too old, of about six statements each
         assert len(asked) <= 14, asked
 
 
@@ -92,7 +92,7 @@ async def test_concurrent_scrapes_share_a_read_even_if_it_fails() -> None:
 async def test_only_operators_learn_which_organizations_have_stopped(
     http_server: HttpServer, acme: Organization
 ) -> None:
-    """Only the number: names and events of a tenant are private."""
+    """Others see only their number: names and events of a tenant are private."""
     await stop(acme)
     operator = await acme.deployment.operator_person()
     reported = (await operator.ask("GET", "/readyz")).json()["stopped_organizations"]

@@ -7,7 +7,7 @@ import pytest
 
 from teamaccess.delivery.position import LedgerPosition
 from tests.attacks.coalition.escalation_checks import Violation
-from tests.attacks.coalition.request_bodies import ACCOUNT, ONE, RESOURCE
+from tests.attacks.coalition.request_bodies import ACCOUNT, ORGANIZATION, RESOURCE
 from tests.attacks.coalition.run import Run
 from tests.support.deployment import Deployment
 
@@ -46,9 +46,9 @@ async def asks_the_member_alone(
     return await self.permitted_on_each(engine, [both.member], asked, **more)
 
 
-MEMBER = f"{ONE}/members/{{user}}"
-TEAM = f"{ONE}/teams/{{team}}"
-ACCEPTANCE = ["POST /v1/invitations/accept", f"POST {ONE}/invitations"]
+MEMBER = f"{ORGANIZATION}/members/{{user}}"
+TEAM = f"{ORGANIZATION}/teams/{{team}}"
+ACCEPTANCE = ["POST /v1/invitations/accept", f"POST {ORGANIZATION}/invitations"]
 SABOTAGES = {
     "giving beyond the giver": Sabotage(
         "access.authorize.refuse_beyond", allows, "no giver held", [f"PUT {MEMBER}/roles"]
@@ -89,7 +89,7 @@ SABOTAGES = {
         "access.reading.require_held",
         allows,
         "outsider|outside of",
-        [f"GET {ONE}/members", f"GET {TEAM}"],
+        [f"GET {ORGANIZATION}/members", f"GET {TEAM}"],
     ),
 }
 

@@ -36,7 +36,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def settings_with(monkeypatch: pytest.MonkeyPatch, **more: str) -> Settings:
-    """The settings of a deployment that sets these, too."""
+    """The settings of a deployment, with these in addition."""
     for name, value in more.items():
         monkeypatch.setenv(f"TEAMACCESS_{name}", value)
     return Settings.discover()

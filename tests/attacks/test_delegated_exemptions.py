@@ -106,7 +106,7 @@ ELSEWHERE = {
     "access/own_access.py": "finds whose access counts as the actor's own, and refuses more of it",
     "access/reading.py": "asks SpiceDB about both of a pair",
     "directory/resources/creators.py": "names the member of a pair as the creator",
-    "api/requests/idempotency.py": "keeps keys apart by who sent them",
+    "api/requests/idempotency.py": "keeps the keys of different callers apart",
     "api/routes/changes.py": "shows a change to its actor",
     "directory/access_requests/ask.py": "looks for an open request of the actor's for the same thing",
     "directory/users/sign_out.py": "counts the sign-outs of one user",

@@ -1,4 +1,4 @@
-"""An invitation by a service account on a member's behalf needs both to hold the role, also at the
+"""An invitation by a service account on a member's behalf needs both to hold the role, even at the
 acceptance. The attack: a compromised backend invites its attacker and is deleted. The invitation is
 accepted later.
 """

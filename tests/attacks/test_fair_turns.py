@@ -19,7 +19,7 @@ from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
+from tests.support.spicedb_proxy import another_process, served_by, wait_until
 
 MANY = 24
 """More questions than a process has connections to read with."""
@@ -155,7 +155,7 @@ async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_others
 async def test_catalogs_in_plans_are_read_in_turn(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reading one takes up to a second of the processor."""
+    """Reading one takes up to a second of CPU time."""
     begun: list[str] = []
 
     def reading(text: str, name: str) -> Catalog:
@@ -288,7 +288,7 @@ async def test_a_caller_who_sends_too_much_gets_retry_after(
         acme.deployment, requests_per_second=0.1, requests_burst=5
     ) as second:
         ana, other = (
-            through_proxy(second, organization).administrator for organization in (acme, globex)
+            served_by(second, organization).administrator for organization in (acme, globex)
         )
         answers = [await ana.ask("GET", "/v1/me") for _ in range(7)]
         assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
@@ -354,7 +354,7 @@ async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Organiza
 async def test_a_request_that_waits_for_an_organization_holds_no_anonymous_slot(
     acme: Organization,
 ) -> None:
-    """Acceptances of one tenant's invitations keep neither probes nor other tenants' waiting."""
+    """Acceptances that wait for one organization delay neither probes nor other anonymous requests."""
     for name in ("ann", "ben", "cat"):
         assert (await invite(acme, acme.administrator, name)).status_code == 201
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
@@ -371,7 +371,7 @@ async def test_a_batch_of_questions_counts_as_many_requests(acme: Organization) 
     async with another_process(
         acme.deployment, requests_per_second=0.1, requests_burst=12
     ) as second:
-        ana = through_proxy(second, acme).administrator
+        ana = served_by(second, acme).administrator
         assert (await ana.ask("POST", "/v1/check", json={"checks": [question] * 10})).is_success
         refused(
             await ana.ask("POST", "/v1/check", json={"checks": [question] * 10}),

@@ -100,7 +100,9 @@ async def test_several_processes_share_one_limit(fintoc: Deployment, acme: Organ
             for number in range(20)
         )
     )
-    await asyncio.gather(*(process.close() for process in processes))  # which records the postponed
+    await asyncio.gather(
+        *(process.close() for process in processes)
+    )  # records the postponed refusals
     assert await refusals(fintoc, acme.id) == FEW.from_one_actor
 
 

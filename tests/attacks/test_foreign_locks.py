@@ -16,7 +16,7 @@ from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import before_first_call, through_proxy, wait_until
+from tests.support.spicedb_proxy import before_first_call, served_by, wait_until
 
 KEY = {"Idempotency-Key": "one"}
 
@@ -150,7 +150,7 @@ async def test_an_idempotency_key_in_use_elsewhere_holds_no_lock(
 async def test_the_same_request_to_two_processes_counts_once(
     acme: Organization, fintoc_elsewhere: Deployment
 ) -> None:
-    elsewhere = through_proxy(fintoc_elsewhere, acme)
+    elsewhere = served_by(fintoc_elsewhere, acme)
     answers = await asyncio.gather(
         *(
             invite(organization, organization.administrator, headers=KEY)

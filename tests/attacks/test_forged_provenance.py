@@ -54,11 +54,11 @@ async def watching(
 ) -> AsyncIterator[None]:
     """A worker watches all the time."""
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
         yield
 
 
-async def _begun(deployment: Deployment) -> bool:
+async def watch_has_begun(deployment: Deployment) -> bool:
     async with deployment.service.reads() as session:
         return bool(await session.scalar(select(WatchCursor.zed_token)))
 
@@ -86,10 +86,10 @@ async def read_so_far(other: Organization) -> None:
     """Wait until the worker has read everything written before this."""
     written = f"organization:{other.id}#product@user:after-{len(await found(other))}"
     await add_to_spicedb(other.deployment, written)
-    await wait_until(lambda: _told(other, f"TOUCH {written}"))
+    await wait_until(lambda: is_reported(other, f"TOUCH {written}"))
 
 
-async def _told(organization: Organization, update: str) -> bool:
+async def is_reported(organization: Organization, update: str) -> bool:
     return update in await reported(organization)
 
 
@@ -131,7 +131,7 @@ async def rebuild(organization: Organization) -> None:
 async def test_forged_metadata_does_not_explain_a_write(acme: Organization, word: str) -> None:
     claim = {"organization": acme.id, "position": str(await newest(acme)), "request_id": "r"}
     await forge(acme.deployment, promotion(acme), **{word: [claim]})
-    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await wait_until(lambda: is_reported(acme, promotion(acme)), seconds=20)
     [finding] = await found(acme)
     assert finding["metadata"]["teamaccess"] == {word: [claim]}
 
@@ -139,7 +139,7 @@ async def test_forged_metadata_does_not_explain_a_write(acme: Organization, word
 async def test_an_import_without_metadata_is_found(acme: Organization) -> None:
     engine = acme.deployment.service.engine
     await engine.import_relationships([Relationship.parse(promotion(acme).removeprefix("TOUCH "))])
-    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await wait_until(lambda: is_reported(acme, promotion(acme)), seconds=20)
 
 
 async def test_metadata_for_another_organization_explains_nothing_here(
@@ -152,18 +152,18 @@ async def test_metadata_for_another_organization_explains_nothing_here(
     with pytest.MonkeyPatch.context() as patch:
         before_first_call(patch, acme.deployment, "import_relationships", mallory)
         await rebuild(globex)
-    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await wait_until(lambda: is_reported(acme, promotion(acme)), seconds=20)
 
 
 async def test_a_finished_rebuild_explains_nothing(acme: Organization) -> None:
     await rebuild(acme)
     place = {"organization": acme.id, "position": str(await newest(acme))}
     await forge(acme.deployment, promotion(acme), rebuild=[place])
-    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await wait_until(lambda: is_reported(acme, promotion(acme)), seconds=20)
     bob = acme.people["p0"]
     gate = f"DELETE organization:{acme.id}#member@user:{bob.id}"
     await forge(acme.deployment, gate, rebuild=[place])
-    await wait_until(lambda: _told(acme, gate), seconds=20)
+    await wait_until(lambda: is_reported(acme, gate), seconds=20)
 
 
 async def test_access_given_and_taken_back_during_a_rebuild_is_found(
@@ -217,7 +217,7 @@ async def test_metadata_of_a_real_change_explains_no_other_updates(acme: Organiz
         "request_id": entry.request_id,
     }
     await forge(acme.deployment, promotion(acme), changes=[words])
-    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await wait_until(lambda: is_reported(acme, promotion(acme)), seconds=20)
 
 
 async def test_a_replay_of_the_whole_history_is_found(acme: Organization) -> None:
@@ -238,7 +238,7 @@ async def test_a_replay_of_the_whole_history_is_found(acme: Organization) -> Non
         claim = {"organization": acme.id, "position": str(entry.position)}
         await forge(acme.deployment, *updates, changes=[claim])
     gate = f"TOUCH organization:{acme.id}#member@user:{bob.id}"
-    await wait_until(lambda: _told(acme, gate), seconds=20)
+    await wait_until(lambda: is_reported(acme, gate), seconds=20)
 
 
 async def test_a_forged_marker_is_found(acme: Organization) -> None:
@@ -248,7 +248,7 @@ async def test_a_forged_marker_is_found(acme: Organization) -> None:
         marker = f"organization:{acme.id}#applied@{place}[expiration:2099-01-01T00:00:00Z]"
         claim = {"organization": acme.id, "position": str(entry.position)}
         await forge(acme.deployment, f"TOUCH {marker}", changes=[claim])
-        await wait_until(partial(_told, acme, f"TOUCH {marker}"), seconds=20)
+        await wait_until(partial(is_reported, acme, f"TOUCH {marker}"), seconds=20)
 
 
 async def test_a_replayed_early_revocation_is_found(acme: Organization) -> None:
@@ -259,7 +259,7 @@ async def test_a_replayed_early_revocation_is_found(acme: Organization) -> None:
     claim = {"organization": acme.id, "position": str(taken.position)}
     lost = f"DELETE organization:{acme.id}#support@user:{bob.id}"
     await forge(acme.deployment, lost, ahead=[claim])
-    await wait_until(lambda: _told(acme, lost), seconds=20)
+    await wait_until(lambda: is_reported(acme, lost), seconds=20)
 
 
 async def test_only_our_own_purge_of_an_unknown_tenant_is_explained(globex: Organization) -> None:
@@ -268,7 +268,7 @@ async def test_only_our_own_purge_of_an_unknown_tenant_is_explained(globex: Orga
     claim = {"organization": "ghost", "request_id": "r"}
     await forge(globex.deployment, f"TOUCH {given}")
     await forge(globex.deployment, f"DELETE {given}", purge=[claim])
-    await wait_until(lambda: _told(ghost, f"DELETE {given}"), seconds=20)
+    await wait_until(lambda: is_reported(ghost, f"DELETE {given}"), seconds=20)
     await add_to_spicedb(globex.deployment, given)
     await wait_until(lambda: _count(ghost, 3), seconds=20)
     await compare_all(globex.deployment, max_deletes=1000)
@@ -283,7 +283,7 @@ async def _count(organization: Organization, count: int) -> bool:
 async def test_the_finding_names_the_claimed_run(acme: Organization) -> None:
     place = {"organization": acme.id, "position": "3", "run": "77"}
     await forge(acme.deployment, promotion(acme), rebuild=[place])
-    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await wait_until(lambda: is_reported(acme, promotion(acme)), seconds=20)
     [finding] = await found(acme)
     assert finding["claimed"] == [{"kind": "rebuild", "organization": acme.id, "run": 77}]
     assert finding["why"] == "no run of ours may write this"
@@ -332,7 +332,7 @@ def arrival(entry: LedgerEntry, *updates: str, until: str = "2099-01-01") -> lis
     return [*updates, ours, f"DELETE {heads[0]}", f"TOUCH {heads[1]}"]
 
 
-async def test_a_marker_without_the_updates_of_its_position_is_found_and_mended(
+async def test_a_marker_without_the_updates_of_its_position_is_found_and_repaired(
     acme: Organization, globex: Organization
 ) -> None:
     """Mallory makes a removal look delivered before it is. The watcher finds this and delivers it."""
@@ -340,7 +340,7 @@ async def test_a_marker_without_the_updates_of_its_position_is_found_and_mended(
     entry = await decide_removal(acme, "p0")
     claim = {"organization": acme.id, "position": str(entry.position)}
     await forge(acme.deployment, *arrival(entry), changes=[claim])
-    await wait_until(lambda: _told(acme, arrival(entry)[-1]), seconds=20)
+    await wait_until(lambda: is_reported(acme, arrival(entry)[-1]), seconds=20)
     [finding] = await found(acme)
     assert finding["why"] == "it marks a position as delivered without the updates of the position"
 
@@ -367,8 +367,8 @@ async def test_two_forged_markers_hide_no_position(
     for name in ("p0", "p1"):
         gate = f"organization:{acme.id}#member@user:{acme.people[name].id}"
         await wait_until(partial(_lacks, acme, gate), seconds=20)
-    await wait_until(lambda: _told(acme, arrival(second)[-1]), seconds=20)
-    await wait_until(lambda: _told(acme, arrival(first)[-1]), seconds=20)
+    await wait_until(lambda: is_reported(acme, arrival(second)[-1]), seconds=20)
+    await wait_until(lambda: is_reported(acme, arrival(first)[-1]), seconds=20)
 
 
 async def test_only_the_last_update_of_a_relationship_is_explained(acme: Organization) -> None:
@@ -395,7 +395,7 @@ async def test_only_the_last_update_of_a_relationship_is_explained(acme: Organiz
     ]
     claims = [{"organization": acme.id, "position": str(each.position)} for each in (gave, took)]
     await forge(acme.deployment, *forged, changes=claims)
-    await wait_until(lambda: _told(acme, f"TOUCH {given}"), seconds=20)
+    await wait_until(lambda: is_reported(acme, f"TOUCH {given}"), seconds=20)
 
 
 async def test_a_head_that_is_only_taken_away_is_found(acme: Organization) -> None:
@@ -403,4 +403,4 @@ async def test_a_head_that_is_only_taken_away_is_found(acme: Organization) -> No
     claim = {"organization": acme.id, "position": str(entry.position)}
     without_head = arrival(entry, *entry.updates)[:-1]
     await forge(acme.deployment, *without_head, changes=[claim])
-    await wait_until(lambda: _told(acme, without_head[-1]), seconds=20)
+    await wait_until(lambda: is_reported(acme, without_head[-1]), seconds=20)

@@ -68,7 +68,7 @@ async def test_the_event_of_a_login_names_its_issuer(
     await refused(application_connection, link, recorded)
 
 
-async def test_a_changed_address_is_found(acme: Organization, intruder: Intruder) -> None:
+async def test_a_changed_external_id_is_found(acme: Organization, intruder: Intruder) -> None:
     """Even the owner of the tables leaves a row that differs from the event about its login."""
     id = acme.administrator.id
     await intruder.do(f"UPDATE users SET external_id = 'ext-{id}' WHERE id = '{id}'")
@@ -228,7 +228,7 @@ async def test_a_deleted_organization_does_not_return(
         "INSERT INTO role_assignments (organization_id, user_id, role, granted_at) {of_members}",
     ],
 )
-async def test_since_when_somebody_has_access_is_not_forged(
+async def test_the_start_of_access_cannot_be_forged(
     acme: Organization, application_connection: Connection, statement: str
 ) -> None:
     change = statement.format(

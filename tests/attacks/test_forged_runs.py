@@ -1,7 +1,7 @@
 """Mallory has SpiceDB's key and the application's database password.
 
 She plants runs, cursors and findings, which the watcher and the status read. None of them stops a reader,
-and no run gives what the ledger does not give now.
+and no run explains access that the ledger does not give now.
 """
 
 from functools import partial
@@ -11,14 +11,14 @@ import pytest
 from asyncpg import PostgresError
 
 from tests.attacks.test_forged_provenance import (
-    _begun,
-    _told,
     forge,
     found,
+    is_reported,
     newest,
     promotion,
     read_so_far,
     reported,
+    watch_has_begun,
 )
 from tests.support.database_connections import Connection
 from tests.support.deployment import Deployment
@@ -39,7 +39,7 @@ AND c.table_name = ANY ($1) AND NOT EXISTS (
   AND contype = 'c' AND conname = c.table_name || '_times_check'
   AND pg_get_constraintdef(oid) ~ format('\m%s >= .*\m%s < ', c.column_name, c.column_name))
 """
-OF_THE_WATCHER = (
+WATCHER_TABLES = (
     "engine_runs",
     "schema_versions",
     "watch_cursor",
@@ -82,7 +82,7 @@ async def refused(deployment: Deployment, statement: str, *values: object) -> No
 
 
 def access(organization: Organization, person: Person) -> list[str]:
-    """The updates that give a former member their gate and their role."""
+    """The updates that give a former member their membership and their role back."""
     start = f"TOUCH organization:{organization.id}"
     return [f"{start}#member@user:{person.id}", f"{start}#operations@user:{person.id}"]
 
@@ -100,10 +100,10 @@ async def test_a_run_of_an_unknown_kind_blinds_nobody(
     else:
         await refused(isolated, RUN, *planted)
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
         for each in (acme, globex):
             await forge(isolated, promotion(each))
-            await wait_until(partial(_told, each, promotion(each)), seconds=20)
+            await wait_until(partial(is_reported, each, promotion(each)), seconds=20)
 
 
 @pytest.mark.parametrize("phase", ["evil", ""])
@@ -132,7 +132,7 @@ async def test_a_rebuild_does_not_explain_access_that_was_taken_away_since(
     await holding.start()
     transaction = await thief.fetchval("SELECT pg_current_xact_id()::text")
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
         await execute(
             isolated, RUN, "rebuild", acme.id, await newest(acme), transaction, "emptying"
         )
@@ -150,7 +150,7 @@ async def test_a_redelivery_does_not_explain_access_that_was_taken_away_since(
     bob = await acme.member("bob", roles=["operations"])
     before = await newest(acme)
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
         assert (await acme.remove(bob)).status_code == 204
         await read_so_far(globex)
         await execute(
@@ -177,7 +177,7 @@ async def test_a_position_ahead_of_the_ledger_does_not_make_real_changes_foreign
 ) -> None:
     bob = await acme.member("bob", roles=["operations"])
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
         await read_so_far(globex)
         await execute(
             isolated,
@@ -210,14 +210,12 @@ async def test_times_that_python_cannot_read_are_refused(
 async def test_every_time_of_the_watcher_s_tables_has_a_range(
     superuser_connection: Connection,
 ) -> None:
-    missing = await superuser_connection.fetch(TIMES, list(OF_THE_WATCHER))
+    missing = await superuser_connection.fetch(TIMES, list(WATCHER_TABLES))
     assert [row[0] for row in missing] == []
 
 
-async def test_a_cursor_that_nobody_can_read_is_a_gap(
-    isolated: Deployment, acme: Organization
-) -> None:
-    """As the owner of the tables, without the constraint."""
+async def test_an_unreadable_cursor_is_a_gap(isolated: Deployment, acme: Organization) -> None:
+    """The owner of the tables drops the constraint first."""
     drop = "ALTER TABLE watch_cursor DROP CONSTRAINT watch_cursor_times_check"
     await execute(isolated, drop, owner=True)
     await execute(isolated, "INSERT INTO watch_cursor VALUES (1, 'garbage', '4713-01-01 BC')")
@@ -228,9 +226,11 @@ async def test_a_cursor_that_nobody_can_read_is_a_gap(
 
         await wait_until(gap_found, seconds=20)
         await forge(isolated, promotion(acme))
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
         await forge(isolated, promotion(acme).replace("eve", "eva"))
-        await wait_until(lambda: _told(acme, promotion(acme).replace("eve", "eva")), seconds=20)
+        await wait_until(
+            lambda: is_reported(acme, promotion(acme).replace("eve", "eva")), seconds=20
+        )
     [(_, details)] = await unwatched(isolated)
     assert details["from"] is None
 

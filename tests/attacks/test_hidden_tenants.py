@@ -22,7 +22,13 @@ from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import SpiceDBProxy, Writes, another_process, linked, through_proxy
+from tests.support.spicedb_proxy import (
+    SpiceDBProxy,
+    Writes,
+    another_process,
+    behind_proxy,
+    served_by,
+)
 
 BUSY = "organization_busy"
 ABOUT_ONE = [route for route in routes() if "{organization}" in route.path]
@@ -55,7 +61,7 @@ def cost(deployment: Deployment, proxy: SpiceDBProxy) -> Iterator[dict[str, Any]
 async def test_an_unknown_organization_gives_the_same_answer_at_the_same_cost(
     acme: Organization, globex: Organization
 ) -> None:
-    await _cost_the_same(await RequestTargets.create(acme), globex)
+    await _assert_equal_cost(await RequestTargets.create(acme), globex)
 
 
 async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one(
@@ -70,14 +76,14 @@ async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one
         f"TOUCH organization:{acme.id}#overlord@user:eve",
     )
     await acme.wait_until_stopped()
-    await _cost_the_same(targets, globex)
+    await _assert_equal_cost(targets, globex)
 
 
-async def _cost_the_same(targets: RequestTargets, globex: Organization) -> None:
-    """A stranger gets the same answer about acme and about an organization that does not exist."""
+async def _assert_equal_cost(targets: RequestTargets, globex: Organization) -> None:
+    """A stranger gets the same answer, at the same cost, about acme and about an unknown organization."""
     acme = targets.organization
-    async with linked(acme.deployment) as (second, proxy):
-        stranger = through_proxy(second, globex).administrator
+    async with behind_proxy(acme.deployment) as (second, proxy):
+        stranger = served_by(second, globex).administrator
         for route in ABOUT_ONE:
             reported = []
             for organization in (acme.id, f"{acme.id}-none"):
@@ -93,28 +99,28 @@ async def _cost_the_same(targets: RequestTargets, globex: Organization) -> None:
 async def test_an_outage_of_spicedb_does_not_reveal_whether_an_organization_exists(
     acme: Organization, globex: Organization
 ) -> None:
-    async with linked(acme.deployment) as (second, proxy):
+    async with behind_proxy(acme.deployment) as (second, proxy):
         targets, stranger = (
             await RequestTargets.create(acme),
-            through_proxy(second, globex).administrator,
+            served_by(second, globex).administrator,
         )
         await proxy.stop()
-        await _alike(targets, stranger)
+        await _assert_answered_alike(targets, stranger)
 
 
 async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
     acme: Organization, globex: Organization
 ) -> None:
     """A change is pending. Only members learn of it."""
-    async with linked(acme.deployment, enforcement_seconds=0.2) as (second, proxy):
+    async with behind_proxy(acme.deployment, enforcement_seconds=0.2) as (second, proxy):
         targets = await RequestTargets.create(acme)
         ana, stranger = (
-            through_proxy(second, organization).administrator for organization in (acme, globex)
+            served_by(second, organization).administrator for organization in (acme, globex)
         )
         proxy.writes = Writes.FAIL
-        assert (await through_proxy(second, acme).invite("pending", ["support"])).status_code == 202
-        await _alike(targets, stranger)
-        refused(await through_proxy(second, acme).invite("next", ["support"], by=ana), 503, BUSY)
+        assert (await served_by(second, acme).invite("pending", ["support"])).status_code == 202
+        await _assert_answered_alike(targets, stranger)
+        refused(await served_by(second, acme).invite("next", ["support"], by=ana), 503, BUSY)
 
 
 @pytest.mark.parametrize("kind", ["of the same kind", "of another kind"])
@@ -137,24 +143,26 @@ async def test_an_empty_spicedb_does_not_reveal_an_organization_to_strangers(
     there = {"spicedb_endpoint": endpoint, "spicedb_preshared_key": SecretStr(key)}
     async with another_process(acme.deployment, **there) as second:
         ana, stranger = (
-            through_proxy(second, organization).administrator for organization in (acme, globex)
+            served_by(second, organization).administrator for organization in (acme, globex)
         )
-        await _alike(targets, stranger)
+        await _assert_answered_alike(targets, stranger)
         refused(await ana.ask("GET", acme.path), 503, "other_history")
 
 
-async def _alike(targets: RequestTargets, stranger: Person) -> None:
+async def _assert_answered_alike(targets: RequestTargets, stranger: Person) -> None:
     """Every route gives a stranger the same answer for this organization as for an invented one."""
     names = (targets.organization.id, f"{targets.organization.id}-none")
     for route in ABOUT_ONE:
         answers = [await _ask(targets, route, stranger, name) for name in names]
-        _told_alike(names, answers, route)
+        _assert_equal_answers(names, answers, route)
     checks = [{"checks": [{"organization": name, "action": "refunds_create"}]} for name in names]
     answers = [await stranger.ask("POST", "/v1/check", json=each) for each in checks]
-    _told_alike(names, answers, "a check")
+    _assert_equal_answers(names, answers, "a check")
 
 
-def _told_alike(names: Sequence[str], answers: Sequence[httpx.Response], asked: object) -> None:
+def _assert_equal_answers(
+    names: Sequence[str], answers: Sequence[httpx.Response], asked: object
+) -> None:
     reported = [
         (answer.status_code, answer.text.replace(name, "it"))
         for name, answer in zip(names, answers, strict=True)

@@ -1,4 +1,4 @@
-"""A batch holds its organization's lock for a short time, also if it is refused."""
+"""A batch holds its organization's lock for a short time, even if it is refused."""
 
 from collections.abc import Sequence
 from typing import Any

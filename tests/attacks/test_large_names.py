@@ -58,7 +58,7 @@ async def test_each_name_is_folded_once(
         ("POST", "changes", None),
     ],
 )
-async def test_a_name_that_is_long_when_written_out_is_refused(
+async def test_a_name_that_nfkc_makes_too_long_is_refused(
     acme: Organization, method: str, path: str, body: dict[str, object] | None
 ) -> None:
     await add_teams(acme, "Pay")

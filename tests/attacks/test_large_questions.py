@@ -66,7 +66,7 @@ async def test_a_large_question_ends_when_its_client_goes_away(
 async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """24 questions at once used to sign in and be judged at once, each before it waited for its turn."""
+    """A question waits for its turn before its caller is authorized, not after."""
     admins = await acme.add_members({f"admin{n}": ["administrator"] for n in range(4)})
     judged, most = 0, 0
     going_on = asyncio.Event()

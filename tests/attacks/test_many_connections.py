@@ -47,7 +47,7 @@ class SmallProcess:
             return None
 
     async def is_ready(self) -> bool:
-        """Whether a newcomer is answered, with PostgreSQL and SpiceDB reached."""
+        """Whether it answers a new client, and reaches PostgreSQL and SpiceDB."""
         answer = await self.get("/readyz")
         return answer is not None and answer.status_code == 200
 

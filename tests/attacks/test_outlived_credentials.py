@@ -33,7 +33,7 @@ from tests.support.http_server import HttpServer
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
+from tests.support.spicedb_proxy import another_process, served_by, wait_until
 
 
 async def while_waiting(
@@ -41,7 +41,7 @@ async def while_waiting(
     request: Awaitable[httpx.Response],
     then: Callable[[], Awaitable[object]],
 ) -> httpx.Response:
-    """Send the request, let something happen while it waits for the organization's lock."""
+    """Send the request, and let something happen while it waits for the organization's lock."""
     async with organization.deployment.service.ledger.hold(OPERATOR, organization.id):
         sent = asyncio.ensure_future(request)
         await _waits_for_lock(organization)
@@ -173,7 +173,7 @@ async def test_a_request_whose_body_comes_after_the_sign_out_does_nothing(
 async def test_an_invitation_cannot_be_accepted_with_a_session_that_is_being_ended(
     acme: Organization, globex: Organization
 ) -> None:
-    """The invited person holds their own row; the organization's lock must not wait for it."""
+    """The row of the invited person is locked; the organization's lock must not wait for it."""
     bob = (await globex.add_members({"bob": ["support"]}))["bob"]
     body = {"email": bob.email, "roles": ["support"]}
     sent = await acme.administrator.ask("POST", f"{acme.path}/invitations", json=body)
@@ -240,7 +240,7 @@ async def test_a_question_that_waited_is_refused_after_its_caller_was_signed_out
     async with another_process(acme.deployment) as second:
         monkeypatch.setattr(second.service.reading, "held", working)
         monkeypatch.setattr("teamaccess.api.identity.authentication.authenticate_token", judging)
-        asking = through_proxy(second, Organization(acme.deployment, acme.id, who)).administrator
+        asking = served_by(second, Organization(acme.deployment, acme.id, who)).administrator
         questions = [
             asyncio.create_task(asking.ask("GET", f"{acme.path}/permissions")) for _ in range(ASKED)
         ]
@@ -318,7 +318,7 @@ async def test_a_user_who_signs_out_or_leaves_gets_an_answer_and_is_signed_out(
 async def test_a_member_removed_by_another_process_during_a_change_does_not_make_it(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A removal ends all sessions, and holds another organization's lock than the change."""
+    """The removal ends all sessions, and holds the lock of another organization than the change."""
     eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     sent = await globex.administrator.ask(
         "POST", f"{globex.path}/invitations", json={"email": eve.email, "roles": ["support"]}

@@ -151,7 +151,7 @@ async def test_an_invitation_to_another_address_of_the_same_mailbox_is_refused(
 async def test_members_cannot_give_a_service_account_more_than_their_own_time(
     initech: Organization, lea: Person
 ) -> None:
-    """A token of the machine would give them access after their own access has ended."""
+    """A token of the service account would give them access after their own access has ended."""
     path = f"{initech.path}/service-accounts"
     made = await lea.ask("POST", path, json={"name": "robot", "roles": ["write"]})
     refused(made, 403, "own_access_extended")

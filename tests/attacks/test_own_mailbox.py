@@ -78,7 +78,7 @@ async def offered(initech: Organization, lea: Person) -> str:
     return email
 
 
-async def test_an_offer_to_ones_own_mailbox_cannot_be_filled_later(
+async def test_a_role_offered_to_ones_own_mailbox_gets_no_more_actions(
     initech: Organization, lea: Person, offered: str
 ) -> None:
     guards = initech.deployment.service.catalog.guards
@@ -93,7 +93,7 @@ async def test_an_offer_to_ones_own_mailbox_cannot_be_filled_later(
 async def test_the_acceptance_compares_the_ends_again(
     initech: Organization, lea: Person, offered: str
 ) -> None:
-    """Somebody else fills the role, and the inviter holds its actions for a few hours only."""
+    """Somebody else gives the role an action that the inviter holds for a few hours only."""
     guards = initech.deployment.service.catalog.guards
     body = {"name": "Xrole", "actions": sorted({"sources_view", guards["change_roles"]})}
     ana, http = initech.administrator, initech.deployment.http
@@ -126,7 +126,9 @@ async def test_another_address_gets_access_as_long_as_ones_own(
         assert (await put_roles(initech, lea, second, role)).status_code == status
 
 
-async def test_rights_come_before_an_outdated_state(initech: Organization, lea: Person) -> None:
+async def test_missing_rights_are_refused_before_an_outdated_state(
+    initech: Organization, lea: Person
+) -> None:
     outdated = {"headers": {"If-Match": '"0000000000000000"'}}
     path = f"{initech.path}/members/{lea.id}/roles"
     answer = await lea.ask("PUT", path, json={"roles": ["admin"]}, **outdated)

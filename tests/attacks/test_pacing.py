@@ -1,4 +1,4 @@
-"""Any number of requests without a known token come one after another, and hold up no known caller."""
+"""Requests without a known token are served one at a time, and do not delay known callers."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -19,7 +19,7 @@ from tests.support.spicedb_proxy import wait_until
 CATALOG = b"GET /v1/catalog HTTP/1.1\r\n" + HOST + b"\r\n"
 VALID = b"Bearer valid"
 BURST = 5
-"""Requests that are served at once: half of those of a second, at a rate of ten a second."""
+"""Requests that are served at once: as many as the rate of ten a second allows in half a second."""
 
 
 class Server:

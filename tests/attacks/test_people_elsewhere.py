@@ -1,4 +1,4 @@
-"""A plan of one tenant neither delays people of other tenants nor tells who they are."""
+"""A plan of one tenant neither delays people of other tenants nor reveals who they are."""
 
 from typing import Any
 
@@ -89,7 +89,7 @@ async def test_a_planned_invitation_does_not_refuse_one_to_another_organization(
     assert [each.status_code for each in answers] == [201]
 
 
-async def test_a_request_that_waits_for_a_value_of_another_change_gets_the_true_cause(
+async def test_a_request_that_waits_in_vain_for_another_change_says_so(
     acme: Organization, globex: Organization
 ) -> None:
     await globex.invite("new", ["support"])

@@ -29,7 +29,7 @@ from tests.support.isolated_deployments import IsolatedDeployments
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import running_worker, through_proxy, wait_until
+from tests.support.spicedb_proxy import running_worker, served_by, wait_until
 
 
 async def foreign_schemas(deployment: Deployment) -> list[dict[str, Any]]:
@@ -224,7 +224,7 @@ async def test_a_process_with_a_newer_catalog_changes_nothing_before_it_is_appli
     yesterday_s_and_today_s(tmp_path)
     settings = isolated.settings.model_copy(update={"catalog": str(tmp_path / "fintoc.yaml")})
     async with open_deployment(settings, isolated.owner_url) as tomorrow:
-        ahead = through_proxy(tomorrow, acme)
+        ahead = served_by(tomorrow, acme)
         refused(await ahead.change_roles(bob, "cashier"), 503, "schema_mismatch")
         assert not any("cashier" in update for entry in await acme.ledger() for update in entry)
         service = tomorrow.service
@@ -252,12 +252,12 @@ async def test_a_gap_in_the_watch_stops_changes(
 ) -> None:
     """Nobody knows which schemas were in force meanwhile."""
     acme = await isolated.create_organization("acme")
-    real, torn = isolated.service.engine.watch, False
+    real, cut = isolated.service.engine.watch, False
 
     def watch(since: str | None = None) -> AsyncIterator[ObservedWrite]:
-        nonlocal torn
-        if not torn:
-            torn = True
+        nonlocal cut
+        if not cut:
+            cut = True
             raise TooLarge("a write of 36 MB")
         return real(since)
 

@@ -48,7 +48,7 @@ def _with_login(settings: Settings, issuer: str = ISSUER, audience: str = API) -
 
 
 def _know_key(deployment: Deployment) -> None:
-    """Spare the discovery: the issuer's keys were fetched a moment ago."""
+    """Set the issuer's key, so that the process does not fetch it."""
     assert deployment.service.issuer is not None
     keys = deployment.service.issuer.keys
     public = json.loads(ECAlgorithm.to_jwk(PRIVATE.public_key()))
@@ -71,7 +71,7 @@ def login_token(who: str, email: str | None, issued_at: float, audience: str = A
 
 
 async def clock(deployment: Deployment) -> float:
-    """PostgreSQL's, by which tokens are judged."""
+    """The time by PostgreSQL's clock, which decides about tokens."""
     return (await deployment.service.now()).timestamp()
 
 
@@ -80,7 +80,7 @@ async def me(deployment: Deployment, token: str) -> httpx.Response:
 
 
 async def until(deployment: Deployment, moment: float) -> None:
-    """Wait for PostgreSQL's clock to be there."""
+    """Wait until PostgreSQL's clock has reached the moment."""
     async with deployment.service.reads() as session:
         await session.execute(
             text("SELECT pg_sleep_until(to_timestamp(:moment))"), {"moment": moment}
@@ -301,7 +301,7 @@ async def elsewhere(deployment: Deployment) -> AsyncIterator[Deployment]:
 async def test_a_token_dated_ahead_does_not_outlive_a_sign_out_in_another_process(
     organization: Organization, elsewhere: Deployment, ahead: float
 ) -> None:
-    """Before the fix, each process remembered only the early tokens that it had received itself."""
+    """Each process also knows the early tokens that another one received."""
     deployment, name = organization.deployment, f"eve-{organization.id}"
     now = await clock(deployment)
     (await me(deployment, login_token(name, None, int(now)))).raise_for_status()

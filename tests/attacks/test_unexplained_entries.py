@@ -1,6 +1,6 @@
 """Mallory, with the application's database password, forges ledger entries together with events.
 
-An event excuses only the updates that it describes.
+An event explains only the updates that it describes.
 """
 
 import json

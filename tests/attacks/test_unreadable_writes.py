@@ -28,12 +28,12 @@ from teamaccess.engine.watch import observed_write
 from teamaccess.engine.watch_message import decode_watch_message
 from teamaccess.upkeep.worker import watcher
 from tests.attacks.test_forged_provenance import (
-    _begun,
-    _told,
     forge,
     found,
+    is_reported,
     promotion,
     reported,
+    watch_has_begun,
 )
 from tests.attacks.test_schema_swap import foreign_schemas, opened_up
 from tests.support.deployment import Deployment
@@ -86,13 +86,13 @@ def administrator(organization: str) -> Relationship:
 
 
 def touch(relationship: Relationship) -> RelationshipUpdate:
-    """A write of the relationship."""
+    """An update that gives the relationship."""
     return RelationshipUpdate(
         operation=RelationshipUpdate.OPERATION_TOUCH, relationship=relationship
     )
 
 
-def watched(*updates: bytes, metadata: bytes = b"") -> bytes:
+def watch_message(*updates: bytes, metadata: bytes = b"") -> bytes:
     """A message of Watch with these parts."""
     token = WatchResponse(changes_through=ZedToken(token="z")).SerializeToString()
     parts = [*(field(WatchResponse.UPDATES_FIELD_NUMBER, update) for update in updates), token]
@@ -121,10 +121,10 @@ async def test_a_write_with_deeply_nested_metadata_is_found_and_hides_nothing(
     with pytest.raises(DecodeError):
         Struct.FromString(nested(levels))
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
         await write_nested(acme, levels)
         await forge(isolated, promotion(globex))
-        await wait_until(lambda: _told(globex, promotion(globex)), seconds=20)
+        await wait_until(lambda: is_reported(globex, promotion(globex)), seconds=20)
         assert await reported(acme) == [promotion(acme)]
         [finding] = await found(acme)
         assert finding["why"] == watcher.UNREADABLE_METADATA
@@ -136,7 +136,7 @@ async def test_a_schema_swapped_after_such_a_write_is_found(
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
         await write_nested(acme)
         schema = isolated.service.catalog.schema()
         await isolated.service.engine.write_schema(opened_up(schema))
@@ -155,7 +155,7 @@ def test_metadata_that_json_cannot_express_is_unreadable(number: str) -> None:
     metadata["x"] = float(number)
     update = touch(administrator("acme")).SerializeToString()
     observed = observed_write(
-        decode_watch_message(watched(update, metadata=metadata.SerializeToString()))
+        decode_watch_message(watch_message(update, metadata=metadata.SerializeToString()))
     )
     assert observed.metadata_unreadable
     assert [str(each) for each in observed.updates] == [
@@ -168,7 +168,7 @@ def test_the_nested_context_of_a_caveat_leaves_the_relationship_readable() -> No
     relationship = administrator("acme").SerializeToString() + field(4, caveat)
     other = touch(administrator("globex")).SerializeToString()
     observed = observed_write(
-        decode_watch_message(watched(b"\x08\x02" + field(2, relationship), other))
+        decode_watch_message(watch_message(b"\x08\x02" + field(2, relationship), other))
     )
     assert observed.unreadable == ("organization:acme#administrator@user:eve[unreadable]",)
     assert [str(each) for each in observed.updates] == [
@@ -180,7 +180,7 @@ def test_an_impossible_expiration_leaves_the_relationship_readable() -> None:
     relationship = administrator("acme")
     relationship.optional_expires_at.CopyFrom(Timestamp(seconds=10**15))
     observed = observed_write(
-        decode_watch_message(watched(touch(relationship).SerializeToString()))
+        decode_watch_message(watch_message(touch(relationship).SerializeToString()))
     )
     assert observed.unreadable == (
         "organization:acme#administrator@user:eve[expiration:1000000000000000]",
@@ -197,9 +197,9 @@ async def test_long_metadata_is_left_out_of_the_finding(
     isolated: Deployment, acme: Organization
 ) -> None:
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
         await forge(isolated, promotion(acme), note="x" * 20_000)
-        await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
+        await wait_until(lambda: is_reported(acme, promotion(acme)), seconds=20)
     [finding] = await found(acme)
     assert finding["why"] == watcher.OMITTED_METADATA
 
@@ -217,7 +217,7 @@ async def test_a_watch_that_always_fails_continues_at_the_present_and_is_a_findi
     bob = await acme.member("bob", roles=["support"])
     monkeypatch.setattr(watcher, "STALLED_SECONDS", 1.0)
     async with running_worker(isolated):
-        await wait_until(lambda: _begun(isolated))
+        await wait_until(lambda: watch_has_begun(isolated))
     watch = isolated.service.engine.watch
     async with isolated.service.reads() as session:
         poisoned = await session.scalar(text("SELECT zed_token FROM watch_cursor"))
@@ -235,10 +235,10 @@ async def test_a_watch_that_always_fails_continues_at_the_present_and_is_a_findi
             return bool(await unwatched(isolated))
 
         await wait_until(gap_found, seconds=20)
-        await wait_until(lambda: _begun(isolated), seconds=20)
+        await wait_until(lambda: watch_has_begun(isolated), seconds=20)
         refused(await acme.change_roles(bob, "product"), 503, "foreign_schema_found")
         await forge(isolated, promotion(acme))
-        await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
+        await wait_until(lambda: is_reported(acme, promotion(acme)), seconds=20)
 
 
 async def test_operators_see_in_readyz_how_long_nobody_watched(isolated: Deployment) -> None:

@@ -22,10 +22,10 @@ async def test_facts_about_one_user_are_the_same_without_those_about_others(
     reads, end = acme.deployment.service.reads, len(await acme.ledger())
     everybody = await facts_at(reads, acme.id, end)
     for person in acme.people.values():
-        others = await facts_at(reads, acme.id, end, about=person.id)
-        assert others.current == _of(person, everybody.current)
-        assert others.ended == _of(person, everybody.ended)
-        assert any(person.id in each for each in {**others.current, **others.ended})
+        own = await facts_at(reads, acme.id, end, about=person.id)
+        assert own.current == _of(person, everybody.current)
+        assert own.ended == _of(person, everybody.ended)
+        assert any(person.id in each for each in {**own.current, **own.ended})
 
 
 async def _objects_ends_and_departures(organization: Organization) -> None:

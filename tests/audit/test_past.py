@@ -28,7 +28,7 @@ from tests.support.database_connections import Connection
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import Writes, linked, through_proxy
+from tests.support.spicedb_proxy import Writes, behind_proxy, served_by
 
 
 async def holders_at(
@@ -97,15 +97,13 @@ async def test_a_change_decided_in_an_outage_was_not_enforced_then(
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
     before = await now(acme)
-    async with linked(fintoc) as (second, proxy):
+    async with behind_proxy(fintoc) as (second, proxy):
         proxy.writes = Writes.FAIL
-        assert (await through_proxy(second, acme).change_roles(bob, "support")).status_code == 202
+        assert (await served_by(second, acme).change_roles(bob, "support")).status_code == 202
         during = await now(acme)
         assert not await acme.can(bob, "refunds_create")
         proxy.writes = Writes.ARRIVE
-        (
-            await through_proxy(second, acme).change_roles(bob, "support", "developer")
-        ).raise_for_status()
+        (await served_by(second, acme).change_roles(bob, "support", "developer")).raise_for_status()
     after = await now(acme)
     answers = {
         (time, basis): bob.id in await holders_at(acme, "refunds_create", at, basis)

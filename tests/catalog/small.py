@@ -21,7 +21,7 @@ def mistakes(text: str, name: str = "small") -> list[str]:
 
 
 def with_line(number: int, line: str, *more: str) -> str:
-    """Return the small catalog with its line of that number written otherwise."""
+    """Return the small catalog with the line of that number replaced."""
     lines = SMALL.splitlines()
     indent = " " * (len(lines[number - 1]) - len(lines[number - 1].lstrip()))
     lines[number - 1 : number] = [indent + each for each in (line, *more)]

@@ -1,4 +1,4 @@
-"""The names that a catalog makes: each one that SpiceDB takes, and none of them twice."""
+"""SpiceDB accepts every name that a catalog makes, and no name is used twice."""
 
 import pytest
 

@@ -22,7 +22,7 @@ from tests.support.database_connections import Connection
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
-from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
+from tests.support.spicedb_proxy import another_process, served_by, wait_until
 
 MANY_REQUESTS = 60
 """More requests than the process has connections for writing."""
@@ -164,7 +164,7 @@ async def test_separate_processes_agree_through_the_database(
 ) -> None:
     users = await acme.add_users(**{name: [] for name in "abcdefgh"})
     async with another_process(fintoc) as second, another_process(fintoc) as third:
-        organizations = [acme, through_proxy(second, acme), through_proxy(third, acme)]
+        organizations = [acme, served_by(second, acme), served_by(third, acme)]
         await _together(
             *(
                 _give(organizations[(index + number) % 3], user, role)

@@ -1,4 +1,4 @@
-"""PostgreSQL works and accepts nothing: changes wait, and nobody has to restart the service."""
+"""PostgreSQL answers but accepts no changes: nobody has to restart the service afterwards."""
 
 import asyncio
 
@@ -68,7 +68,9 @@ async def test_sessions_that_only_read_answer_503_and_recover_without_a_restart(
         ("P0001", 500),
     ],
 )
-async def test_an_error_is_judged_by_its_class(fintoc: Deployment, state: str, status: int) -> None:
+async def test_the_class_of_an_error_decides_the_status(
+    fintoc: Deployment, state: str, status: int
+) -> None:
     """PostgreSQL raises each of them here."""
     statement = f"DO $$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '{state}'; END $$"
     with pytest.raises(SQLAlchemyError) as raised:

@@ -16,9 +16,9 @@ from tests.support.people import Person
 from tests.support.spicedb_proxy import (
     WRITE,
     Writes,
-    linked,
+    behind_proxy,
     running_worker,
-    through_proxy,
+    served_by,
     wait_until,
 )
 
@@ -32,8 +32,8 @@ async def test_a_change_that_does_not_arrive_is_accepted_and_arrives_with_the_ne
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy):
-        organization = through_proxy(second, acme)
+    async with behind_proxy(fintoc) as (second, proxy):
+        organization = served_by(second, acme)
         proxy.writes = Writes.FAIL
         late = await organization.change_roles(bob, "support")
         assert late.status_code == 202, late.text
@@ -62,13 +62,13 @@ async def test_a_committed_change_is_accepted_even_if_no_worker_can_be_notified(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy), AsyncExitStack() as held:
+    async with behind_proxy(fintoc) as (second, proxy), AsyncExitStack() as held:
         proxy.writes = Writes.FAIL
         pool = second.service.applier._status_pool
         for _ in range(8):  # all connections of the pool
             await held.enter_async_context(pool.connect())
         async with asyncio.timeout(6):
-            late = await through_proxy(second, acme).change_roles(bob, "support")
+            late = await served_by(second, acme).change_roles(bob, "support")
         assert late.status_code == 202, late.text
         proxy.writes = Writes.ARRIVE
     await acme.change_roles(bob, "support")
@@ -78,8 +78,8 @@ async def test_a_committed_change_is_accepted_even_if_no_worker_can_be_notified(
 async def test_the_creator_of_an_organization_can_follow_its_change_before_being_a_member(
     initech: Organization, finicom: Deployment
 ) -> None:
-    async with linked(finicom) as (second, proxy):
-        ana = through_proxy(second, initech).administrator
+    async with behind_proxy(finicom) as (second, proxy):
+        ana = served_by(second, initech).administrator
         proxy.writes = Writes.FAIL
         about = {"id": f"branch-{secrets.token_hex(4)}", "name": "Branch"}
         late = await ana.ask("POST", "/v1/organizations", json=about)
@@ -94,9 +94,9 @@ async def test_a_write_whose_answer_got_lost_is_sent_again_and_its_marker_confir
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy):
+    async with behind_proxy(fintoc) as (second, proxy):
         proxy.writes = Writes.LOSE_ANSWERS
-        suspended = await through_proxy(second, acme).suspend(bob)
+        suspended = await served_by(second, acme).suspend(bob)
         assert suspended.status_code == 204
         assert proxy.seen.count(WRITE) == 2
         assert not await acme.can(bob, "webhooks_send_test", at=suspended.headers["Zed-Token"])
@@ -107,9 +107,9 @@ async def test_a_write_that_arrives_after_it_was_given_up_changes_nothing(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy):
+    async with behind_proxy(fintoc) as (second, proxy):
         proxy.writes = Writes.DELAY
-        given_up = await through_proxy(second, acme).change_roles(bob, "support")
+        given_up = await served_by(second, acme).change_roles(bob, "support")
         assert given_up.status_code == 202
         await acme.change_roles(bob, "developer")
         before = await spicedb_relationships(acme)
@@ -125,9 +125,9 @@ async def test_a_worker_delivers_what_a_request_left_pending(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy), running_worker(second):
+    async with behind_proxy(fintoc) as (second, proxy), running_worker(second):
         proxy.writes = Writes.FAIL
-        late = await through_proxy(second, acme).remove(bob)
+        late = await served_by(second, acme).remove(bob)
         assert late.status_code == 202
         tried = proxy.seen.count(WRITE)
         await wait_until(lambda: _tried_again(proxy.seen, tried))
@@ -142,8 +142,8 @@ async def test_without_spicedb_every_question_is_refused_and_nothing_changes(
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
     before = await acme.ledger()
-    async with linked(fintoc) as (second, proxy):
-        organization = through_proxy(second, acme)
+    async with behind_proxy(fintoc) as (second, proxy):
+        organization = served_by(second, acme)
         await proxy.stop()
         await _refused(
             organization,
@@ -160,8 +160,8 @@ async def test_a_spicedb_that_never_answers_is_refused_within_a_time_limit(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy):
-        organization = through_proxy(second, acme)
+    async with behind_proxy(fintoc) as (second, proxy):
+        organization = served_by(second, acme)
         proxy.answers = False
         async with asyncio.timeout(10):
             await _refused(
@@ -177,7 +177,7 @@ async def test_a_spicedb_that_never_answers_is_refused_within_a_time_limit(
 async def test_an_operators_change_waits_until_spicedb_is_back(
     acme: Organization, fintoc: Deployment
 ) -> None:
-    async with linked(fintoc) as (second, proxy), running_worker(second):
+    async with behind_proxy(fintoc) as (second, proxy), running_worker(second):
         async with second.operator(acme.id) as change:
             await grant_administrator(change, acme.id, acme.address("eve"), "ana is on leave")
             await change.prove()

@@ -78,7 +78,7 @@ async def _arrived(organization: Organization) -> bool:
     return len(await applied_positions(organization)) == len(await organization.ledger())
 
 
-async def _stopped(organization: Organization, application_connection: Connection) -> int:
+async def _stop(organization: Organization, application_connection: Connection) -> int:
     """Stop the organization with an entry that SpiceDB refuses; return its position."""
     await application_connection.execute(
         FORGED, organization.id, NO_SUCH_RELATION.format(organization.id)
@@ -93,7 +93,7 @@ async def test_suspending_and_removing_work_at_once_in_a_stopped_organization(
     bob = await acme.member("bob", roles=["support"])
     eve = await acme.member("eve", roles=["support"])
     dan = await acme.member("dan", roles=["support"])
-    await _stopped(acme, application_connection)
+    await _stop(acme, application_connection)
 
     suspended = await acme.suspend(bob)
     removed = await acme.remove(eve)
@@ -113,7 +113,7 @@ async def test_the_rules_hold_in_a_stopped_organization(
     acme: Organization, application_connection: Connection
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
-    await _stopped(acme, application_connection)
+    await _stop(acme, application_connection)
     assert (await acme.suspend(acme.administrator, by=bob)).status_code == 403
     last = await acme.remove(acme.administrator)
     assert (last.status_code, last.json()["code"]) == (409, "last_administrator")
@@ -125,7 +125,7 @@ async def test_skipping_an_entry_lets_later_ones_follow(
     acme: Organization, application_connection: Connection
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
-    position = await _stopped(acme, application_connection)
+    position = await _stop(acme, application_connection)
     await acme.suspend(bob)
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
         skipped = await skip_stopped(
@@ -145,7 +145,7 @@ async def test_skipping_an_entry_lets_later_ones_follow(
 async def test_a_retried_entry_is_delivered_by_the_workers(
     acme: Organization, application_connection: Connection, superuser_connection: Connection
 ) -> None:
-    position = await _stopped(acme, application_connection)
+    position = await _stop(acme, application_connection)
     ledger = acme.deployment.service.ledger
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
         assert await retry_stopped(ledger, change, acme.id, "perhaps it was the schema") == position
@@ -162,7 +162,7 @@ async def test_a_retried_entry_is_delivered_by_the_workers(
 async def test_readyz_and_metrics_report_a_stopped_organization(
     acme: Organization, application_connection: Connection
 ) -> None:
-    position = await _stopped(acme, application_connection)
+    position = await _stop(acme, application_connection)
     operator = await acme.deployment.operator_person()
     ready = (await operator.ask("GET", "/readyz")).json()
     [reported] = [

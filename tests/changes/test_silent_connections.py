@@ -17,7 +17,7 @@ from teamaccess.local.postgres.server import PORT
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.proxy import Proxy
-from tests.support.spicedb_proxy import another_process, through_proxy
+from tests.support.spicedb_proxy import another_process, served_by
 
 SHORT_SECONDS = 6.0
 """A sign of life takes 1 or 1.5 seconds, and the machine of the tests may be busy. Without it, a request
@@ -26,7 +26,7 @@ waits until its time is over, and the connection stays dead for a quarter of an 
 
 @asynccontextmanager
 async def firewalled(fintoc: Deployment) -> AsyncIterator[tuple[Deployment, Proxy, Proxy]]:
-    """A second process, with its ways to PostgreSQL and to SpiceDB over TCP."""
+    """A second process that reaches PostgreSQL and SpiceDB through proxies, which are returned too."""
     host, _, port = fintoc.settings.spicedb_endpoint.rpartition(":")
     url = make_url(fintoc.settings.database_url)
     server = Path(str(url.query["host"])) / f".s.PGSQL.{PORT}"
@@ -45,7 +45,7 @@ async def test_a_change_survives_connections_to_postgresql_that_died_silently(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with firewalled(acme.deployment) as (second, database, _):
-        here = through_proxy(second, acme)
+        here = served_by(second, acme)
         bob = await here.member("bob", roles=["support"])
         monkeypatch.setattr(silence, "UNUSED_SECONDS", 0.0)
         database.silence()
@@ -60,7 +60,7 @@ async def test_a_change_survives_a_connection_to_spicedb_that_died_silently(
     acme: Organization,
 ) -> None:
     async with firewalled(acme.deployment) as (second, _, spicedb):
-        here = through_proxy(second, acme)
+        here = served_by(second, acme)
         bob = await here.member("bob", roles=["support"])
         spicedb.silence()
         with _soon():
@@ -87,7 +87,7 @@ async def test_the_system_gives_up_a_connection_that_dies_during_a_query(
         connection: Any = await (await session.connection()).get_raw_connection()
         endpoint = connection.driver_connection._transport.get_extra_info("socket")
         assert endpoint.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-        for name, value in silence.OF_THE_SOCKET.items():
+        for name, value in silence.SOCKET_OPTIONS.items():
             if (option := getattr(socket, name, None)) is not None:
                 assert endpoint.getsockopt(socket.IPPROTO_TCP, option) == value
 

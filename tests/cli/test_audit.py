@@ -59,7 +59,9 @@ async def test_an_invitee_is_distinguished_from_an_unknown_user(
     run: Run, acme: Organization
 ) -> None:
     invited = (await acme.invite("eve", ["support"])).json()
-    others = f"were invited to {acme.id} by {acme.administrator.email} ({invited['id']}, open until"
+    explanation = (
+        f"were invited to {acme.id} by {acme.administrator.email} ({invited['id']}, open until"
+    )
     questions = [
         ("audit", "why", acme.id, acme.address("eve").upper(), "refunds_create"),
         ("audit", "what-can", acme.id, acme.address("eve")),
@@ -68,7 +70,7 @@ async def test_an_invitee_is_distinguished_from_an_unknown_user(
     for question in questions:
         asked = await run(*question)
         assert asked.exit_code == 2
-        assert others in " ".join(asked.stderr.split())
+        assert explanation in " ".join(asked.stderr.split())
     await acme.set_invitation_expiry(invited["id"], await acme.deployment.service.now())
     for question in questions:
         asked = await run(*question)

@@ -1,4 +1,4 @@
-"""`teamaccess schema datastore` finds what SpiceDB's own migrations leave out, and names the cure."""
+"""`teamaccess schema datastore` finds what SpiceDB's own migrations leave out, and names the remedy."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Commands are recorded under the operating system's name of who runs them."""
+"""Events name the operator of a command as the operating system does."""
 
 import getpass
 import json

@@ -1,4 +1,4 @@
-"""Commands of a release whose catalog is not in force yet, and of one whose catalog is not any more."""
+"""Commands of a release whose catalog is not in force yet, and of one whose catalog no longer is."""
 
 import json
 from pathlib import Path

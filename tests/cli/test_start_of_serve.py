@@ -26,8 +26,8 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_serve_needs_a_decision_about_mail() -> None:
     done = CliRunner().invoke(app, ["serve", "--port", "0"])
     assert done.exit_code == 2
-    for cure in ("TEAMACCESS_SMTP_URL", "TEAMACCESS_MAIL", "file", "off"):
-        assert cure in done.output
+    for remedy in ("TEAMACCESS_SMTP_URL", "TEAMACCESS_MAIL", "file", "off"):
+        assert remedy in done.output
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ async def test_retry_gives_the_entry_to_the_workers(
     run: Run, acme: Organization, application_connection: Connection
 ) -> None:
     position = await _stop(acme, application_connection)
-    retried = await run("ledger", "retry", acme.id, "--reason", "the schema is mended", "--json")
+    retried = await run("ledger", "retry", acme.id, "--reason", "the schema is repaired", "--json")
     assert json.loads(retried.stdout) == {"organization": acme.id, "position": position}
     reported = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
     assert reported.json()["status"] == "pending"

@@ -14,7 +14,7 @@ MORE_FILLERS = "\u17b5\u180f\u2065\U00016fe4\U0001d159\U000e0042\U000e01ef\u200c
 
 
 @pytest.mark.parametrize("filler", [*FILLERS, *MORE_FILLERS], ids=ascii)
-def test_an_invisible_character_makes_no_other_name(filler: str) -> None:
+def test_an_invisible_character_does_not_make_a_different_name(filler: str) -> None:
     for name in NAMES:
         for at in (0, 3, len(name)):
             assert find_lookalike(name[:at] + filler + name[at:], NAMES) == name
@@ -47,7 +47,7 @@ def test_every_format_character_counts_as_invisible() -> None:
         ("\uab7administrator", "Administrator"),  # a small Cherokee letter like the small capital
     ],
 )
-def test_a_letter_in_another_drawing_makes_no_other_name(name: str, taken: str) -> None:
+def test_a_variant_of_a_letter_does_not_make_a_different_name(name: str, taken: str) -> None:
     assert find_lookalike(name, NAMES) == taken
 
 

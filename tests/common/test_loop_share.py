@@ -39,7 +39,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock that the shares go by."""
+    """The clock that the shares read."""
     clock = Clock()
     monkeypatch.setattr("teamaccess.common.sharing.loop_share.monotonic", lambda: clock.now)
     monkeypatch.setattr("teamaccess.common.sharing.loop_share.thread_time", lambda: clock.spent)

@@ -176,7 +176,7 @@ def test_the_variables_of_the_tests_are_listed() -> None:
 
 @pytest.mark.usefixtures("stack")
 @pytest.mark.parametrize(
-    ("name", "value", "cure"),
+    ("name", "value", "remedy"),
     [
         ("SMTP_URL", "mail.example.com:587", "must begin with smtp:// or smtps://"),
         ("SMTP_URL", "https://mail.example.com", "must begin with smtp:// or smtps://"),
@@ -204,14 +204,14 @@ def test_the_variables_of_the_tests_are_listed() -> None:
         ("SPICEDB_PRESHARED_KEY", "hunter2\n", "line breaks"),
     ],
 )
-def test_a_value_that_cannot_work_is_refused_with_its_name_and_the_cure(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, cure: str
+def test_a_value_that_cannot_work_is_refused_with_its_name_and_the_remedy(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, remedy: str
 ) -> None:
     monkeypatch.setenv(f"TEAMACCESS_{name}", value)
     with pytest.raises(InvalidSettings) as refused:
         Settings.discover()
     assert f"TEAMACCESS_{name}" in str(refused.value)
-    assert cure in str(refused.value)
+    assert remedy in str(refused.value)
     assert "hunter2" not in str(refused.value)
     assert refused.value.__cause__ is None
 

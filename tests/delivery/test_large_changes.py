@@ -16,7 +16,7 @@ from tests.support.agreement import (
 from tests.support.organization import Organization
 from tests.support.spicedb_proxy import running_worker, wait_until
 
-SEATS = """
+ADD_MEMBERS = """
 WITH made AS (
   INSERT INTO users (id, email)
   SELECT :acme || '-' || n, :acme || n || '@seats.example'
@@ -50,7 +50,7 @@ PENDING = (
 async def test_a_large_change_takes_several_positions_and_all_arrive(acme: Organization) -> None:
     before = len(await acme.ledger())
     async with operator_session(acme) as session:
-        await session.execute(text(SEATS), {"acme": acme.id, "first": 1, "last": 1000})
+        await session.execute(text(ADD_MEMBERS), {"acme": acme.id, "first": 1, "last": 1000})
     await wait_until(lambda: _none_pending(acme))
     sizes = [len(updates) for updates in (await acme.ledger())[before:]]
     assert sizes == [900, 900, 200]
@@ -77,7 +77,7 @@ async def test_a_large_change_takes_several_positions_and_all_arrive(acme: Organ
 async def test_every_position_of_a_large_change_is_marked_with_its_hash(acme: Organization) -> None:
     async with running_worker(acme.deployment):
         async with operator_session(acme) as session:
-            await session.execute(text(SEATS), {"acme": acme.id, "first": 1, "last": 500})
+            await session.execute(text(ADD_MEMBERS), {"acme": acme.id, "first": 1, "last": 500})
         await wait_until(lambda: _none_pending(acme))
     reported = {entry.position: entry.hash.hex()[:12] for entry in await ledger_entries(acme)}
     assert await applied_positions(acme) == reported

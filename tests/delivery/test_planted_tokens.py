@@ -25,7 +25,7 @@ READ = ("members", "roles", "teams", "audit/matrix")
 async def test_a_planted_token_counts_as_absent(
     acme: Organization, application_connection: Connection, case: str
 ) -> None:
-    """SpiceDB is asked fully consistent, and the next change brings a token of its own."""
+    """Checks are fully consistent until the next change brings a token of its own."""
     bob = await acme.member("bob", roles=["support"])
     token = PLANTED[case]
     await application_connection.execute(PLANT, acme.id, token)

@@ -13,7 +13,7 @@ from teamaccess.storage import OrganizationId
 from tests.support.deployment import Deployment
 
 LEASE = timedelta(seconds=30)
-OPEN = text("""
+SET_STATUS = text("""
 UPDATE ledger_applications SET status = :status, due_at = clock_timestamp() + :due
 WHERE organization_id = :organization AND position IN :positions
 """).bindparams(bindparam("positions", expanding=True))
@@ -32,7 +32,7 @@ async def _make_due(
 ) -> None:
     """Make positions of an organization due for the workers, by default since a second ago."""
     about = {"status": "pending", "due": timedelta(seconds=-1), "positions": positions}
-    await connection.execute(OPEN, {"organization": organization, **about, **more})
+    await connection.execute(SET_STATUS, {"organization": organization, **about, **more})
 
 
 async def _claim(
@@ -63,7 +63,7 @@ async def test_each_organization_is_served_once_in_the_order_of_ids(
     assert await _claim(connection, mine, 100) == []
 
 
-async def test_a_refused_entry_keeps_back_those_behind_it(
+async def test_a_refused_entry_holds_back_later_positions(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _organizations(fintoc, 2)
@@ -74,7 +74,7 @@ async def test_a_refused_entry_keeps_back_those_behind_it(
     assert await _claim(connection, mine, 100) == [mine[1]]
 
 
-async def test_a_position_that_is_not_due_keeps_back_those_behind_it(
+async def test_a_position_that_is_not_due_holds_back_later_positions(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _organizations(fintoc, 2)

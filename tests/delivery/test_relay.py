@@ -16,7 +16,7 @@ from teamaccess.ledger import create_pool
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.proxy import Proxy
-from tests.support.spicedb_proxy import Writes, linked, through_proxy, wait_until
+from tests.support.spicedb_proxy import Writes, behind_proxy, served_by, wait_until
 
 SOCKET = ".s.PGSQL.5432"
 FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
@@ -48,14 +48,14 @@ async def test_an_announced_shutdown_is_an_ordinary_outage(
     acme: Organization, fintoc: Deployment, wire: Proxy, relay_pool: AsyncEngine
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, proxy), relaying(second, relay_pool) as relay:
+    async with behind_proxy(fintoc) as (second, proxy), relaying(second, relay_pool) as relay:
         await wait_until(lambda: _listening(acme))
         wire.send_as_server(SHUTTING_DOWN)
         # meanwhile it queries on a connection that is about to close
         await asyncio.sleep(2 * POLL_SECONDS)
         await wire.disconnect()
         proxy.writes = Writes.FAIL
-        late = await through_proxy(second, acme).suspend(bob)
+        late = await served_by(second, acme).suspend(bob)
         assert late.status_code == 202
         proxy.writes = Writes.ARRIVE
         await wait_until(lambda: _has_lost_the_action(acme, bob.id))

@@ -68,7 +68,7 @@ async def test_a_server_that_is_too_old_is_shown_and_leaves_the_process_ready(
     fintoc: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(versions, "OLDEST_SPICEDB", "99.0")
-    async with another_process(fintoc) as second:  # which keeps its own reading
+    async with another_process(fintoc) as second:  # with a cached version of its own
         operator = await second.operator_person()
         answer = await operator.ask("GET", "/readyz")
     assert answer.status_code == 200

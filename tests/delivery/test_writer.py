@@ -10,7 +10,7 @@ from tests.support.agreement import applied_positions
 from tests.support.database_connections import Connection
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
-from tests.support.spicedb_proxy import WRITE, linked
+from tests.support.spicedb_proxy import WRITE, behind_proxy
 
 FORGED = """
 INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)
@@ -80,7 +80,7 @@ def test_every_position_keeps_its_marker_when_merged() -> None:
 
 async def _sent(deployment: Deployment, *organizations: Organization) -> int:
     """Return how many writes another process sends to deliver everything pending at once."""
-    async with linked(deployment) as (second, proxy):
+    async with behind_proxy(deployment) as (second, proxy):
         await asyncio.gather(
             *(second.service.applier.catch_up(organization.id) for organization in organizations)
         )
@@ -130,12 +130,12 @@ async def test_a_refused_or_already_applied_position_does_not_hold_up_the_rest_o
             f"TOUCH organization:{organization.id}#product@user:eve",
         )
     await _append(application_connection, wrong, f"TOUCH organization:{wrong.id}#overlord@user:eve")
-    async with linked(fintoc) as (second, _):
+    async with behind_proxy(fintoc) as (second, _):
         await second.service.applier.catch_up(there.id)
     await application_connection.execute(
         "UPDATE ledger_applications SET status = 'pending' WHERE organization_id = $1", there.id
     )
-    async with linked(fintoc) as (second, proxy):
+    async with behind_proxy(fintoc) as (second, proxy):
         applier = second.service.applier
         outcomes = await asyncio.gather(
             *(applier.catch_up(organization.id) for organization in (fine, there, wrong)),

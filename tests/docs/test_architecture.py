@@ -20,7 +20,7 @@ MOST_FILES_OF_A_ROLE_CHANGE = 22
 
 
 def packages() -> list[Path]:
-    """Return every package of the product, migrations aside: one file for each is the point of them."""
+    """Return every package of the product except migrations, which have a file each."""
     found = [init.parent for init in ROOT.rglob("__init__.py")]
     return [package for package in found if "migrations" not in package.parts]
 
@@ -33,7 +33,7 @@ def test_the_page_lists_every_package() -> None:
 
 
 @pytest.mark.parametrize("package", packages(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_package_shows_its_order_at_a_glance(package: Path) -> None:
+def test_a_package_has_few_modules(package: Path) -> None:
     modules = [path for path in package.glob("*.py") if path.name != "__init__.py"]
     inside = [*modules, *(path.parent for path in package.glob("*/__init__.py"))]
     most = MOST_PACKAGES if package == ROOT else MOST_IN_A_PACKAGE

@@ -1,4 +1,4 @@
-"""The pages on escalation and threats name tests that there are."""
+"""The pages on escalation and threats name tests that exist."""
 
 import re
 from pathlib import Path

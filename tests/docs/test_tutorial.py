@@ -39,8 +39,8 @@ def steps() -> list[tuple[str, str]]:
     return found
 
 
-def alike(text: str) -> str:
-    """The text without what differs between runs."""
+def with_placeholders(text: str) -> str:
+    """The text with placeholders for what differs between runs."""
     for pattern, name in CHANGING:
         text = pattern.sub(name, text)
     return text.replace("\r", "").strip()
@@ -62,11 +62,11 @@ def suggested(welcome: str) -> str:
 def test_the_tutorial_prints_what_the_page_shows(
     start_dev: StartDev, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told_by_dev = start_dev().reported
-    api = told_by_dev["api"]
+    reported_by_dev = start_dev().reported
+    api = reported_by_dev["api"]
     monkeypatch.setenv("TEAMACCESS_HOME", str(home))
     for _ in range(2):
-        tried = suggested(welcome(told_by_dev, home))
+        tried = suggested(welcome(reported_by_dev, home))
         assert tried.startswith('{"organization":"acme"'), tried
         assert '"status":"pending"' in tried
         assert tried.endswith("yes\n")
@@ -81,6 +81,9 @@ def test_the_tutorial_prints_what_the_page_shows(
         check=False,
     )
     printed = ran.stdout.split(f"{END}\n")[:-1]
-    reported = [(command, alike(promised)) for command, promised in steps()]
-    seen = [(command, alike(output)) for (command, _), output in zip(steps(), printed, strict=True)]
+    reported = [(command, with_placeholders(promised)) for command, promised in steps()]
+    seen = [
+        (command, with_placeholders(output))
+        for (command, _), output in zip(steps(), printed, strict=True)
+    ]
     assert seen == reported, ran.stderr

@@ -14,20 +14,20 @@ class Relay:
         self._server: asyncio.Server | None = None
         self._listen = 0
         self.silent = False
-        """Whether connections are taken and nothing is ever answered."""
+        """Whether it accepts connections and forwards nothing."""
 
     @property
     def endpoint(self) -> str:
         """Where the service is to connect."""
         return f"127.0.0.1:{self._listen}"
 
-    async def mend(self) -> None:
+    async def restore(self) -> None:
         """Listen, on the same port each time."""
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._listen)
         self._listen = self._server.sockets[0].getsockname()[1]
 
     async def cut(self) -> None:
-        """End every connection and take no new one."""
+        """End every connection and accept no new one."""
         if self._server is not None:
             self._server.close()
             for connection in self._connections:
@@ -60,6 +60,6 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def relay(endpoint: str) -> AsyncIterator[Relay]:
     """Open a relay to the endpoint, cut at the end."""
     opened = Relay(endpoint)
-    await opened.mend()
+    await opened.restore()
     yield opened
     await opened.cut()

@@ -16,7 +16,7 @@ from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 
 SOON_SECONDS = 3.0
-"""More than enough for SpiceDB's half-second interval, also on a busy machine."""
+"""More than enough for SpiceDB's half-second interval, even on a busy machine."""
 
 
 @pytest.fixture(scope="session")
@@ -124,7 +124,7 @@ async def test_without_spicedb_everything_is_refused_until_it_is_back(
                 await engine.cut()
                 assert await payments.refund(acme.id, by=sam) is StatusCode.UNAVAILABLE
 
-                await engine.mend()
+                await engine.restore()
                 deadline = time.monotonic() + SOON_SECONDS
                 while await payments.refund(acme.id, by=sam) is StatusCode.UNAVAILABLE:
                     assert time.monotonic() < deadline

@@ -28,7 +28,7 @@ class BackgroundChanges:
 
         await wait_until(more)
 
-    async def person(self, number: int) -> None:
+    async def change_roles_repeatedly(self, number: int) -> None:
         """Give people other roles again and again."""
         chance = Random(number)  # noqa: S311 - no secret depends on it
         while not self.stopping:
@@ -44,9 +44,9 @@ class BackgroundChanges:
 async def changes_in_background(clients: Clients) -> AsyncIterator[BackgroundChanges]:
     """Let clients work during the block. Requests that have begun are finished."""
     work = BackgroundChanges(clients)
-    people = asyncio.gather(*(work.person(number) for number in range(WORKERS)))
+    workers = asyncio.gather(*(work.change_roles_repeatedly(number) for number in range(WORKERS)))
     try:
         yield work
     finally:
         work.stopping = True
-        await people
+        await workers

@@ -37,7 +37,7 @@ SOCKET = ".s.PGSQL.5432"
 
 
 AT_ONCE, ROUNDS = 32, 3
-"""Questions that use every connection of SpiceDB's several times."""
+"""Concurrent questions, and rounds of them. They use each of SpiceDB's connections several times."""
 
 
 class Cluster:
@@ -111,7 +111,7 @@ class Cluster:
             await client.aclose()
 
     async def repair(self) -> None:
-        """Have everything run, reach everything and be reached."""
+        """Start everything that is down, and end every fault."""
         for program in self.programs.values():
             program.crash_points.disarm()
             await program.spicedb.connect_to(self.spicedb_address)

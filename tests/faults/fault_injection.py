@@ -166,7 +166,7 @@ async def commit_without_an_answer(cluster: Cluster, chance: Random) -> None:
     await wire.repair()
 
 
-async def postgres_connections_torn(cluster: Cluster, chance: Random) -> None:
+async def postgres_connections_cut(cluster: Cluster, chance: Random) -> None:
     wire = _random_program(cluster, chance).database
     if chance.random() < 0.5:
         await wire.disconnect()
@@ -195,7 +195,7 @@ PROGRAMS: Mapping[Fault, int] = {
     spicedb_in_a_black_hole: 2,
     spicedb_answering_errors: 4,
     commit_without_an_answer: 4,
-    postgres_connections_torn: 2,
+    postgres_connections_cut: 2,
 }
 
 

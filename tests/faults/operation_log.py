@@ -102,7 +102,7 @@ class Operation:
 
 @dataclass
 class OperationLog:
-    """Every deed, in the order in which they were begun."""
+    """All operations, in the order in which they began."""
 
     operations: list[Operation] = field(default_factory=list)
 

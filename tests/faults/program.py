@@ -60,13 +60,13 @@ class Program:
             return
         self.crash_points.disarm()
         if self._child is not None:
-            self._bury(self._child)
+            self._record_death(self._child)
         self._child = self._supervisor.start(
             self.name, self._command, environment=self._environment
         )
-        await wait_until(self._works)
+        await wait_until(self._is_ready)
 
-    def _bury(self, child: Child) -> None:
+    def _record_death(self, child: Child) -> None:
         try:
             child.ensure_running()
         except ProgramDied as death:
@@ -135,7 +135,7 @@ class Program:
         except psutil.NoSuchProcess:
             return None
 
-    async def _works(self) -> bool:
+    async def _is_ready(self) -> bool:
         assert self._child is not None
         self._child.ensure_running()
         return await self._ready()

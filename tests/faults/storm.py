@@ -13,9 +13,7 @@ from tests.faults.operation_log import Operation
 WORKERS = 12
 ORGANIZATIONS = 6
 OPERATIONS_PER_FAULT = 48
-
-
-CHANCES = {
+WEIGHTS = {
     "invite": 18,
     "accept": 16,
     "roles": 20,
@@ -31,7 +29,7 @@ CHANCES = {
 
 
 class Storm:
-    """A number of operations by concurrent workers, with at least one fault in OPERATIONS_PER_FAULT."""
+    """A number of operations by concurrent workers, with a fault every OPERATIONS_PER_FAULT at least."""
 
     def __init__(self, clients: Clients, faults: FaultInjector, seed: int, operations: int) -> None:
         self.faults = faults
@@ -104,7 +102,7 @@ class Storm:
             chance.choice(organization.administrators), retry=chance.random() < 0.8
         )
         roles = chance.sample(clients.roles, chance.choice([1, 1, 2]))
-        match chance.choices(list(CHANCES), list(CHANCES.values()))[0]:
+        match chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]:
             case "invite":
                 clients.read_mails()
                 guest = (
@@ -168,7 +166,7 @@ class Storm:
 
 
 def _member(chance: Random, organization: KnownOrganization) -> KnownPerson:
-    """Mostly one of the newer ones."""
+    """One of the newest twelve."""
     return chance.choice(organization.people[-12:])
 
 

@@ -1,4 +1,4 @@
-"""A process that serves a change is killed at any moment of it: the change is there whole, or not."""
+"""A process is killed at any moment of a change: afterwards all of the change is there, or nothing."""
 
 import signal
 

@@ -16,15 +16,15 @@ from tests.faults.operations import leave, suspend
 from tests.faults.verification import assert_promises_kept
 from tests.support.spicedb_proxy import wait_until
 
-LAZY = """
+DELAY_FLUSHES = """
 ALTER SYSTEM SET wal_writer_delay = '10s';
 SELECT pg_reload_conf();
 CHECKPOINT;
 """
 """Delays the background flush of the log, so that only commits write to the disk."""
-OTHERS = "SELECT pg_current_xact_id();\n" * 200
+OTHER_TRANSACTIONS = "SELECT pg_current_xact_id();\n" * 200
 """Unrelated transactions, one after another."""
-DILIGENT = """
+RESET_FLUSHES = """
 ALTER SYSTEM RESET wal_writer_delay;
 SELECT pg_reload_conf();
 """
@@ -36,12 +36,12 @@ async def test_a_crash_before_the_commit_is_never_taken_for_a_commit(
     # PostgreSQL gives the numbers of transactions that left no trace on the disk to others.
     [organization] = clients.organizations
     ana, bob = organization.administrators[0], organization.people[0]
-    cluster.postgres.psql(LAZY)
+    cluster.postgres.psql(DELAY_FLUSHES)
     ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
     async with held_at(cluster.programs["north"], CrashPoint.BEFORE_COMMIT, ask) as asking:
         await cluster.stop_postgres(signal.SIGQUIT)
         await cluster.start_postgres()
-        cluster.postgres.psql(DILIGENT + OTHERS)
+        cluster.postgres.psql(RESET_FLUSHES + OTHER_TRANSACTIONS)
     assert not (await asking).acknowledged
     await assert_promises_kept(cluster, clients)
 

@@ -18,10 +18,10 @@ from tests.faults.verification import assert_promises_kept
 from tests.support.deployment import Deployment
 from tests.support.spicedb_proxy import wait_until
 
-END = text(
+SET_EXPIRY = text(
     "UPDATE role_assignments SET expires_at = :at WHERE organization_id = :here AND user_id = :user"
 )
-LEFT = text(
+COUNT_EXPIRING = text(
     "SELECT count(*) FROM role_assignments WHERE organization_id = :here AND expires_at IS NOT NULL"
 )
 
@@ -85,7 +85,7 @@ async def test_a_worker_that_dies_while_sweeping_is_replaced(
                 "user": bob.id,
                 "here": organization.id,
             }
-            await change.session.execute(END, ended)
+            await change.session.execute(SET_EXPIRY, ended)
             worker.crash_points.arm(point, signal.SIGKILL)
         await worker.wait_until_dead()
         await worker.start()
@@ -95,7 +95,7 @@ async def test_a_worker_that_dies_while_sweeping_is_replaced(
 
 async def _swept(deployment: Deployment, organization: OrganizationId) -> bool:
     async with deployment.service.reads() as session:
-        return bool(await session.scalar(LEFT, {"here": organization}) == 0)
+        return bool(await session.scalar(COUNT_EXPIRING, {"here": organization}) == 0)
 
 
 async def test_a_worker_that_resumes_with_an_old_write_changes_nothing(

@@ -35,17 +35,17 @@ SELECT count(*) FROM ledger_heads heads WHERE organization_id = ANY($1) AND posi
    WHERE organization_id = heads.organization_id AND status IN ('applied', 'skipped')), 0)
 """
 FOUND = "SELECT kind, organization_id, details FROM findings WHERE organization_id = ANY($1)"
-TOLD = """
+RECORDED_REQUESTS = """
 SELECT request_id FROM events WHERE kind NOT IN ('refused', 'acceptance_refused', 'sign_in_refused')
 """
-SEATS = """
+MEMBER_ROLES = """
 SELECT memberships.user_id, role FROM memberships LEFT JOIN role_assignments
   ON role_assignments.organization_id = memberships.organization_id
   AND role_assignments.user_id = memberships.user_id
   AND (role_assignments.expires_at IS NULL OR role_assignments.expires_at > clock_timestamp())
 WHERE memberships.organization_id = $1 AND suspended_at IS NULL
 """
-COMPLAINTS = ("unexpected_error", "organization_stopped", "entry_refused", "Traceback")
+ERROR_WORDS = ("unexpected_error", "organization_stopped", "entry_refused", "Traceback")
 SETTLING_SECONDS = 90
 MAY_CHANGE_NOTHING = ("change_roles",)
 """Setting the roles that a member already has adds no event."""
@@ -70,20 +70,23 @@ async def find_violations(cluster: Cluster, clients: Clients) -> list[str]:
                 deployment, id, Person(deployment, UserId("nobody"), "", "")
             )
             ledgers[id] = await ledger_entries(organization)
-            found += [each async for each in _sides(organization, ledgers[id])]
+            found += [each async for each in _disagreements(organization, ledgers[id])]
             found += [f"{id}: broken at {at}" for at in await broken_entries(connection, id)]
             found += [f"{id}: events broken at {at}" for at in await broken_events(connection, id)]
             found += [
-                each async for each in _gate(cluster, connection, deployment, id, ledgers[id])
+                each
+                async for each in _wrong_permissions(
+                    cluster, connection, deployment, id, ledgers[id]
+                )
             ]
         for row in await connection.fetch(FOUND, organizations):
             found.append("finding: {} {} {}".format(*row))
         decided = {entry.request_id for ledger in ledgers.values() for entry in ledger}
-        recorded = {row["request_id"] for row in await connection.fetch(TOLD)}
-    found += _complaints(cluster)
-    found += _promises(clients.log, ledgers, recorded)
+        recorded = {row["request_id"] for row in await connection.fetch(RECORDED_REQUESTS)}
+    found += _logged_errors(cluster)
+    found += _broken_promises(clients.log, ledgers, recorded)
     found += _false_refusals(clients.log, decided | recorded)
-    found += [each async for each in _doors(cluster, clients.log, ledgers)]
+    found += [each async for each in _removed_but_allowed(cluster, clients.log, ledgers)]
     return found
 
 
@@ -91,7 +94,9 @@ async def _all_there(connection: Connection, organizations: list[OrganizationId]
     return bool(await connection.fetchval(BEHIND, organizations) == 0)
 
 
-async def _sides(organization: Organization, ledger: list[LedgerEntry]) -> AsyncIterator[str]:
+async def _disagreements(
+    organization: Organization, ledger: list[LedgerEntry]
+) -> AsyncIterator[str]:
     """Compare the rows, the replayed ledger and SpiceDB at one instant."""
     now = await organization.deployment.service.now()
     held = await spicedb_contents(organization)
@@ -109,23 +114,23 @@ async def _sides(organization: Organization, ledger: list[LedgerEntry]) -> Async
         yield f"{organization.id}: SpiceDB's newest position is not the ledger's"
 
 
-async def _gate(
+async def _wrong_permissions(
     cluster: Cluster,
     connection: Connection,
     deployment: Deployment,
     organization: OrganizationId,
     ledger: list[LedgerEntry],
 ) -> AsyncIterator[str]:
-    """Every user named in the ledger has exactly the permissions that the rows give."""
+    """Yield each user named in the ledger whose permissions are not exactly those that the rows give."""
     catalog = deployment.service.catalog
     asked = {"membership", *(action.permission for action in catalog.actions.values())}
-    seats: dict[str, set[str]] = defaultdict(set)
-    for row in await connection.fetch(SEATS, organization):
-        seats[row["user_id"]].update({row["role"]} - {None})
+    roles_by_member: dict[str, set[str]] = defaultdict(set)
+    for row in await connection.fetch(MEMBER_ROLES, organization):
+        roles_by_member[row["user_id"]].update({row["role"]} - {None})
     for user in _named(ledger):
         may: set[str] = set()
-        if user in seats:
-            actions = catalog.actions_of(seats[user])
+        if user in roles_by_member:
+            actions = catalog.actions_of(roles_by_member[user])
             may = {"membership", *(catalog.actions[each].permission for each in actions)}
         permitted = await cluster.spicedb_client.permitted(organization, user, asked)
         if permitted != may:
@@ -139,12 +144,10 @@ def _named(ledger: Iterable[LedgerEntry]) -> set[str]:
     return {each.id for each in subjects if each.type == "user"}
 
 
-def _promises(
+def _broken_promises(
     record: OperationLog, ledgers: dict[str, list[LedgerEntry]], recorded: set[str]
 ) -> Iterator[str]:
-    """Each acknowledged operation is in the ledger at its position, in the events, and had its
-    effect.
-    """
+    """Yield each acknowledged operation that the ledger or the events lack, or that had no effect."""
     decided = {entry.request_id for ledger in ledgers.values() for entry in ledger}
     for organization, ledger in ledgers.items():
         promised = defaultdict(list)
@@ -190,20 +193,20 @@ def _false_refusals(record: OperationLog, done: set[str]) -> Iterator[str]:
                 yield f"an internal error, request {answer.request}: {operation}"
 
 
-def _complaints(cluster: Cluster) -> Iterator[str]:
-    """No program logged an unexpected error."""
+def _logged_errors(cluster: Cluster) -> Iterator[str]:
+    """Yield the unexpected errors that the programs logged."""
     for program in cluster.programs.values():
         yield from (f"died by itself: {death}" for death in program.deaths)
         lines = program.new_log_lines()
         for number, line in enumerate(lines):
-            if any(word in line for word in COMPLAINTS):
-                yield f"{program.name} complains: " + "\n".join(lines[number : number + 60])
+            if any(word in line for word in ERROR_WORDS):
+                yield f"{program.name} logged an error: " + "\n".join(lines[number : number + 60])
 
 
-async def _doors(
+async def _removed_but_allowed(
     cluster: Cluster, record: OperationLog, ledgers: dict[str, list[LedgerEntry]]
 ) -> AsyncIterator[str]:
-    """A removed user is denied at the token of the answer, unless they had been let in again."""
+    """Yield each removal after which the user was allowed something at the token of the answer."""
     for operation in record.acknowledged:
         token = operation.last.zed_token
         if operation.removed is None or token is None:

@@ -150,7 +150,7 @@ async def create_organization(simulation: Simulation, by: Person) -> str:
 async def grant_administrator_role(
     simulation: Simulation, organization: Organization, invitee: Invitee
 ) -> str:
-    """Make a person administrator, as an operator."""
+    """Make a person an administrator, as an operator does."""
     ledger = simulation.deployment.service.ledger
     try:
         async with ledger.change(OPERATOR, organization.id) as change:

@@ -62,7 +62,7 @@ async def remove_one(
 async def change_several(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Register and remove several at once, among them perhaps one that cannot be."""
+    """Register and remove several at once. Perhaps one of them has to be refused."""
     wanted = []
     for type in simulation.deployment.service.catalog.types:
         for name in chance.sample([*NAMES, "four", "five"], 2):
@@ -105,9 +105,9 @@ async def change_grants(
 async def assert_resource_permissions_match_grants(
     simulation: Simulation, organization: Organization, person: Person
 ) -> None:
-    """Assert the permissions of the organization and of grants.
+    """Assert that the permissions on objects are those of the organization and of the grants.
 
-    The creator never passes four eyes.
+    The creator never has a four-eyes action.
     """
     catalog, engine = simulation.deployment.service.catalog, simulation.deployment.service.engine
     asked = {MEMBERSHIP, *(action.permission for action in catalog.actions.values())}

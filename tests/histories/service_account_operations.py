@@ -14,7 +14,7 @@ from tests.support.people import Person
 MAX_ACCOUNTS = 4
 
 
-async def make(
+async def create(
     simulation: Simulation, chance: Random, organization: Organization, by: Person
 ) -> str:
     """Create a service account with some roles and a token."""
@@ -54,7 +54,7 @@ async def service_account_operation(simulation: Simulation, chance: Random) -> s
     )
     by = chance.choice(some or people)
     if chance.random() < 0.3:
-        return await make(simulation, chance, organization, by)
+        return await create(simulation, chance, organization, by)
     return await change_or_use(simulation, chance, organization, by)
 
 

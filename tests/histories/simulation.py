@@ -18,7 +18,7 @@ from tests.support.agreement import ledger_entries
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
-from tests.support.spicedb_proxy import SpiceDBProxy, Writes, through_proxy
+from tests.support.spicedb_proxy import SpiceDBProxy, Writes, served_by
 
 INVITEES = ("bob", "dan", "eve", "fay")
 CUSTOM_ROLES = ("night", "guard", "purser")
@@ -64,7 +64,7 @@ class Simulation:
     async def create_organization(self, name: str) -> None:
         """Create another organization as an operator."""
         self.organizations.append(
-            through_proxy(self.deployment, await self.other_process.create_organization(name))
+            served_by(self.deployment, await self.other_process.create_organization(name))
         )
 
     def people(self, organization: Organization) -> list[Person]:

@@ -13,10 +13,10 @@ from tests.support.deployment import OPERATOR
 from tests.support.organization import Organization
 
 MINE = "organization_id = :here"
-HIS = f"{MINE} AND user_id = :one"
+OF_ONE = f"{MINE} AND user_id = :one"
 GIVE = f"""
 INSERT INTO role_assignments (organization_id, user_id, role)
-SELECT organization_id, user_id, :role FROM memberships WHERE {HIS} ON CONFLICT DO NOTHING
+SELECT organization_id, user_id, :role FROM memberships WHERE {OF_ONE} ON CONFLICT DO NOTHING
 """
 A_MONTH_PASSES = f"""
 UPDATE invitations SET sent_at = sent_at - interval '30 days',
@@ -43,29 +43,29 @@ INSERT INTO team_memberships (organization_id, team_id, user_id)
 SELECT organization_id, id, :one FROM teams WHERE {MINE} ON CONFLICT DO NOTHING
 """
 STATEMENTS = (
-    f"UPDATE memberships SET suspended_at = now() WHERE {HIS}",
-    f"UPDATE memberships SET suspended_at = NULL WHERE {HIS}",
+    f"UPDATE memberships SET suspended_at = now() WHERE {OF_ONE}",
+    f"UPDATE memberships SET suspended_at = NULL WHERE {OF_ONE}",
     f"UPDATE memberships SET suspended_at = now() WHERE {MINE} AND user_id <> ALL (:kept)",
-    f"UPDATE memberships SET organization_id = :there WHERE {HIS}",
-    f"UPDATE memberships SET user_id = :two WHERE {HIS}",
-    f"UPDATE memberships SET expires_at = now() + interval '1 day' WHERE {HIS}",
-    f"UPDATE memberships SET expires_at = now() - interval '1 second' WHERE {HIS}",
-    f"UPDATE memberships SET expires_at = NULL WHERE {HIS}",
-    f"DELETE FROM memberships WHERE {HIS}",
+    f"UPDATE memberships SET organization_id = :there WHERE {OF_ONE}",
+    f"UPDATE memberships SET user_id = :two WHERE {OF_ONE}",
+    f"UPDATE memberships SET expires_at = now() + interval '1 day' WHERE {OF_ONE}",
+    f"UPDATE memberships SET expires_at = now() - interval '1 second' WHERE {OF_ONE}",
+    f"UPDATE memberships SET expires_at = NULL WHERE {OF_ONE}",
+    f"DELETE FROM memberships WHERE {OF_ONE}",
     f"DELETE FROM memberships WHERE {MINE} AND user_id <> ALL (:kept) AND suspended_at IS NOT NULL",
     "INSERT INTO memberships (organization_id, user_id) VALUES (:here, :one) ON CONFLICT DO NOTHING",
     GIVE,
-    f"UPDATE role_assignments SET role = :role WHERE {HIS}",
-    f"UPDATE role_assignments SET expires_at = now() + interval '1 day' WHERE {HIS}",
-    f"UPDATE role_assignments SET expires_at = now() - interval '1 second' WHERE {HIS}",
-    f"UPDATE role_assignments SET expires_at = NULL WHERE {HIS}",
-    f"DELETE FROM role_assignments WHERE {HIS}",
+    f"UPDATE role_assignments SET role = :role WHERE {OF_ONE}",
+    f"UPDATE role_assignments SET expires_at = now() + interval '1 day' WHERE {OF_ONE}",
+    f"UPDATE role_assignments SET expires_at = now() - interval '1 second' WHERE {OF_ONE}",
+    f"UPDATE role_assignments SET expires_at = NULL WHERE {OF_ONE}",
+    f"DELETE FROM role_assignments WHERE {OF_ONE}",
     f"DELETE FROM role_assignments WHERE {MINE} AND role = :role AND user_id <> ALL (:kept)",
     INTO_TEAMS,
-    f"UPDATE team_memberships SET user_id = :two WHERE {HIS}",
-    f"UPDATE team_memberships SET expires_at = now() - interval '1 second' WHERE {HIS}",
+    f"UPDATE team_memberships SET user_id = :two WHERE {OF_ONE}",
+    f"UPDATE team_memberships SET expires_at = now() - interval '1 second' WHERE {OF_ONE}",
     f"UPDATE team_roles SET expires_at = now() - interval '1 second' WHERE {MINE}",
-    f"DELETE FROM team_memberships WHERE {HIS}",
+    f"DELETE FROM team_memberships WHERE {OF_ONE}",
     f"DELETE FROM team_roles WHERE {MINE} AND role = :role",
     f"DELETE FROM teams WHERE {MINE}",
     A_MONTH_PASSES_FOR_TEAMS,
@@ -77,9 +77,9 @@ STATEMENTS = (
     f"UPDATE invitations SET cancelled_at = NULL WHERE {MINE} AND accepted_at IS NULL",
     f"DELETE FROM invitations WHERE {MINE}",
     f"UPDATE grants SET expires_at = now() - interval '1 second' WHERE {MINE}",
-    f"UPDATE grants SET expires_at = NULL WHERE {HIS}",
-    f"UPDATE grants SET holder = :two WHERE {HIS}",
-    f"DELETE FROM grants WHERE {HIS}",
+    f"UPDATE grants SET expires_at = NULL WHERE {OF_ONE}",
+    f"UPDATE grants SET holder = :two WHERE {OF_ONE}",
+    f"DELETE FROM grants WHERE {OF_ONE}",
     f"UPDATE resources SET removed_at = now() WHERE {MINE} AND removed_at IS NULL AND id = 'two'",
 )
 

@@ -22,19 +22,22 @@ async def team_operation(simulation: Simulation, chance: Random) -> str:
         [each for each in people if each.id in administrators] if chance.random() < 0.75 else people
     )
     by, id = chance.choice(some or people), chance.choice(IDS)
-    operation, weights = [make, hold, put, take, leave, rename, end], [3, 5, 8, 3, 1, 1, 1]
+    operation, weights = (
+        [create, set_roles, add, remove, leave, rename, delete],
+        [3, 5, 8, 3, 1, 1, 1],
+    )
     [happening] = chance.choices(operation, weights)
     return await happening(simulation, organization, by, id, chance)
 
 
-async def make(
+async def create(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
     """Create a team whose id may be in use."""
     return await _ask(simulation, organization, by, "POST", "", {"id": id, "name": id.title()})
 
 
-async def hold(
+async def set_roles(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
     """Replace the roles of the team, perhaps with one that teams may not hold."""
@@ -43,7 +46,7 @@ async def hold(
     return await _ask(simulation, organization, by, "PUT", f"/{id}/roles", {"roles": wanted})
 
 
-async def put(
+async def add(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
     """Add a member, or move the expiry of a team membership."""
@@ -52,7 +55,7 @@ async def put(
     return await _ask(simulation, organization, by, "PUT", f"/{id}/members/{target.id}", body)
 
 
-async def take(
+async def remove(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
     """Remove a member from the team."""
@@ -63,7 +66,7 @@ async def take(
 async def leave(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
-    """Leave it."""
+    """Leave the team."""
     who = chance.choice(simulation.people(organization))
     return await _ask(simulation, organization, who, "DELETE", f"/{id}/members/{who.id}")
 
@@ -75,10 +78,10 @@ async def rename(
     return await _ask(simulation, organization, by, "PATCH", f"/{id}", {"name": f"Another {id}"})
 
 
-async def end(
+async def delete(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
-    """Delete it."""
+    """Delete the team."""
     return await _ask(simulation, organization, by, "DELETE", f"/{id}")
 
 

@@ -1,4 +1,4 @@
-"""Random histories of several organizations with every operation, also while writes fail.
+"""Random histories of several organizations with every operation, even while writes fail.
 
 After each step, rows, ledger and SpiceDB agree. TEAMACCESS_HISTORIES=<number> runs more histories.
 TEAMACCESS_SEED=<number> repeats them.
@@ -26,7 +26,7 @@ from tests.histories import invariants
 from tests.histories.random_steps import add_first_members, take_random_step
 from tests.histories.simulation import Simulation, create_simulation
 from tests.support.deployment import Deployment
-from tests.support.spicedb_proxy import linked
+from tests.support.spicedb_proxy import behind_proxy
 
 SETTINGS = settings(
     max_examples=int(os.environ.get("TEAMACCESS_HISTORIES", "3")),
@@ -93,7 +93,7 @@ def _chance(*luck: int) -> Random:
 
 async def _run_histories(deployment: Deployment, home: Path) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails
-    async with linked(deployment, home=home) as (second, proxy):
+    async with behind_proxy(deployment, home=home) as (second, proxy):
 
         @seed(SEED)
         class SeededHistory(History):

@@ -1,4 +1,4 @@
-"""Work that is rolled back leaves nothing, also in the ledger."""
+"""Work that is rolled back leaves nothing, not even in the ledger."""
 
 import pytest
 from sqlalchemy import text

@@ -1,4 +1,4 @@
-"""Stacks that are killed and started again."""
+"""Stacks that are stopped and started again."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ NewStack = Callable[[], LocalStack]
 
 @pytest.fixture
 def new_stack(home: Path) -> Iterator[NewStack]:
-    """Starts PostgreSQL in the home, once more after each crash."""
+    """Starts a stack with PostgreSQL in the home, and stops the one before."""
     with ExitStack() as running:
 
         def start() -> LocalStack:

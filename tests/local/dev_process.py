@@ -43,7 +43,7 @@ class Dev:
         self.process.terminate()
         return self.process.wait(30)
 
-    def last_words(self) -> str:
+    def rest_of_errors(self) -> str:
         """The rest of its error output."""
         assert self.process.stderr
         return self.process.stderr.read()

@@ -1,4 +1,4 @@
-"""After kill -9 of any process, the next start ends the rest and has all data."""
+"""After kill -9 of any process, the next start ends the processes that are left and has all data."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ with LocalStack(Path(sys.argv[1])) as stack, stack.supervisor.stopping_on_signal
 
 @contextmanager
 def supervisor_in(home: Path) -> Iterator[psutil.Popen]:
-    """A stack in a process of its own, up."""
+    """A running stack in a process of its own."""
     with psutil.Popen(
         [sys.executable, "-c", SUPERVISOR, home], stdout=subprocess.PIPE, text=True
     ) as process:

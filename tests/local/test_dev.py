@@ -79,7 +79,7 @@ def test_the_death_of_one_process_is_reported_and_ends_the_rest(
     dev = start_dev()
     psutil.Process(dev.reported["pids"]["api"]).kill()
     assert dev.process.wait(30) == 2
-    detail: str = json.loads(dev.last_words())["detail"]
+    detail: str = json.loads(dev.rest_of_errors())["detail"]
     assert detail.startswith(
         "api ended (killed by SIGKILL). Start the stack again: all data is kept."
     )

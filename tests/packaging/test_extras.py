@@ -41,11 +41,11 @@ class Installation:
     def __init__(self, folder: Path, wheel: Path, extra: str) -> None:
         self.folder = folder
         environment = folder / "venv"
-        _succeed(UV, "venv", "--quiet", "--python", sys.executable, environment)
+        _run_successfully(UV, "venv", "--quiet", "--python", sys.executable, environment)
         self._programs = environment / "bin"
         wanted = f"{wheel}[{extra}]" if extra else str(wheel)
         into = ("--python", self._programs / "python")
-        _succeed(UV, "pip", "install", "--quiet", *into, "--only-binary", ":all:", wanted)
+        _run_successfully(UV, "pip", "install", "--quiet", *into, "--only-binary", ":all:", wanted)
 
     def run(self, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run `teamaccess` outside of the checkout, without its settings."""
@@ -85,7 +85,7 @@ class Installation:
 
     def remove(self, package: str) -> None:
         """Uninstall a package, as if it had never been installed."""
-        _succeed(UV, "pip", "uninstall", "--python", self._programs / "python", package)
+        _run_successfully(UV, "pip", "uninstall", "--python", self._programs / "python", package)
 
     def start(self, *words: str, **settings: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -103,7 +103,7 @@ class Installation:
         return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 
-def _succeed(*command: str | Path) -> None:
+def _run_successfully(*command: str | Path) -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
@@ -112,12 +112,12 @@ def _succeed(*command: str | Path) -> None:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     options = ("--quiet", "--wheel", "--no-build-isolation", "--python", sys.executable)
-    _succeed(UV, "build", *options, "--out-dir", folder, ROOT)
+    _run_successfully(UV, "build", *options, "--out-dir", folder, ROOT)
     [built] = folder.glob("*.whl")
     return built
 
 
-def _names_the_extra(done: subprocess.CompletedProcess[str], extra: str) -> None:
+def _assert_names_extra(done: subprocess.CompletedProcess[str], extra: str) -> None:
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"pip install 'teamaccess[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
@@ -127,7 +127,7 @@ def _names_the_extra(done: subprocess.CompletedProcess[str], extra: str) -> None
 def test_alone_the_command_names_the_extra_to_install(wheel: Path, tmp_path: Path) -> None:
     bare = Installation(tmp_path, wheel, "")
     for words in ([], ["--help"], ["--version"], ["serve"], ["dev"], ["schema", "validate"]):
-        _names_the_extra(bare.run(*words), "server")
+        _assert_names_extra(bare.run(*words), "server")
 
 
 def test_with_server_every_command_but_dev_works(wheel: Path, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_with_server_every_command_but_dev_works(wheel: Path, tmp_path: Path) ->
     assert of_dev.returncode == 0
     assert "teamaccess[embedded]" in of_dev.stdout
     for words in (["dev"], ["dev", "--port", "0"], ["dev", "--fresh", "--json"]):
-        _names_the_extra(server.run(*words), "embedded")
+        _assert_names_extra(server.run(*words), "embedded")
 
 
 def test_a_package_that_a_command_uses_later_is_named_too(wheel: Path, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_package_that_a_command_uses_later_is_named_too(wheel: Path, tmp_path:
         "TEAMACCESS_MAIL": "off",
     }
     done = server.run("serve", "--port", "0", **settings)
-    _names_the_extra(done, "server")
+    _assert_names_extra(done, "server")
     assert "confusable_homoglyphs" in done.stderr
 
 

@@ -79,12 +79,12 @@ def test_a_repair_update_is_read_back_from_its_text_and_changes_no_state(
     decided: set[Relationship], held: set[Relationship]
 ) -> None:
     names = {each.identity for each in decided}
-    mending: list[Update] = [
+    repairs: list[Update] = [
         *(Purge(each) for each in sorted(held) if each.identity not in names),
         *(Restore(each) for each in sorted(decided - held)),
     ]
-    assert [parse_update(str(update)) for update in mending] == mending
-    assert replay(mending, onto=decided) == decided
+    assert [parse_update(str(update)) for update in repairs] == repairs
+    assert replay(repairs, onto=decided) == decided
 
 
 @given(STATES)

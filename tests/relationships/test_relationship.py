@@ -67,7 +67,7 @@ def test_any_text_is_a_relationship_or_is_refused(text: str) -> None:
     assert Relationship.parse(str(relationship)) == relationship
 
 
-def spelled(build: Callable[..., object], *parts: object) -> bool:
+def is_accepted(build: Callable[..., object], *parts: object) -> bool:
     try:
         build(*parts)
     except InvalidRelationship:
@@ -84,9 +84,9 @@ def spelled(build: Callable[..., object], *parts: object) -> bool:
 @example("_ab")
 @example("1ab")
 def test_names_are_exactly_those_that_spicedb_accepts(name: str) -> None:
-    relates = spelled(organization("acme").relates, name, user("ana"))
-    subject = spelled(team("acme", "pay").subject, name)
-    type_ = spelled(ObjectReference, name, "acme")
+    relates = is_accepted(organization("acme").relates, name, user("ana"))
+    subject = is_accepted(team("acme", "pay").subject, name)
+    type_ = is_accepted(ObjectReference, name, "acme")
     assert relates == subject == type_ == spicedb_takes(core_pb2.Relationship, "relation", name)
 
 
@@ -100,14 +100,14 @@ def test_names_are_exactly_those_that_spicedb_accepts(name: str) -> None:
 def test_ids_are_exactly_those_that_spicedb_accepts(object_id: str) -> None:
     assume(object_id != "*")  # the wildcard, which the next test is about
     taken = spicedb_takes(core_pb2.ObjectReference, "object_id", object_id)
-    assert spelled(ObjectReference, "user", object_id) == taken
+    assert is_accepted(ObjectReference, "user", object_id) == taken
 
 
 def test_the_wildcard_and_prefixed_types_are_not_part_of_the_vocabulary() -> None:
     assert spicedb_takes(core_pb2.ObjectReference, "object_id", "*")
-    assert not spelled(user, "*")
+    assert not is_accepted(user, "*")
     assert spicedb_takes(core_pb2.ObjectReference, "object_type", "tenant/document")
-    assert not spelled(ObjectReference, "tenant/document", "1")
+    assert not is_accepted(ObjectReference, "tenant/document", "1")
 
 
 def test_an_expiration_is_printed_as_go_prints_it() -> None:

@@ -84,7 +84,7 @@ def test_a_name_is_refused_exactly_when_spicedb_refuses_it(
     @settings(deadline=None)
     def agree(name: str) -> None:
         taken = engine.accepts_schema(schema.replace("clerk", name))
-        assert taken == is_right(SMALL.replace("clerk", json.dumps(name, ensure_ascii=False)))
+        assert taken == is_catalog(SMALL.replace("clerk", json.dumps(name, ensure_ascii=False)))
 
     agree()
 
@@ -93,10 +93,10 @@ def test_a_name_is_refused_exactly_when_spicedb_refuses_it(
 def test_a_keyword_is_refused_exactly_when_spicedb_refuses_it(engine: Engine, word: str) -> None:
     schema = read_catalog(SMALL, "small").schema()
     assert engine.accepts_schema(schema.replace("clerk", word)) == (word not in RESERVED)
-    assert is_right(SMALL.replace("clerk", word)) == (word not in RESERVED)
+    assert is_catalog(SMALL.replace("clerk", word)) == (word not in RESERVED)
 
 
-def is_right(text: str) -> bool:
+def is_catalog(text: str) -> bool:
     try:
         read_catalog(text, "small")
     except InvalidCatalog:
@@ -109,11 +109,11 @@ def test_the_catalog_permits_exactly_the_relationships_that_spicedb_accepts(
 ) -> None:
     small = read_catalog(SMALL, "small")
     engine.write_schema(small.schema())
-    for relationship in conceivable(small):
+    for relationship in conceivable_relationships(small):
         assert small.schema_allows(relationship) == engine.accepts(relationship), str(relationship)
 
 
-def conceivable(catalog: Catalog) -> Iterator[Relationship]:
+def conceivable_relationships(catalog: Catalog) -> Iterator[Relationship]:
     """Yield a relationship for every relation and permission, kind of subject and end."""
     types = [definition.name for definition in definitions(catalog)]
     members = [

@@ -7,7 +7,7 @@ import pytest
 from teamaccess.storage import RelationshipSource
 from tests.support.database_connections import Connection
 
-NOTED = """
+TRIGGERS = """
 SELECT c.relname, t.tgname FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE NOT t.tgisinternal AND t.tgenabled = 'O' AND p.proname = $1
@@ -44,9 +44,9 @@ async def test_every_table_with_relationships_notes_every_change(
 ) -> None:
     sources = sorted(RelationshipSource.tables())
     for event in AFTER_STATEMENT:
-        noted = await superuser_connection.fetch(NOTED, "ledger_note", event)
+        noted = await superuser_connection.fetch(TRIGGERS, "ledger_note", event)
         assert [row["relname"] for row in noted] == sources
-    kept = await superuser_connection.fetch(NOTED, "refuse", BEFORE_TRUNCATE)
+    kept = await superuser_connection.fetch(TRIGGERS, "refuse", BEFORE_TRUNCATE)
     assert {row["relname"] for row in kept} == {*sources, "ledger", "events"}
 
 

@@ -9,7 +9,7 @@ from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.resources import add_resources, grant_to, remove_resource, set_grants
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import linked
+from tests.support.spicedb_proxy import behind_proxy
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ async def test_a_senseless_question_is_refused_instead_of_answered_with_no(
 
 
 async def test_without_the_engine_there_is_no_answer(acme: Organization, tmp_path: Any) -> None:
-    async with linked(acme.deployment, home=tmp_path) as (second, proxy):
+    async with behind_proxy(acme.deployment, home=tmp_path) as (second, proxy):
         ana = Person(second, acme.administrator.id, "", acme.administrator.token)
         mine = {"organization": acme.id, "action": "users_invite"}
         assert (await ask(ana, mine)).status_code == 200

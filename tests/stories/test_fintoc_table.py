@@ -53,10 +53,10 @@ async def test_spicedb_answers_each_row_of_the_table_for_every_role(
 async def test_only_the_administrator_has_actions_beyond_the_table(
     fintoc: Deployment, organization: Organization, holders: dict[str, Person]
 ) -> None:
-    beside = [each for each in fintoc.service.catalog.actions.values() if each.source != "table"]
-    assert beside
+    others = [each for each in fintoc.service.catalog.actions.values() if each.source != "table"]
+    assert others
 
-    for each in beside:
+    for each in others:
         may = {role for role in holders if await organization.can(holders[role], each.permission)}
         assert may == {"Administrator"}, each.id
 

@@ -1,4 +1,4 @@
-"""The life of an invitation: sent, listed, expired, sent again, withdrawn."""
+"""The life of an invitation: sent, listed, expired, sent again, cancelled."""
 
 from datetime import datetime, timedelta
 

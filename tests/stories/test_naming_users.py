@@ -202,7 +202,7 @@ async def test_audit_questions_take_addresses_and_external_ids(acme: Organizatio
         assert why.json()["obstacle"]["code"] == "no_active_member", why.text
 
 
-async def test_audit_questions_do_not_tell_whom_other_tenants_have(
+async def test_audit_questions_do_not_reveal_users_of_other_tenants(
     acme: Organization, globex: Organization
 ) -> None:
     stranger = (await globex.add_members({"kim": []}))["kim"]
@@ -211,9 +211,9 @@ async def test_audit_questions_do_not_tell_whom_other_tenants_have(
     for name in [*theirs, "nobody@example.com", "crm-nobody"]:
         for question in (f"why?action=refunds_create&user={name}", f"what-can?user={name}"):
             answer = await acme.administrator.ask("GET", f"{acme.path}/audit/{question}")
-            told = refused(answer, 404, "unknown_user")
+            problem = refused(answer, 404, "unknown_user")
             answers.append(
-                {key: str(told[key]).replace(name, "") for key in told if key != "instance"}
+                {key: str(problem[key]).replace(name, "") for key in problem if key != "instance"}
             )
     assert all(answer.keys() == answers[0].keys() for answer in answers)
     assert {answer["detail"] for answer in answers} == {"There is no user ."}

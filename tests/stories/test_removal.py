@@ -5,7 +5,7 @@ import asyncio
 from tests.support.organization import Organization
 from tests.support.responses import refused
 
-TRIES = 1000
+CHECKS = 1000
 
 
 async def test_after_a_removal_answers_a_thousand_checks_with_its_token_are_all_refused(
@@ -21,9 +21,9 @@ async def test_after_a_removal_answers_a_thousand_checks_with_its_token_are_all_
     token = removed.headers["Zed-Token"]
     answers = [
         await asyncio.gather(*(acme.can(bob, "webhooks_create", at=token) for _ in range(50)))
-        for _ in range(TRIES // 50)
+        for _ in range(CHECKS // 50)
     ]
-    assert sum(map(len, answers)) == TRIES
+    assert sum(map(len, answers)) == CHECKS
     assert not any(map(any, answers))
     assert not await acme.can(bob, "webhooks_create")
     assert not await acme.can(bob, "membership")

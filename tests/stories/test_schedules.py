@@ -36,7 +36,7 @@ from tests.support.invariants import (
     summarize_answer,
 )
 from tests.support.people import Person
-from tests.support.spicedb_proxy import through_proxy
+from tests.support.spicedb_proxy import served_by
 
 FINICOM_SCENARIOS = [
     demote_and_demote,
@@ -75,7 +75,7 @@ async def test_concurrent_requests_end_well_in_any_order(
 ) -> None:
     elsewhere = fintoc_elsewhere if apart else fintoc
     here = await fintoc.create_organization("acme")
-    await _play(observer, TwoProcesses(here, through_proxy(elsewhere, here)), prepare, schedule)
+    await _play(observer, TwoProcesses(here, served_by(elsewhere, here)), prepare, schedule)
 
 
 @pytest.mark.parametrize("prepare", FINICOM_SCENARIOS, ids=_name)

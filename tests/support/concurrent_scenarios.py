@@ -50,13 +50,13 @@ class TwoProcesses:
         wanted = {"administrator": "developer", "admin": "write"}[self.administrator_role]
         return {"role": wanted, "reason": "a case", "duration_hours": 8}
 
-    async def asked(self, by: Person) -> str:
+    async def request_access(self, by: Person) -> str:
         """Request access. Returns the path of the access request."""
         path = f"{self.here.path}/access-requests"
         answer = await by.ask("POST", path, json=self.access_request_body)
         return f"{path}/{answer.raise_for_status().json()['id']}"
 
-    async def invited(self, address: str, by: Person | None = None) -> tuple[str, str]:
+    async def send_invitation(self, address: str, by: Person | None = None) -> tuple[str, str]:
         """Invite an address. Returns the path of the invitation and the secret in its mail."""
         asked = await (by or self.here.administrator).ask(
             "POST",
@@ -229,7 +229,7 @@ async def invite_and_invite(processes: TwoProcesses) -> list[Request]:
 
 
 async def accept_and_cancel(processes: TwoProcesses) -> list[Request]:
-    path, secret = await processes.invited(processes.here.address("eve"))
+    path, secret = await processes.send_invitation(processes.here.address("eve"))
     return [
         accept(processes.here, secret),
         ask(processes.there, processes.here.administrator, "DELETE", path),
@@ -237,7 +237,7 @@ async def accept_and_cancel(processes: TwoProcesses) -> list[Request]:
 
 
 async def accept_and_resend(processes: TwoProcesses) -> list[Request]:
-    path, secret = await processes.invited(processes.here.address("eve"))
+    path, secret = await processes.send_invitation(processes.here.address("eve"))
     return [
         accept(processes.here, secret),
         ask(processes.there, processes.here.administrator, "POST", f"{path}/resend"),
@@ -245,18 +245,18 @@ async def accept_and_resend(processes: TwoProcesses) -> list[Request]:
 
 
 async def accept_and_accept(processes: TwoProcesses) -> list[Request]:
-    _, secret = await processes.invited(processes.here.address("eve"))
+    _, secret = await processes.send_invitation(processes.here.address("eve"))
     return [accept(processes.here, secret), accept(processes.there, secret)]
 
 
 async def accept_and_accept_signed_in(processes: TwoProcesses) -> list[Request]:
     _, bob = await processes.elsewhere()
-    _, secret = await processes.invited(bob.email)
+    _, secret = await processes.send_invitation(bob.email)
     return [accept(processes.here, secret, bob), accept(processes.there, secret, bob)]
 
 
 async def accept_and_invite(processes: TwoProcesses) -> list[Request]:
-    _, secret = await processes.invited(processes.here.address("eve"))
+    _, secret = await processes.send_invitation(processes.here.address("eve"))
     body = {"email": processes.here.address("eve"), "roles": [processes.ordinary_role]}
     again = ask(
         processes.there,
@@ -270,7 +270,7 @@ async def accept_and_invite(processes: TwoProcesses) -> list[Request]:
 
 async def accept_and_suspend_the_inviter(processes: TwoProcesses) -> list[Request]:
     ana, bob = processes.here.administrator, await processes.another_administrator()
-    _, secret = await processes.invited(processes.here.address("eve"), by=bob)
+    _, secret = await processes.send_invitation(processes.here.address("eve"), by=bob)
     return [
         accept(processes.here, secret),
         ask(processes.there, ana, "POST", f"{processes.here.path}/members/{bob.id}/suspend"),
@@ -279,7 +279,7 @@ async def accept_and_suspend_the_inviter(processes: TwoProcesses) -> list[Reques
 
 async def accept_and_remove_the_accepted(processes: TwoProcesses) -> list[Request]:
     _, bob = await processes.elsewhere()
-    _, secret = await processes.invited(bob.email)
+    _, secret = await processes.send_invitation(bob.email)
     path = f"{processes.here.path}/members/{bob.id}"
     return [
         accept(processes.here, secret, bob),
@@ -289,7 +289,7 @@ async def accept_and_remove_the_accepted(processes: TwoProcesses) -> list[Reques
 
 async def accept_and_be_suspended_elsewhere(processes: TwoProcesses) -> list[Request]:
     other, bob = await processes.elsewhere()
-    _, secret = await processes.invited(bob.email)
+    _, secret = await processes.send_invitation(bob.email)
     path = f"{other.path}/members/{bob.id}/suspend"
     return [
         accept(processes.here, secret, bob),
@@ -299,7 +299,7 @@ async def accept_and_be_suspended_elsewhere(processes: TwoProcesses) -> list[Req
 
 async def accept_and_be_removed_elsewhere(processes: TwoProcesses) -> list[Request]:
     other, bob = await processes.elsewhere()
-    _, secret = await processes.invited(bob.email)
+    _, secret = await processes.send_invitation(bob.email)
     path = f"{other.path}/members/{bob.id}"
     return [
         accept(processes.here, secret, bob),
@@ -309,7 +309,7 @@ async def accept_and_be_removed_elsewhere(processes: TwoProcesses) -> list[Reque
 
 async def accept_and_sign_out(processes: TwoProcesses) -> list[Request]:
     _, bob = await processes.elsewhere()
-    _, secret = await processes.invited(bob.email)
+    _, secret = await processes.send_invitation(bob.email)
     return [
         accept(processes.here, secret, bob),
         ask(processes.there, bob, "POST", "/v1/me/sign-out"),
@@ -317,7 +317,7 @@ async def accept_and_sign_out(processes: TwoProcesses) -> list[Request]:
 
 
 async def accept_and_end_the_organization(processes: TwoProcesses) -> list[Request]:
-    _, secret = await processes.invited(processes.here.address("eve"))
+    _, secret = await processes.send_invitation(processes.here.address("eve"))
     return [
         accept(processes.here, secret),
         ask(processes.there, processes.here.administrator, "DELETE", processes.here.path),
@@ -347,7 +347,7 @@ async def create_organization_twice_with_one_key(processes: TwoProcesses) -> lis
 async def approve_and_approve(processes: TwoProcesses) -> list[Request]:
     eve, where = (
         await processes.another_administrator("eve"),
-        await processes.asked(await processes.member()),
+        await processes.request_access(await processes.member()),
     )
     return [
         approve(processes.here, processes.here.administrator, where),
@@ -357,7 +357,7 @@ async def approve_and_approve(processes: TwoProcesses) -> list[Request]:
 
 async def approve_and_withdraw(processes: TwoProcesses) -> list[Request]:
     bob = await processes.member()
-    where = await processes.asked(bob)
+    where = await processes.request_access(bob)
     return [
         approve(processes.here, processes.here.administrator, where),
         ask(processes.there, bob, "POST", f"{where}/withdraw"),
@@ -367,7 +367,7 @@ async def approve_and_withdraw(processes: TwoProcesses) -> list[Request]:
 async def approve_and_decline(processes: TwoProcesses) -> list[Request]:
     eve, where = (
         await processes.another_administrator("eve"),
-        await processes.asked(await processes.member()),
+        await processes.request_access(await processes.member()),
     )
     return [
         approve(processes.here, processes.here.administrator, where),
@@ -378,7 +378,7 @@ async def approve_and_decline(processes: TwoProcesses) -> list[Request]:
 async def approve_and_demote_the_approver(processes: TwoProcesses) -> list[Request]:
     eve, where = (
         await processes.another_administrator("eve"),
-        await processes.asked(await processes.member()),
+        await processes.request_access(await processes.member()),
     )
     return [
         approve(processes.here, eve, where),
@@ -388,7 +388,7 @@ async def approve_and_demote_the_approver(processes: TwoProcesses) -> list[Reque
 
 async def approve_and_remove_the_asker(processes: TwoProcesses) -> list[Request]:
     ana, bob = processes.here.administrator, await processes.member()
-    where = await processes.asked(bob)
+    where = await processes.request_access(bob)
     return [
         approve(processes.here, ana, where),
         ask(processes.there, ana, "DELETE", f"{processes.here.path}/members/{bob.id}"),

@@ -46,7 +46,9 @@ def serve_http(deployment: Deployment, **settings: Any) -> Iterator[HttpServer]:
         server = create_server(create_app(chosen), ConnectionLimits.of(chosen, LARGEST_BATCH))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
-        while not server.started and thread.is_alive():  # it listens before it is connected
+        while (
+            not server.started and thread.is_alive()
+        ):  # the socket listens before the service is ready
             time.sleep(0.01)
         host, port = listening.getsockname()
         try:

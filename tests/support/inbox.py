@@ -26,7 +26,7 @@ class Inbox:
         return "250 taken"
 
     def newest(self) -> EmailMessage:
-        """The last mail that was taken."""
+        """The last mail that was accepted."""
         content = self.envelopes[-1].content
         assert isinstance(content, bytes)
         read = email.message_from_bytes(content, policy=email.policy.default)

@@ -11,7 +11,7 @@ from teamaccess.ledger.chains.verify import Verification, verify_chains
 from teamaccess.ledger.chains.walk import Fault
 from tests.support.organization import Organization
 
-NAMES = {"ledger": "organization_id", "events": "chain"}
+CHAIN_COLUMNS = {"ledger": "organization_id", "events": "chain"}
 """The tables of the chains, and the column with the chain's name."""
 HEADS = {"ledger": "ledger_heads", "events": "event_heads"}
 EVIDENCE = (
@@ -38,7 +38,7 @@ HASHES = {"ledger": "ledger_hash(t)", "events": "event_hash(t)"}
 def of(organization: Organization, table: str, position: int | None = None) -> str:
     """The condition for an organization's entries in a table, or for one of them."""
     at = "" if position is None else f" AND position = {position}"
-    return f"{NAMES[table]} = '{organization.id}'{at}"
+    return f"{CHAIN_COLUMNS[table]} = '{organization.id}'{at}"
 
 
 @dataclass
@@ -67,13 +67,13 @@ class Intruder:
         at = ", decided_at = e.decided_at" if table == "ledger" else ""
         await self.do(
             f"UPDATE {HEADS[table]} h SET position = e.position, hash = e.hash{at} FROM {table} e"
-            f" WHERE h.{NAMES[table]} = e.{NAMES[table]} AND e.{of(organization, table)}"
+            f" WHERE h.{CHAIN_COLUMNS[table]} = e.{CHAIN_COLUMNS[table]} AND e.{of(organization, table)}"
             f" AND e.position = {position}"
         )
 
     async def rehash_from(self, organization: Organization, table: str, start: int) -> None:
-        """Compute the hashes from an entry on again, and that of the head, as PostgreSQL does."""
-        name, last = NAMES[table], await self.last(organization, table)
+        """Compute the hashes again, as PostgreSQL does, from an entry to the last; update the head."""
+        name, last = CHAIN_COLUMNS[table], await self.last(organization, table)
         for position in range(start, last + 1):
             here = f"t.{name} = '{organization.id}' AND t.position = {position}"
             await self.do(

@@ -1,4 +1,4 @@
-"""A wire between a process and a server that can be slow, silent, torn or missing. It knows bytes."""
+"""A proxy between a process and a server that delays, holds, drops or cuts what it forwards."""
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
@@ -11,7 +11,7 @@ CHUNK = 256 * 1024
 
 
 class Direction:
-    """One direction of the wire."""
+    """One direction of the connections."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -29,7 +29,7 @@ class Direction:
         self._flowing.set()
 
     async def forward(self, chunk: bytes, writer: StreamWriter) -> None:
-        """Hand it over, as soon as this lane allows."""
+        """Forward a chunk, as soon as this direction allows."""
         if self.seconds:
             await asyncio.sleep(self.seconds)
         await self._flowing.wait()
@@ -44,8 +44,8 @@ class Proxy:
         self.address = listens
         self._server = server
         self.requests, self.answers = Direction(), Direction()
-        self._last_words: bytes | None = None
-        self._torn = asyncio.Event()
+        self._trigger: bytes | None = None
+        self._cut = asyncio.Event()
         self._connections: set[asyncio.Future[None]] = set()
         self._processes: set[StreamWriter] = set()
         self._present: set[asyncio.Event] = set()
@@ -54,7 +54,7 @@ class Proxy:
 
     @property
     def endpoint(self) -> str:
-        """host:port, where it is reached over TCP."""
+        """host:port of a proxy that listens on TCP."""
         assert isinstance(self.address, tuple)
         return "{}:{}".format(*self.address)
 
@@ -71,22 +71,22 @@ class Proxy:
             self.address = (host, port)
 
     async def refuse(self) -> None:
-        """Tear every connection, and refuse new ones."""
+        """Cut every connection, and refuse new ones."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
         await self.disconnect()
 
     async def connect_to(self, server: Address) -> None:
-        """Lead to that server from now on; no connection to another one is left."""
+        """Connect to that server from now on, and cut the connections to another one."""
         if server != self._server:
             self._server = server
             await self.disconnect()
 
     async def disconnect(self) -> None:
         """End every connection at once. Held data is lost."""
-        self._torn.set()
-        self._torn = asyncio.Event()
+        self._cut.set()
+        self._cut = asyncio.Event()
         while self._connections:
             await asyncio.wait(self._connections)
         await asyncio.sleep(0)  # by now the sockets are closed
@@ -99,29 +99,24 @@ class Proxy:
         for connection in self._present:
             connection.set()
 
-    def send_as_server(self, words: bytes) -> None:
+    def send_as_server(self, content: bytes) -> None:
         """Send bytes to the process on every connection, in the server's place."""
         for process in self._processes:
-            process.write(words)
+            process.write(content)
 
-    def hold_answers_after(self, words: bytes) -> None:
+    def hold_answers_after(self, content: bytes) -> None:
         """Hold the answers once the process has sent these bytes."""
-        self._last_words = words
-
-    @property
-    def listening_for(self) -> bytes | None:
-        """The bytes that have not been sent yet."""
-        return self._last_words
+        self._trigger = content
 
     async def repair(self) -> None:
         """Listen, and forward everything at once, including what was held."""
-        self._last_words = None
+        self._trigger = None
         self.requests.resume()
         self.answers.resume()
         await self.accept()
 
     async def _connect(self, reader: StreamReader, writer: StreamWriter) -> None:
-        torn, ended = self._torn, asyncio.get_running_loop().create_future()
+        cut, ended = self._cut, asyncio.get_running_loop().create_future()
         try:
             answers, requests = await _open(self._server)
         except OSError:
@@ -134,7 +129,7 @@ class Proxy:
         ends = [
             asyncio.create_task(self._ask(reader, requests, silent)),
             asyncio.create_task(self._answer(answers, writer, silent)),
-            asyncio.create_task(torn.wait()),
+            asyncio.create_task(cut.wait()),
         ]
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -153,8 +148,8 @@ class Proxy:
             while chunk := await reader.read(CHUNK):
                 if silent.is_set():
                     continue
-                if self._last_words is not None and self._last_words in chunk:
-                    self._last_words = None
+                if self._trigger is not None and self._trigger in chunk:
+                    self._trigger = None
                     self.answers.hold()
                 await self.requests.forward(chunk, writer)
 

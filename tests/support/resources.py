@@ -98,7 +98,7 @@ def resource_path(organization: Organization, name: str) -> str:
 
 
 async def add_team(organization: Organization, name: str, *members: Person) -> None:
-    """Have a team with members."""
+    """Add a team with members."""
     async with organization.deployment.operator(organization.id) as change:
         places = [TeamMembership(user_id=each.id) for each in members]
         id = TeamId(name)

@@ -172,7 +172,7 @@ async def another_process(deployment: Deployment, **other: object) -> AsyncItera
 
 
 @asynccontextmanager
-async def linked(
+async def behind_proxy(
     deployment: Deployment, **other: object
 ) -> AsyncIterator[tuple[Deployment, SpiceDBProxy]]:
     """A second teamaccess whose connection to SpiceDB can be broken."""
@@ -214,8 +214,8 @@ async def sweep(organization: Organization) -> int:
     return ended
 
 
-def through_proxy(deployment: Deployment, organization: Organization) -> Organization:
-    """The same organization and people, who ask the process of the deployment."""
+def served_by(deployment: Deployment, organization: Organization) -> Organization:
+    """The same organization and people, who send their requests to the process of the deployment."""
     people = {
         name: replace(person, deployment=deployment) for name, person in organization.people.items()
     }

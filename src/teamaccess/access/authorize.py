@@ -105,7 +105,7 @@ class Gift:
     kept: Collection[RoleId] = ()
     """Roles that the target keeps for longer. The target's rank covers what they allow."""
     named: Collection[RoleId] = ()
-    """Every role that the request names, also those that are held already."""
+    """Every role that the request names, including those that are held already."""
     role_set: RoleSet | None = None
     """The organization's roles, if any are named."""
     to_team: bool = False
@@ -150,7 +150,7 @@ async def authorize(
 
 
 async def require_membership(change: OrganizationChange) -> None:
-    """Return if the actor is an active member; raises UnknownOrganization."""
+    """Raise UnknownOrganization unless the actor is an active member."""
     require_held(await change.held([MEMBERSHIP]), change.organization, MEMBERSHIP)
 
 

@@ -1,4 +1,4 @@
-"""When the access of members ends, action by action, as the rows say."""
+"""When the access of members ends, action by action, according to the rows in PostgreSQL."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from teamaccess.access.holdings import roles_here
+from teamaccess.access.holdings import role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.storage import (
     Grant,
@@ -35,16 +35,16 @@ NOT_HELD = datetime.min.replace(tzinfo=UTC)
 ORGANIZATION = bindparam("organization", type_=Text)
 """The organization of the change, in a query that is built before the change."""
 
-Key = str | tuple[str, str, str]
+AccessKey = str | tuple[str, str, str]
 """An action in the organization, a permission to give a role, or the type, id and action of a grant."""
-Ends = Mapping[Key, datetime]
+AccessEnds = Mapping[AccessKey, datetime]
 """When a user's access to each action ends."""
 
 
-def access_end(change: OrganizationChange, ends: Ends, key: Key) -> datetime:
+def access_end(change: OrganizationChange, ends: AccessEnds, key: AccessKey) -> datetime:
     """Return when access to the action ends. An action in the organization includes its objects.
 
-    Somebody who holds every action of a role may give it, also without the permission to give it.
+    Somebody who holds every action of a role may give it, even without the permission to give it.
     """
     end = ends.get(key, NOT_HELD)
     if isinstance(key, str):
@@ -66,26 +66,26 @@ class MembersWhere:
     """
 
     def __init__(self, users: ColumnElement[bool], *, suspended: bool = False) -> None:
-        """Suspended members have no access. With `suspended`, it is what they have after they return."""
+        """Leave out suspended members. With `suspended`, they count as if reactivated."""
         if not suspended:
             users = users & Membership.suspended_at.is_(None)
         self.query = _held_until(users)
 
 
-async def access_ends(
+async def read_access_ends(
     change: OrganizationChange, members: MembersWhere, **values: object
-) -> dict[UserId, dict[Key, datetime]]:
-    """Return when the access of each of these members ends, action by action, in one query.
+) -> dict[UserId, dict[AccessKey, datetime]]:
+    """Return when the access of each of these members ends, action by action, with one query.
 
     `values` are the parameters of the condition.
     """
     parameters = {"organization": change.organization, **values}
     found = (await change.session.execute(members.query, parameters)).all()
-    role_set = await roles_here(change, {RoleId(row[2]) for row in found if row[1] == "role"})
-    ends: defaultdict[UserId, dict[Key, datetime]] = defaultdict(dict)
+    role_set = await role_set_in(change, {RoleId(row[2]) for row in found if row[1] == "role"})
+    ends: defaultdict[UserId, dict[AccessKey, datetime]] = defaultdict(dict)
     for user, kind, name, verb, until in found:
         held, end = ends[user], until or NEVER
-        keys: list[Key] = []
+        keys: list[AccessKey] = []
         if kind == "role":
             keys.extend(role_set.permissions_of([RoleId(name)]))
         elif kind:
@@ -101,7 +101,7 @@ def _held_until(
     """Select what these members hold, and until when, as rows of user, kind, name, action and end.
 
     The kind is `role`, or the type of the object of a grant. The name is the role or the object's id.
-    Each member has a row of the membership too, with an empty kind.
+    Each member also has one row for the membership itself, with an empty kind.
     """
     here = Membership.organization_id == ORGANIZATION
     members = (

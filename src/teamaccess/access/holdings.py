@@ -241,7 +241,7 @@ async def every_role(
     return RoleSet(catalog, {role.id: role for role in rows})
 
 
-async def roles_here(change: OrganizationChange, roles: Iterable[RoleId]) -> RoleSet:
+async def role_set_in(change: OrganizationChange, roles: Iterable[RoleId]) -> RoleSet:
     """Return `role_set_of` for the organization of the change."""
     return await role_set_of(change.session, change.catalog, change.organization, roles)
 
@@ -299,7 +299,7 @@ async def _holdings(
 ) -> Holdings:
     held = frozenset(roles)
     behind = _actions_behind(change.catalog, grants)
-    return Holdings(await roles_here(change, held), held, behind)
+    return Holdings(await role_set_in(change, held), held, behind)
 
 
 def _actions_behind(catalog: Catalog, grants: Iterable[tuple[str, str]]) -> frozenset[str]:

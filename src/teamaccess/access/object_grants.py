@@ -50,7 +50,7 @@ async def refuse_grants(
     What counts is what the actor may do to the object. A holder of the action in the organization may do
     it to the object, and so may a holder of a grant, but never the object's creator where the action
     takes four eyes. An actor who holds the action in the organization, and could so take it away
-    everywhere, may take it away here: also on an object that they created. For an object that the same
+    everywhere, may take it away here, even on an object that they created. For an object that the same
     change registers, the organization is asked what the actor will hold on it
     (`OrganizationChange.held`).
     """
@@ -74,21 +74,21 @@ async def held_on(change: OrganizationChange, grants: GrantsOnObject) -> frozens
     return held | await change.held(rest, on=grants.resource) if rest else held
 
 
-async def ask_about_objects(change: OrganizationChange, grants: Iterable[GrantsOnObject]) -> None:
-    """Ask together about all objects what `held_on` asks about each."""
+async def prefetch_held_on(change: OrganizationChange, grants: Iterable[GrantsOnObject]) -> None:
+    """Ask about all objects in few calls, so that `held_on` finds the answers for each."""
     asked = {}
     for each in grants:
         rest = (each.given | each.taken) - await _held_everywhere(change, each)
         if rest and each.resource not in change.registered:
             asked[each.resource] = rest
     if asked:
-        await change.ask_ahead(change.organization, change.actor, asked)
+        await change.prefetch_permitted(change.organization, change.actor, asked)
 
 
 async def _held_everywhere(change: OrganizationChange, grants: GrantsOnObject) -> frozenset[str]:
-    """Return which of the actions the actor has on every object, as a part of the organization."""
+    """Return which of the actions the actor holds throughout the organization, so on every object."""
     actions = change.catalog.actions
-    # the same question for all objects of a type, whatever is given and taken on each
+    # the question does not depend on the grants, so it is the same for all objects of a type
     everywhere = await change.held({actions[each].permission for each in grants.behind.values()})
     return frozenset(
         verb

@@ -1,22 +1,22 @@
-"""Nobody extends their own access: somebody whose access ends does not change when it ends.
+"""Nobody extends their own access: somebody whose access ends cannot postpone its end.
 
 A giver holds what they give, so they may give an action without an end that they hold until tomorrow.
 That is their task for others. For themselves it would turn temporary access into permanent access. This
 module compares the ends before and after a change, so every path is covered: roles, places in teams,
 roles of teams, custom roles, grants, the end of the membership, and any combination of them.
 
-It counts as oneself:
+These count as oneself:
 
 - the callers: the actor, the service account that acts for them, and the people behind its token;
 - each user with the same mailbox as one of them, and each invitation to it.
 
-A token is made by a person, or with another token. The people behind a token are inherited: they are the
-person who made it, and the people behind the token with which it was made. The end of their access is
-inherited too, so giving up one's access does not free the tokens that were made with it.
+A token is made by a person, or with another token. The people behind it are the person who made it, and
+the people behind the token with which it was made. A new token also inherits the end of their access. So
+the tokens that somebody made stay limited when they give up their access.
 
 Service accounts of the organization, and the tokens that the change makes for them, get nothing that
-outlasts the access of the callers. What counts for them, for offers and for other addresses is the
-earliest end of all callers.
+outlasts the access of the callers. For them, for offers and for other addresses, the limit is the
+earliest end among all callers.
 """
 
 import re
@@ -41,13 +41,13 @@ from teamaccess.access.ends import (
     NEVER,
     NOT_HELD,
     ORGANIZATION,
-    Ends,
-    Key,
+    AccessEnds,
+    AccessKey,
     MembersWhere,
     access_end,
-    access_ends,
+    read_access_ends,
 )
-from teamaccess.access.holdings import roles_here
+from teamaccess.access.holdings import role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Forbidden, PreconditionFailed
 from teamaccess.storage import (
@@ -62,15 +62,15 @@ from teamaccess.storage import (
 from teamaccess.storage.directory.invitation import OPEN
 from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 
-USERS = re.compile("user:([^ ]+)")
-"""Finds the users that an actor names, in the ledger's form."""
+USER_IN_ACTOR = re.compile("user:([^ ]+)")
+"""Finds the ids of users in an actor, as the ledger writes it."""
 USER_IDS = bindparam("users", expanding=True, type_=Text)
 ADDRESSES = select(User.email).where(User.id.in_(USER_IDS), User.email.is_not(None))
 """The addresses of these users."""
 
 
-def _selves() -> ColumnElement[bool]:
-    """Return the condition for users that count as a caller. Each part of it finds them by an index."""
+def _counts_as_caller() -> ColumnElement[bool]:
+    """Return the condition for users who count as a caller. Each part of it uses an index."""
     person = aliased(User, name="person")
     mailboxes = bindparam("mailboxes", expanding=True, type_=Text)
     tagged = text(TAGGED.replace("email", "person.email", 1))  # the condition of the index
@@ -84,7 +84,7 @@ def _selves() -> ColumnElement[bool]:
     )
 
 
-SELVES = MembersWhere(_selves())
+COUNTED_AS_CALLER = MembersWhere(_counts_as_caller())
 """The members with one of these ids (`users`) or `mailboxes`."""
 SERVICE_ACCOUNTS = MembersWhere(User.service_account_of == ORGANIZATION)
 """The service accounts of the organization."""
@@ -129,13 +129,15 @@ class OwnAccess:
     """The access of the callers and of everybody who counts as one of them, before a change."""
 
     callers: Callers
-    selves: Mapping[UserId, Ends]
-    service_accounts: Mapping[UserId, Ends]
+    ends: Mapping[UserId, AccessEnds]
+    """When the access of each user ends who counts as a caller."""
+    service_accounts: Mapping[UserId, AccessEnds]
+    """When the access of the organization's service accounts ends."""
     offered: frozenset[str]
-    """What pending invitations offer to a mailbox of theirs."""
+    """The actions that pending invitations offer to a mailbox of a caller."""
 
     def limit(
-        self, change: OrganizationChange, key: Key, *, apart_from: UserId | None = None
+        self, change: OrganizationChange, key: AccessKey, *, apart_from: UserId | None = None
     ) -> datetime:
         """Return the earliest end of the callers' access to the action.
 
@@ -143,7 +145,7 @@ class OwnAccess:
         """
         limit = self.callers.behind.until or NEVER
         for user in self.callers.users - {apart_from}:
-            end = access_end(change, self.selves.get(user, {}), key)
+            end = access_end(change, self.ends.get(user, {}), key)
             if end != NOT_HELD or user in self.callers.actors:
                 limit = min(limit, end)
         return limit
@@ -153,7 +155,8 @@ class OwnAccess:
 async def keeping_own_ends(change: OrganizationChange) -> AsyncIterator[None]:
     """Raise OwnAccessExtended if the block extends the access of the actor. Operators are exempt.
 
-    SECURITY: rights come before state, so it is raised even if the block finds the state outdated.
+    SECURITY: a missing right is reported before an outdated state, so this is raised even if the block
+    raises PreconditionFailed.
     """
     if change.attribution.channel is not Channel.API:
         yield
@@ -174,13 +177,13 @@ async def refuse_own_offer(
 ) -> None:
     """Raise OwnAccessExtended if the address is the actor's, and they hold some of the roles temporarily.
 
-    An invitation is compared when it is sent and when a change of a role fills it. The acceptance
-    compares again, because the access of the inviter may end by now.
+    An invitation is compared when it is sent, and when an offered role gets more actions. It is compared
+    again when it is accepted, because the inviter's access may have become temporary since.
     """
     callers = await _callers(change)
     if mailbox(address) in callers.mailboxes:
         own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset())
-        for action in sorted((await roles_here(change, roles)).permissions_of(roles)):
+        for action in sorted((await role_set_in(change, roles)).permissions_of(roles)):
             if own.limit(change, action) != NEVER:
                 raise OwnAccessExtended(user=change.actor, action=action)
 
@@ -188,13 +191,13 @@ async def refuse_own_offer(
 async def people_behind_token(change: OrganizationChange, account: UserId) -> PeopleBehind:
     """Return the people behind a token that this change makes for a service account.
 
-    The ends of the account's own access are not recorded: they count as they are when the token is sent.
+    The ends of the account's own access are not recorded. They are read whenever the token is used.
     """
     if change.attribution.channel is not Channel.API:
         return PeopleBehind(frozenset(), None)
     callers = await _callers(change)
     own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset())
-    held = await access_ends(change, BY_ID, users=[account])
+    held = await read_access_ends(change, BY_ID, users=[account])
     limits = [own.limit(change, key, apart_from=account) for key in held.get(account, {})]
     until = min([callers.behind.until or NEVER, *limits])
     is_person = User.service_account_of.is_(None)
@@ -205,15 +208,15 @@ async def people_behind_token(change: OrganizationChange, account: UserId) -> Pe
 
 
 async def _temporary_access(change: OrganizationChange) -> OwnAccess | None:
-    """Return the access of the callers before the change, None if nothing of it ends."""
+    """Return the access of the callers before the change; None if all of it is permanent."""
     callers = await _callers(change)
-    selves = await _own_ends(change, callers)
+    own = await _own_ends(change, callers)
     is_permanent = callers.behind.until is None
-    if is_permanent and all(end == NEVER for ends in selves.values() for end in ends.values()):
+    if is_permanent and all(end == NEVER for ends in own.values() for end in ends.values()):
         return None
-    service_accounts = await access_ends(change, SERVICE_ACCOUNTS)
+    service_accounts = await read_access_ends(change, SERVICE_ACCOUNTS)
     offered = await _offered_to(change, callers.mailboxes)
-    return OwnAccess(callers, selves, service_accounts, offered)
+    return OwnAccess(callers, own, service_accounts, offered)
 
 
 async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> None:
@@ -221,7 +224,7 @@ async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> No
     callers = before.callers
     for user, ends in (await _own_ends(change, callers)).items():
         for key, end in ends.items():
-            allowed = access_end(change, before.selves.get(user, {}), key)
+            allowed = access_end(change, before.ends.get(user, {}), key)
             if user not in callers.users:
                 allowed = max(allowed, before.limit(change, key))
             if end > allowed:
@@ -230,7 +233,7 @@ async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> No
     for action in sorted(sent | await _offered_to(change, callers.mailboxes) - before.offered):
         if before.limit(change, action) != NEVER:
             raise OwnAccessExtended(user=change.actor, action=action)
-    for user, ends in (await access_ends(change, SERVICE_ACCOUNTS)).items():
+    for user, ends in (await read_access_ends(change, SERVICE_ACCOUNTS)).items():
         for key, end in ends.items():
             held = before.service_accounts.get(user, {})
             if end > max(before.limit(change, key), access_end(change, held, key)):
@@ -243,17 +246,17 @@ async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> No
         )
     ).all()
     accounts = [user for user, _ in made]
-    service_accounts = await access_ends(change, BY_ID, users=accounts) if made else {}
+    service_accounts = await read_access_ends(change, BY_ID, users=accounts) if made else {}
     for user, until in made:
         for key, end in service_accounts.get(user, {}).items():
             if min(end, until) > before.limit(change, key):
                 raise OwnAccessExtended(user=user, action=_name(key))
 
 
-async def _own_ends(change: OrganizationChange, callers: Callers) -> Mapping[UserId, Ends]:
+async def _own_ends(change: OrganizationChange, callers: Callers) -> Mapping[UserId, AccessEnds]:
     """Return the ends of the access of everybody who counts as one of the callers."""
     users, mailboxes = sorted(callers.users), sorted(callers.mailboxes)
-    return await access_ends(change, SELVES, users=users, mailboxes=mailboxes)
+    return await read_access_ends(change, COUNTED_AS_CALLER, users=users, mailboxes=mailboxes)
 
 
 async def _callers(change: OrganizationChange) -> Callers:
@@ -276,13 +279,13 @@ async def _behind_sent_token(change: OrganizationChange) -> PeopleBehind:
 
 
 async def _makers(change: OrganizationChange, token: ApiToken) -> frozenset[UserId]:
-    """Return the people behind a token from before they were recorded.
+    """Return the people behind a token that was made before they were recorded.
 
-    If a service account made it, these are the people behind any token of that account, an ended one too.
+    If a service account made it, they are the people behind all tokens of that account, ended ones too.
     """
     people: set[UserId] = set()
     accounts: set[UserId] = set()
-    named = set(USERS.findall(token.created_by))
+    named = set(USER_IN_ACTOR.findall(token.created_by))
     while named:
         users = (await change.session.scalars(select(User).where(User.id.in_(named)))).all()
         people |= {user.id for user in users if not user.is_service_account}
@@ -293,7 +296,7 @@ async def _makers(change: OrganizationChange, token: ApiToken) -> frozenset[User
                 ApiToken.organization_id == change.organization, ApiToken.user_id.in_(new)
             )
         )
-        named = {user for each in made for user in USERS.findall(each)} - people - accounts
+        named = {user for each in made for user in USER_IN_ACTOR.findall(each)} - people - accounts
     return frozenset(people)
 
 
@@ -317,8 +320,8 @@ async def _offered_to(
         )
     )
     roles = set(offered)
-    return (await roles_here(change, roles)).permissions_of(roles)
+    return (await role_set_in(change, roles)).permissions_of(roles)
 
 
-def _name(key: Key) -> str:
+def _name(key: AccessKey) -> str:
     return key if isinstance(key, str) else f"{key[2]} on {key[0]}:{key[1]}"

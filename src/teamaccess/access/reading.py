@@ -63,13 +63,13 @@ class ReadAuthorizer:
         )
 
     async def require(self, organization: OrganizationId, user: UserId, operation: str) -> None:
-        """Return if the user may do it; raises UnknownOrganization or MissingPermission."""
+        """Raise UnknownOrganization or MissingPermission unless the user may do it."""
         guard = self._catalog.guards[operation]
         held = await self._permitted(organization, user, {MEMBERSHIP, guard})
         require_held(held, organization, guard)
 
     async def require_membership(self, organization: OrganizationId, user: UserId) -> None:
-        """Return if the user is an active member; raises UnknownOrganization."""
+        """Raise UnknownOrganization unless the user is an active member."""
         held = await self._permitted(organization, user, {MEMBERSHIP})
         require_held(held, organization, MEMBERSHIP)
 
@@ -85,13 +85,13 @@ class ReadAuthorizer:
         require_held(held, organization, MEMBERSHIP)
         return frozenset(each.id for each in permissions if each.permission in held)
 
-    async def judge(
+    async def answers(
         self, organization: OrganizationId, questions: Sequence[Question]
     ) -> tuple[list[bool], str | None]:
-        """Return yes or no to each question, and a ZedToken that the answers are as fresh as.
+        """Return yes or no to each question, and the ZedToken that the answers are at least as fresh as.
 
-        The ZedToken is None in an organization in which nothing was decided yet. Whether the caller may
-        ask is not judged here. A service account that asks about the member it acts for gets a yes
+        The ZedToken is None in an organization in which nothing was decided yet. It is not checked here
+        whether the caller may ask. A service account that asks about the member it acts for gets a yes
         only if both have the permission. Raises UnknownOrganization.
         """
         position, about_account = await self._position(organization), self._about_account(questions)
@@ -105,7 +105,7 @@ class ReadAuthorizer:
     async def permissions_of(
         self, organization: OrganizationId, asked: Mapping[UserId, Collection[str]]
     ) -> dict[UserId, frozenset[str]]:
-        """Return, for each user, which of the permissions they have, out of those to look at.
+        """Return, for each user, which of the permissions in `asked` they have.
 
         The answer is for display. It does not depend on the caller, and authorizes nothing.
         """
@@ -226,7 +226,7 @@ class Admission:
     async def admit(
         self, reading: ReadAuthorizer, organization: OrganizationId, user: UserId
     ) -> None:
-        """Return if the user is a member; raises UnknownOrganization.
+        """Raise UnknownOrganization unless the user is a member.
 
         A committed membership that has not reached SpiceDB yet counts. It is delivered first.
         """

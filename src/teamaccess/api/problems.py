@@ -19,7 +19,7 @@ from teamaccess.changes.events.users import Refused
 from teamaccess.changes.ledger import may_have_changed
 from teamaccess.common import errors
 from teamaccess.common.postgres.connect import sqlstate
-from teamaccess.common.postgres.outages import is_outage, lacks_tables, waits_for_another
+from teamaccess.common.postgres.outages import is_contention, is_outage, lacks_tables
 from teamaccess.common.sentences.excerpts import cut_to_limits, excerpt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
@@ -87,7 +87,7 @@ def database_error(error: SQLAlchemyError | ConnectionError) -> ProblemDetailsEx
         return not_migrated(error)
     if not is_outage(error):
         return unexpected(error)
-    if waits_for_another(error):
+    if is_contention(error):
         log.warning("database_busy", sqlstate=sqlstate(error))
         return _unavailable("database_busy", "Another change holds what this request needs.")
     # SQLAlchemy wraps its adapter's error, which wraps the driver's; the innermost is the most precise

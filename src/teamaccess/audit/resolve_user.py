@@ -10,7 +10,7 @@ from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 from teamaccess.directory.users.find import (
     UnknownUser,
     is_named,
-    is_possible_name,
+    is_possible_reference,
     resolve_member,
 )
 from teamaccess.ledger import database_time
@@ -30,12 +30,12 @@ async def resolve_user(session: AsyncSession, organization: OrganizationId, name
     """Return the id of the user with this name, as `is_named` reads it.
 
     SECURITY: only present and past members of the organization are found by an address or an external
-    id. Otherwise its auditors could find out whom other tenants have. Anybody is found by their id: ids
-    are random, so nobody finds one by trying.
+    id. Otherwise its auditors could find out who belongs to other tenants. Anybody is found by their id:
+    ids are random, so nobody finds one by trying.
 
     Raises UnknownUser, and NotAcceptedYet for an address with an open invitation to the organization.
     """
-    if not is_possible_name(name):
+    if not is_possible_reference(name):
         raise UnknownUser(user=name)
     member = await resolve_member(session, organization, name)
     if member != name or await _is_member(session, organization, member):
@@ -63,7 +63,7 @@ async def _past_member(
 ) -> UserId | None:
     """Return the user with this id, address or external id if the organization's events name them.
 
-    SECURITY: the events are searched also if nobody has the name. So a name of another tenant's user
+    SECURITY: the events are searched even if nobody has the name. So a name of another tenant's user
     takes the same statement and the same time as a name that nobody has.
     """
     named = select(func.concat("user:", User.id)).where(is_named(name))

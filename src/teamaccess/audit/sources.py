@@ -53,7 +53,7 @@ class AuditSources:
     sandbox_queue: AuditQueue = field(default_factory=AuditQueue)
     """The queue of questions that need a sandbox. They can take long, so they wait apart."""
     catalog_queue: AuditQueue = field(default_factory=AuditQueue)
-    """The queue of plans whose catalog is being read, which takes up to a second of the processor."""
+    """The queue of plans whose catalog is being read, which takes up to a second of CPU time."""
     final_queue: AuditQueue = field(default_factory=partial(AuditQueue, MOST_ORGANIZATIONS))
     """The queue of questions that wait until no more entries of a past time can become visible."""
 

@@ -84,10 +84,10 @@ class AccessModel:
 
     @cached_property
     def permissions(self) -> Mapping[str, Action]:
-        """All that somebody may have throughout the organization, by id.
+        """Every permission that somebody can hold throughout the organization, by id.
 
-        That is each action, and for each role that `may_give` names the permission to give it, such as
-        `may_give_support`. No custom role has such a permission.
+        These are all actions, and for each role that `may_give` names the permission to give it, such as
+        `may_give_support`. No custom role has a permission to give a role.
         """
         giving = [self._giving(given, by) for given, by in self.givers.items()]
         return {**self.actions, **{permission.id: permission for permission in giving}}

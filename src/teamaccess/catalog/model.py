@@ -97,7 +97,7 @@ class Action:
 
     @property
     def holders(self) -> tuple[str, ...]:
-        """The organization's relations whose members have it, behind the membership gate."""
+        """The organization's relations whose subjects hold the action, if they are active members."""
         return self.roles if self.reserved else (*self.roles, self.grant_relation)
 
 

@@ -93,7 +93,7 @@ class Change:
     event_chains: set[str] = field(default_factory=set)
     """The chains with events of this change."""
     is_rehearsal: bool = False
-    """Whether the change is certainly rolled back. Then it must not hold what other tenants may need."""
+    """Whether the change will be rolled back. Until then, it must not block other tenants."""
     newcomers: dict[str, UserId] = field(default_factory=dict)
     """In a rehearsal, by address: ids that stand for people who are not members of the organization."""
     foreign_schema: bool = False
@@ -128,16 +128,15 @@ class Change:
             self._held[key] = held[resource]
         return self._held[key]
 
-    async def ask_ahead(
+    async def prefetch_permitted(
         self,
         organization: OrganizationId,
         user: UserId,
         asked: Mapping[ObjectReference, frozenset[str]],
     ) -> None:
-        """Ask about many objects together what `permitted` would ask about each.
+        """Ask in few calls what `permitted` would ask about each object in a call of its own.
 
-        `permitted` has the answers afterwards. The number of questions is the same, and the number of
-        calls is not. Raises what `permitted` does.
+        `permitted` then returns these answers. Raises what `permitted` does.
         """
         if self._is_operator(user):
             return
@@ -169,14 +168,14 @@ class Change:
         return next(at.position for at in self.ledger_positions if at.organization == organization)
 
     async def prove(self) -> None:
-        """Return if the engine is at the position of each ledger. Raises OtherHistory otherwise."""
+        """Raise OtherHistory unless the engine is at the position of each ledger."""
         for ledger_position in self.ledger_positions:
             if ledger_position.organization not in self._proven:
                 await ledger_position.prove(self._engine)
                 self._proven.add(ledger_position.organization)
 
     async def prove_schema(self) -> None:
-        """Return if the engine enforces this catalog's schema. Raises SchemaMismatch otherwise.
+        """Raise SchemaMismatch unless the engine enforces this catalog's schema.
 
         It is for a change that creates an organization, which has no position to prove yet.
         """
@@ -324,7 +323,7 @@ class OrganizationChange(Change):
         return user.email is not None and await self.is_own_mailbox(user.email)
 
     async def is_own_mailbox(self, address: str) -> bool:
-        """Return whether the address is one of the actor's mailbox: with another +tag, for example."""
+        """Return whether the address leads to the actor's mailbox, for example with another +tag."""
         person = await self.session.get(User, self.actor)
         own = person.email if person is not None else None
         return own is not None and mailbox(own) == mailbox(address)

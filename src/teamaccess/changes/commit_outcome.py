@@ -30,7 +30,7 @@ PAUSE_SECONDS = 0.1
 async def learn_outcome(
     sessions: Sessions, change: Change, decided: list[Entry], cause: Exception
 ) -> None:
-    """Return if the change was committed, asking again until PostgreSQL is back.
+    """Ask PostgreSQL whether the change was committed, again and again until it is back.
 
     Raises NotCommitted if it was not, OutcomeUnknown if PostgreSQL stays unreachable for ten seconds.
     """

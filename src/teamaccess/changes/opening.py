@@ -94,5 +94,5 @@ async def _position_of(
         except EngineRefused as refused:
             refusal = str(refused)
     if refusal is not None:
-        token = None  # so that questions are answered fully consistent
+        token = None  # so that questions are answered with full consistency
     return LedgerPosition(organization, row.head, row.hash, token, stopped=refusal, proof=proof)

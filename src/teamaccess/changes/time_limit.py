@@ -8,12 +8,12 @@ from teamaccess.changes.change import OrganizationChange
 from teamaccess.common.errors import Conflict
 
 LONGEST_SECONDS = 3
-"""Changes in other processes give up after two seconds (`PATIENCE`), and a caller who plans may have no
-right to change anything."""
+"""Changes that wait in other processes give up after two seconds (`opening.PATIENCE_SECONDS`). The limit
+is short because even a caller without the right to change anything may plan."""
 
 
 class PlanTakesTooLong(Conflict):
-    """The change, or its rehearsal, holds the organization's lock, and others may not wait longer."""
+    """The change or its rehearsal would hold the organization's lock for too long."""
 
     message = (
         "These changes would block other changes of {organization} for more than {seconds} "
@@ -23,7 +23,7 @@ class PlanTakesTooLong(Conflict):
 
 @asynccontextmanager
 async def time_limit(change: OrganizationChange) -> AsyncIterator[None]:
-    """Limit the time of the block, in which the change holds its lock. Raises PlanTakesTooLong.
+    """Limit how long the block may hold the change's lock. Raises PlanTakesTooLong.
 
     Plans, the changes that they plan, and batches have the same limit.
     """

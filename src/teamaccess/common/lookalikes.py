@@ -1,4 +1,4 @@
-"""Find names that people mistake for each other: other case, other spaces, characters that look alike.
+"""Find names that people mistake for each other: their case or spaces differ, or characters look alike.
 
 The characters come from Unicode Technical Standard 39, "Unicode Security Mechanisms".
 """
@@ -13,18 +13,18 @@ from hashlib import blake2b
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import INVISIBLE
 
-DRAWN_LETTER = re.compile(
+LETTER_VARIANT = re.compile(
     r"LATIN (?:CAPITAL |SMALL )?LETTER (?:SMALL CAPITAL|INSULAR|BLACKLETTER) ([A-Z]{1,2})"
     r"|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL LETTER ([A-Z])"
     r"|REGIONAL INDICATOR SYMBOL LETTER ([A-Z])"
 )
-"""Unicode's names of Latin letters in another drawing, such as LATIN LETTER SMALL CAPITAL A. The tables
-of UTS 39 relate most of them to no letter, and NFKC leaves them as they are."""
+"""Matches Unicode's names for variants of Latin letters, such as LATIN LETTER SMALL CAPITAL A. The tables
+of UTS 39 map few of them to the plain letter, and NFKC leaves them as they are."""
 
 
 LONGEST_WRITTEN_OUT = 300
-"""The longest name with its characters written out, which is three times as long as a name may be. One
-character may stand for 18 others, and each of them takes time to compare."""
+"""The longest form that NFKC may give a name, three times as long as the name itself may be. NFKC writes
+one character out as up to 18, and each of them takes time to compare."""
 MOST_REMEMBERED = 20_000
 """Names whose forms one process remembers, in about a kilobyte each."""
 AT_ONCE = 25
@@ -32,7 +32,7 @@ AT_ONCE = 25
 
 
 class WrittenOutTooLong(Invalid):
-    """The name has characters that stand for many others, and is too long with these."""
+    """NFKC writes out some characters of the name as many, and the result is too long."""
 
     message = (
         "The name has {length:character} when each of its characters is written out, for example "
@@ -40,11 +40,11 @@ class WrittenOutTooLong(Invalid):
     )
 
 
-async def find_lookalike_among(name: str, others: Iterable[str]) -> str | None:
-    """Return the first of very many other names that looks like this one, or None.
+async def find_lookalike_yielding(name: str, others: Iterable[str]) -> str | None:
+    """Return what `find_lookalike` does, and let other requests take turns in between.
 
-    SECURITY: the names of one tenant must not occupy the process, so a name is folded once and
-    remembered, and other requests get turns. Raises WrittenOutTooLong.
+    SECURITY: a tenant may have very many names, and they must not occupy the process. So each name is
+    folded once and its forms are remembered. Raises WrittenOutTooLong.
     """
     length = len(unicodedata.normalize("NFKC", name))
     if length > LONGEST_WRITTEN_OUT:
@@ -102,7 +102,7 @@ def _prototypes() -> dict[str, str]:
     }
 
     def weight(text: str) -> tuple[int, int, str]:
-        """Each character names its prototype alone, and a prototype names all of them."""
+        """The table lists one prototype for a character, and all characters of a prototype."""
         return len(alike.get(text, ())), len(text), text
 
     prototypes = {
@@ -112,17 +112,17 @@ def _prototypes() -> dict[str, str]:
         if (prototype := max((character, *others), key=weight)) != character
     }
     letters = {
-        drawn: "".join(prototypes.get(letter, letter) for letter in letters)
-        for drawn, letters in _drawn_letters()
+        variant: "".join(prototypes.get(letter, letter) for letter in letters)
+        for variant, letters in _letter_variants()
     }
-    # a drawn letter may be a prototype, or have one: all that look like it look like the letter
-    classes = {prototypes.get(drawn, drawn): letter for drawn, letter in letters.items()}
+    # a variant may be a prototype, or have one: whatever looks like it also looks like the letter
+    classes = {prototypes.get(variant, variant): letter for variant, letter in letters.items()}
     merged = {character: classes.get(each, each) for character, each in prototypes.items()}
     return {**merged, **classes, **letters}
 
 
-def _drawn_letters() -> Iterator[tuple[str, str]]:
-    """Yield each Latin letter in another drawing, and the small letters that it stands for."""
+def _letter_variants() -> Iterator[tuple[str, str]]:
+    """Yield each variant of a Latin letter, with the lowercase letters that it stands for."""
     for character in map(chr, range(0x250, 0x20000)):
-        if match := DRAWN_LETTER.fullmatch(unicodedata.name(character, "")):
+        if match := LETTER_VARIANT.fullmatch(unicodedata.name(character, "")):
             yield character, "".join(filter(None, match.groups())).lower()

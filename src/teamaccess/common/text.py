@@ -7,8 +7,8 @@ import unicodedata
 from teamaccess.common.errors import Invalid
 
 MARKS = "\u061c\u200c\u200d\u200e\u200f"
-"""Persian, Arabic and Hebrew names and composed emoji need these characters. They hide no text, and they
-reorder nothing but signs beside them, as a letter of their script does."""
+"""Persian, Arabic and Hebrew names and composed emoji need these characters. They hide no text. Like a
+letter of these scripts, they reorder only the punctuation next to them."""
 FLAG = re.compile("(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f)")
 """The flag of a part of a country, such as Scotland: a black flag, and its code in invisible tags."""
 RESERVED = ((0x1F000, 0x1FFFD), (0x20000, 0x3FFFD))
@@ -22,7 +22,7 @@ INVISIBLE = re.compile(
 )
 """Characters that show nothing. The first two lines are Unicode's Default_Ignorable_Code_Point, such as
 joiners, marks of direction, fillers and variation selectors. The third has the blank Braille pattern, a
-Khitan filler and a note without a head, which Unicode does not count among them."""
+Khitan filler and the musical null notehead, which lack this property."""
 MOST_MARKS = 30
 LONGEST_DECOMPOSITION = 4
 """Characters that one character of NFC can stand for: a Greek letter with three marks, for example."""

@@ -67,7 +67,7 @@ class LedgerPosition:
     ) -> dict[ObjectReference, frozenset[str]]:
         """Return which of the permissions all the users have, on each object.
 
-        More objects take more questions in a call, and only very many take more calls.
+        One call asks all the questions, unless there are more than QUESTIONS_PER_CALL.
         """
         questions = [
             Question(on, name, user(each))
@@ -106,14 +106,14 @@ class LedgerPosition:
         asked = [*questions, *proofs]
         answers = await self._answers_as_fresh(engine, asked)
         if not self.stopped and proofs and not any(answers[len(questions) :]):
-            # the token of an older position may have answered
+            # the ZedToken may be that of an older position
             answers = await engine.answers(asked) if self.zed_token is not None else answers
             if not any(answers[len(questions) :]):
                 raise OtherHistory(organization=self.organization)
         return answers[: len(questions)]
 
     async def _answers_as_fresh(self, engine: Engine, asked: Sequence[Question]) -> list[bool]:
-        """Return SpiceDB's answers, fully consistent if SpiceDB refuses the ZedToken of the position."""
+        """Return SpiceDB's answers, with full consistency if SpiceDB refuses the position's ZedToken."""
         try:
             return await engine.answers(asked, at_least_as_fresh(self.zed_token))
         except EngineUnavailable as failure:
@@ -141,11 +141,11 @@ class LedgerPosition:
         return await self.permitted_on_each(engine, both, asked, or_later=or_later)
 
     async def prove(self, engine: Engine, *, or_later: bool = False) -> None:
-        """Return if SpiceDB is at this position. Raises OtherHistory and SchemaMismatch."""
+        """Raise OtherHistory or SchemaMismatch unless SpiceDB is at this position."""
         await self.answers(engine, [], or_later=or_later)
 
     async def prove_schema(self, engine: Engine) -> None:
-        """Return if SpiceDB enforces the schema of `proof`. Raises SchemaMismatch."""
+        """Raise SchemaMismatch unless SpiceDB enforces the schema of `proof`."""
         if self.proof != HEAD:
             await engine.answers([self._proof(self.proof)])
 
@@ -199,10 +199,10 @@ async def position_of(session: AsyncSession, organization: OrganizationId) -> Le
 
 
 async def require_predecessor(engine: Engine, entries: Sequence[Entry]) -> None:
-    """Return if SpiceDB's head is the position before the entries, or if SpiceDB has the first entry.
+    """Raise OtherHistory unless SpiceDB is at the position before the entries, or has the first entry.
 
-    Raises OtherHistory otherwise. It must be called before a write, because the entries would become the
-    head of any history that SpiceDB has.
+    It must be called before a write, because the entries would become the head of any history that
+    SpiceDB has.
     """
     entry = entries[0]
     organization = organization_object(entry.organization)
@@ -220,7 +220,7 @@ async def require_predecessor(engine: Engine, entries: Sequence[Entry]) -> None:
 
 
 async def _require_no_other_ledger(engine: Engine, entries: Sequence[Entry]) -> None:
-    """Return if SpiceDB has no other ledger of that organization. Raises OtherHistory otherwise.
+    """Raise OtherHistory if SpiceDB has another ledger of that organization.
 
     SpiceDB may still have an organization that a restored database has lost, with all of its members.
     """

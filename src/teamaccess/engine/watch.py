@@ -61,7 +61,7 @@ async def watch(
     """Yield every write after the ZedToken `since`, by default from now on.
 
     Raises EngineUnavailable if SpiceDB goes away, EngineRefused if it cannot continue from the token,
-    TooLarge if a message can never hold the next write, and Undecodable if it cannot be decoded.
+    TooLarge if the next write does not fit into a message, and Undecodable if it cannot be decoded.
     """
     # without a deserializer, because gRPC reports a message that it cannot decode as an outage
     begin: Any = channel.unary_stream(METHOD, request_serializer=WatchRequest.SerializeToString)

@@ -1,8 +1,7 @@
-"""Decode Watch's messages, also those that protobuf refuses to decode.
+"""Decode Watch's messages, including those that protobuf refuses to decode.
 
-SECURITY: everybody with SpiceDB's key chooses the metadata of a write. SpiceDB accepts values that are
-nested more deeply than Python's protobuf decodes. One such write must not end
-the watch of all later ones.
+SECURITY: everybody with SpiceDB's key chooses the metadata of their writes. SpiceDB accepts values that
+are nested more deeply than Python's protobuf decodes. One such write must not hide all later ones.
 """
 
 from collections.abc import Iterator
@@ -45,7 +44,7 @@ class WatchMessage(NamedTuple):
 def decode_watch_message(data: bytes) -> WatchMessage:
     """Return the message. Its metadata, and the contexts of caveats, may be unreadable.
 
-    Raises Undecodable if anything else is.
+    Raises Undecodable if any other part is unreadable.
     """
     try:
         response = WatchResponse.FromString(data)

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from teamaccess.catalog import Catalog
 from teamaccess.common.postgres.connect import connect, sqlstate
-from teamaccess.common.postgres.silence import OF_THE_SERVER, note_use
+from teamaccess.common.postgres.silence import SERVER_SETTINGS, note_use
 from teamaccess.ledger.dialect import DRIVER
 from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
@@ -174,7 +174,7 @@ APPEND = insert(LEDGER).returning(
     LEDGER.c.previous_hash,
     func.foreign_schema_found().label("foreign_schema"),
 )
-"""It also reads whether a foreign schema was found since the change was opened, with a new snapshot."""
+"""It also reads, with a new snapshot, whether a foreign schema was found since the change was opened."""
 NOW = select(func.clock_timestamp())
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
@@ -233,7 +233,7 @@ def session_maker(engine: AsyncEngine, catalog: Catalog) -> Sessions:
 SERVER_TIMEOUTS = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "15s",
-    **OF_THE_SERVER,
+    **SERVER_SETTINGS,
 }
 """Timeouts of each connection. They limit the wait for an organization's lock, and free the lock if a
 process freezes or its machine is gone."""
@@ -285,10 +285,10 @@ def create_pool(
 
 
 def _read_json(text: str | bytes) -> Any:
-    """Return the JSON of a column, or a mark for JSON that Python refuses.
+    """Return the JSON of a column, or a placeholder for JSON that Python refuses.
 
-    PostgreSQL stores deeper JSON, and longer numbers, than Python reads. One such row must not stop the
-    reader of a list.
+    PostgreSQL stores deeper JSON, and longer numbers, than Python reads. A list must remain readable
+    although one of its rows is not.
     """
     try:
         return msgspec.json.decode(text)

@@ -14,9 +14,9 @@ def is_zed_token(text: str | None) -> bool:
     """
     try:
         message = base64.b64decode(text or "", validate=True)
-    except ValueError:  # it also has characters that are not ASCII
+    except ValueError:  # not base64, or not ASCII
         return False
-    if len(message) < LENGTH_DELIMITED or message[0] & 7 != LENGTH_DELIMITED:
+    if len(message) < 2 or message[0] & 7 != LENGTH_DELIMITED:
         return False
     length, shift, start = 0, 0, 1
     for byte in message[1:6]:
@@ -28,8 +28,8 @@ def is_zed_token(text: str | None) -> bool:
 
 
 def zed_token_or_none(text: str | None) -> str | None:
-    """Return the text if it is a ZedToken, or else None. Then SpiceDB is asked fully consistent.
+    """Return the text if it is a ZedToken, or else None. Without a token, checks are fully consistent.
 
-    SECURITY: the application's database role can write any text there, and must not stop a tenant by it.
+    SECURITY: the application's database role can store any text, which must not stop a tenant.
     """
     return text if is_zed_token(text) else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-CLOCK_SECONDS = 1.0
+CLOCK_TOLERANCE_SECONDS = 1.0
 """How much two readings of one process's start time may differ."""
 
 
@@ -26,7 +26,7 @@ def end_remembered(file: Path) -> None:
     with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
         note = json.loads(file.read_text())
         process = psutil.Process(note["pid"])
-        if abs(process.create_time() - note["started"]) < CLOCK_SECONDS:
+        if abs(process.create_time() - note["started"]) < CLOCK_TOLERANCE_SECONDS:
             end_process(process, signal.Signals(note["signal"]))
     file.unlink(missing_ok=True)
 

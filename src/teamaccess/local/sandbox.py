@@ -5,8 +5,8 @@ from pathlib import Path
 import grpc
 
 from teamaccess.local.spicedb.server import (
+    CHANNEL_OPTIONS,
     QUIET,
-    TO_THIS_MACHINE,
     is_serving,
     without_foreign_settings,
 )
@@ -51,5 +51,5 @@ class LocalSandbox:
         self._wait()
 
     def _wait(self) -> None:
-        with grpc.insecure_channel(self.endpoint, TO_THIS_MACHINE) as channel:
+        with grpc.insecure_channel(self.endpoint, CHANNEL_OPTIONS) as channel:
             self._supervisor.wait_until(self._child, lambda: is_serving(channel), seconds=60)

@@ -28,7 +28,7 @@ from typing import Self
 
 
 class InvalidRelationship(ValueError):
-    """SpiceDB would not take it, or it says two things at once."""
+    """SpiceDB would refuse it, or it contradicts itself."""
 
 
 class ReplayConflict(InvalidRelationship):

@@ -147,9 +147,9 @@ EXPIRATION_IN_RANGE = (
 
 
 def times_in_calendar(*columns: str) -> CheckConstraint:
-    """Return the check that every reader can read the times: finite, and of the years 1970 to 9999.
+    """Return the constraint that the times are finite and lie in the years 1970 to 9999.
 
-    PostgreSQL can store more, which Python cannot represent.
+    PostgreSQL can store others, which Python cannot represent.
     """
     first, end = "'1970-01-01T00:00:00Z'", "'10000-01-01T00:00:00Z'"
     ranges = (f"{column} >= {first} AND {column} < {end}" for column in columns)
@@ -163,10 +163,10 @@ def known_only(column: str, values: type[StrEnum]) -> CheckConstraint:
 
 
 def readable_json(column: str) -> str:
-    """Return the SQL condition that every reader can read the JSON: not too large, deep or precise.
+    """Return the SQL condition that the JSON is not too large or too deep, and its numbers not too long.
 
-    PostgreSQL stores numbers of a hundred thousand digits and thousands of nested lists. Python refuses
-    both.
+    PostgreSQL stores numbers of a hundred thousand digits and thousands of nested lists. Python can read
+    neither.
     """
     return (
         f"octet_length(CAST({column} AS text)) <= 4194304"

@@ -45,7 +45,7 @@ class DatastoreUnknown(Invalid):
 
 
 async def datastore_problems(address: str | None) -> list[str]:
-    """Return what is missing in SpiceDB's database and its address, each with the cure.
+    """Return what is missing in SpiceDB's database and its address, each with the remedy.
 
     Raises DatastoreUnknown.
     """

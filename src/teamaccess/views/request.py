@@ -7,14 +7,14 @@ import msgspec
 from msgspec import Meta
 
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON
-from teamaccess.directory.users.find import LONGEST_USER_NAME
+from teamaccess.directory.users.find import LONGEST_USER_REFERENCE
 from teamaccess.storage.base import LONGEST_LOCAL_ID
 
 Reason = Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 RoleReference = Annotated[str, Meta(min_length=1, max_length=64)]
 LocalId = Annotated[str, Meta(min_length=1, max_length=LONGEST_LOCAL_ID)]
-UserReference = Annotated[str, Meta(min_length=1, max_length=LONGEST_USER_NAME)]
+UserReference = Annotated[str, Meta(min_length=1, max_length=LONGEST_USER_REFERENCE)]
 """A member's id, e-mail address or external id. `external:` before it names an external id only."""
 Instant = Annotated[datetime, Meta(tz=True)]
 

@@ -58,8 +58,8 @@ class AnswerChecks:
                 raise Violation(f"{attempt.route} was answered {attempt.status} to an ended token")
             self._check_outsider(attempt, inside)
             self._check_leaks(attempt, inside)
-            self._secrets_again(attempt)
-        await self._victims_events(attempts)
+            self._check_repeated_secrets(attempt)
+        await self._check_victims_events(attempts)
 
     def _inside(self, before: State, attempt: Attempt) -> set[str]:
         """The organizations in which the actor was an active member. A pair needs both to be members."""
@@ -139,14 +139,14 @@ class AnswerChecks:
         known = {each.id for each in self._scenario.objects if each.organization in allowed}
         return name in known or any(name in self._members_ever.get(each, ()) for each in allowed)
 
-    def _secrets_again(self, attempt: Attempt) -> None:
+    def _check_repeated_secrets(self, attempt: Attempt) -> None:
         if attempt.answer is None:
             return
         for secret in SECRET.findall(attempt.answer.text):
             if secret in self._scenario.secrets and secret != attempt.about.get("secret"):
                 raise Violation(f"{attempt.route} returned a secret again")
 
-    async def _victims_events(self, attempts: Sequence[Attempt]) -> None:
+    async def _check_victims_events(self, attempts: Sequence[Attempt]) -> None:
         """Raise Violation if others caused events in the victim's chain other than refusals."""
         async with self._scenario.deployment.service.reads() as session:
             count = await session.scalar(

@@ -6,12 +6,12 @@ from urllib.parse import unquote
 from teamaccess.storage import UserId
 from tests.attacks.coalition.mailbox import Mailbox
 from tests.attacks.coalition.relationship_effects import RelationshipEffects
-from tests.attacks.coalition.request_bodies import ACCOUNT, ONE, RESOURCE
+from tests.attacks.coalition.request_bodies import ACCOUNT, ORGANIZATION, RESOURCE
 from tests.attacks.coalition.scenario import COALITION, Attempt, Principal, Scenario
 from tests.attacks.coalition.snapshots import OrganizationSnapshot
 
-INVITE = f"POST {ONE}/invitations"
-RESEND = f"POST {ONE}/invitations/{{invitation}}/resend"
+INVITE = f"POST {ORGANIZATION}/invitations"
+RESEND = f"POST {ORGANIZATION}/invitations/{{invitation}}/resend"
 
 
 class AnswerRecords:
@@ -19,7 +19,7 @@ class AnswerRecords:
 
     def __init__(self, scenario: Scenario, effects: RelationshipEffects) -> None:
         self._scenario = scenario
-        self._meaning = effects
+        self._effects = effects
         self._mailbox = Mailbox(scenario.deployment)
 
     async def record(self, attempt: Attempt) -> None:
@@ -46,14 +46,14 @@ class AnswerRecords:
                 await self._signed_out(attempt.by)
             case route if route in (INVITE, RESEND):
                 self._invited(attempt, content)
-            case route if route == f"POST {ONE}/access-requests":
+            case route if route == f"POST {ORGANIZATION}/access-requests":
                 scenario.add("access_request", here, content["id"])
-            case route if route == f"POST {ONE}/teams":
+            case route if route == f"POST {ORGANIZATION}/teams":
                 scenario.add("team", here, content["id"])
-            case route if route == f"POST {ONE}/roles":
+            case route if route == f"POST {ORGANIZATION}/roles":
                 scenario.add("role", here, content["id"])
-            case route if route == f"POST {ONE}/service-accounts":
-                self._machine(here, content)
+            case route if route == f"POST {ORGANIZATION}/service-accounts":
+                self._service_account(here, content)
             case route if route in (
                 f"POST {ACCOUNT}/tokens",
                 f"POST {ACCOUNT}/tokens/{{api_token}}/rotate",
@@ -62,26 +62,26 @@ class AnswerRecords:
                 self._token(attempt, account, content)
             case route if route == f"PUT {RESOURCE}":
                 self._registered(here, content["type"], content["id"], content.get("creator"))
-            case route if route == f"POST {ONE}/resources:batch":
+            case route if route == f"POST {ORGANIZATION}/resources:batch":
                 for item, ordered in zip(content["items"], attempt.body["items"], strict=True):
                     if item["outcome"] == "registered":
                         creator = ordered.get("creator")
                         if attempt.on_behalf is not None and item["type"] == "transfer":
                             creator = attempt.on_behalf.id
                         self._registered(here, item["type"], item["id"], creator)
-            case route if route == f"POST {ONE}/audit/plan":
+            case route if route == f"POST {ORGANIZATION}/audit/plan":
                 changes = attempt.about.get("changes", [])
                 scenario.plans.append((here, changes, attempt.answer.headers.get("ETag", "*")))
             case route if route in (
-                f"DELETE {ONE}/members/{{user}}",
-                f"POST {ONE}/leave",
+                f"DELETE {ORGANIZATION}/members/{{user}}",
+                f"POST {ORGANIZATION}/leave",
                 f"DELETE {ACCOUNT}",
             ):
                 gone = path.get("user") or path.get("account") or (attempt.on_behalf or attempt.by)
                 await self._signed_out(
                     self._scenario.with_id(gone) if isinstance(gone, str) else gone
                 )
-            case route if route == f"POST {ONE}/changes":
+            case route if route == f"POST {ORGANIZATION}/changes":
                 await self._changed(attempt)
             case route if route == f"DELETE {ACCOUNT}/tokens/{{api_token}}":
                 self._revoked(path["api_token"])
@@ -134,11 +134,11 @@ class AnswerRecords:
     def _offered(
         self, snapshot: OrganizationSnapshot, organization: str, roles: list[str]
     ) -> frozenset[str]:
-        return self._meaning.of_roles(organization, roles, snapshot.graph)
+        return self._effects.of_roles(organization, roles, snapshot.graph)
 
-    def _machine(self, organization: str, content: dict[str, Any]) -> None:
+    def _service_account(self, organization: str, content: dict[str, Any]) -> None:
         scenario = self._scenario
-        label = f"machine{len(scenario.of('account'))}"
+        label = f"service_account{len(scenario.of('account'))}"
         principal = Principal(label, UserId(content["id"]), COALITION, account_of=organization)
         scenario.principals.append(principal)
         scenario.add("account", organization, content["id"])
@@ -155,11 +155,11 @@ class AnswerRecords:
         scenario.token_ids[content["id"]] = secret
         if attempt.route.endswith("/rotate") and attempt.body.get("overlap_hours") == 0:
             self._revoked(unquote(attempt.url.split("/")[-2]))
-        machine = scenario.with_id(account)
-        assert machine is not None
+        principal = scenario.with_id(account)
+        assert principal is not None
         if attempt.by is not None and attempt.by.side == COALITION:
-            machine.sign_in(secret)
-        attempt.about["handed"] = lambda place, _: self._meaning.everything(
+            principal.sign_in(secret)
+        attempt.about["handed"] = lambda place, _: self._effects.everything(
             f"user:{account}", place.graph
         )
 

@@ -6,14 +6,14 @@ from urllib.parse import urlencode
 
 from tests.api.requests import VALID_REQUESTS, Route
 from tests.attacks.coalition.escalation_checks import State
-from tests.attacks.coalition.request_bodies import BODIES, ONE
+from tests.attacks.coalition.request_bodies import BODIES, ORGANIZATION
 from tests.attacks.coalition.request_choices import KEYS, RequestChoices
 from tests.attacks.coalition.scenario import Attempt, Principal, Scenario
 from tests.attacks.coalition.seeded_choices import SeededChoices
 from tests.attacks.coalition.snapshots import OrganizationSnapshot
 from tests.attacks.coalition.workplace import BACKENDS
 
-IN_PERSON = "Teamaccess-On-Behalf-Of"
+ON_BEHALF_OF = "Teamaccess-On-Behalf-Of"
 
 
 def attack(
@@ -45,7 +45,7 @@ def attack(
     attempt = _request(choices, route, by)
     _choose_token(attempt, seeded)
     if attempt.by is not None:
-        _choose_whom(attempt, scenario, seeded, able)
+        _choose_member_acted_for(attempt, scenario, seeded, able)
     return attempt
 
 
@@ -86,15 +86,15 @@ def repeat_attempt(earlier: Attempt, scenario: Scenario, seeded: SeededChoices) 
         about=about,
     )
     _choose_token(attempt, seeded)
-    if (name := attempt.headers.get(IN_PERSON)) is not None:
-        attempt.on_behalf = _acted_for(scenario, attempt.by, name)
+    if (name := attempt.headers.get(ON_BEHALF_OF)) is not None:
+        attempt.on_behalf = _member_acted_for(scenario, attempt.by, name)
     return attempt
 
 
 def _request(choices: RequestChoices, route: str, by: Principal | None) -> Attempt:
     _method, _, path = route.partition(" ")
     _, build = BODIES[route]
-    if route == f"PUT {ONE}/resources/{{type}}/{{resource}}":
+    if route == f"PUT {ORGANIZATION}/resources/{{type}}/{{resource}}":
         body = build(choices)  # whether the resource is new
         url = choices.url(path)
     else:
@@ -148,7 +148,7 @@ def _choose_token(attempt: Attempt, seeded: SeededChoices) -> None:
         attempt.by, attempt.token = None, ""
 
 
-def _choose_whom(
+def _choose_member_acted_for(
     attempt: Attempt, scenario: Scenario, seeded: SeededChoices, able: list[Principal]
 ) -> None:
     """Let a service account act for others half of the time, mostly for a member who may do it."""
@@ -158,11 +158,11 @@ def _choose_whom(
     people = [each for each in able if not each.account_of]
     target = seeded.pick(people if people and seeded.chance(0.75) else scenario.principals)
     name = target.external_id if target.external_id and seeded.chance(0.5) else str(target.id)
-    attempt.headers[IN_PERSON] = name
-    attempt.on_behalf = _acted_for(scenario, attempt.by, name)
+    attempt.headers[ON_BEHALF_OF] = name
+    attempt.on_behalf = _member_acted_for(scenario, attempt.by, name)
 
 
-def _acted_for(scenario: Scenario, by: Principal | None, name: str) -> Principal | None:
+def _member_acted_for(scenario: Scenario, by: Principal | None, name: str) -> Principal | None:
     """The member named in the header. Only a service account can act for them."""
     if by is None or not by.account_of:
         return None

@@ -1,6 +1,6 @@
 """What must hold after each step by any caller: the theorem, and what it takes to find a breach.
 
-`before` and `after` come from SpiceDB alone. Of the moves only the answers' statuses and bodies count.
+`before` and `after` come from SpiceDB alone. The answers count only by their statuses and bodies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,10 @@ class EscalationChecks:
 
     def __init__(self, scenario: Scenario, effects: RelationshipEffects) -> None:
         self._scenario = scenario
-        self._meaning = effects
+        self._effects = effects
 
     def check(self, before: State, after: State, attempts: Sequence[Attempt]) -> None:
-        """Raise Violation for the first promise that the moves have broken."""
+        """Raise Violation for the first promise that the attempts have broken."""
         for organization, now in after.items():
             then = before.get(organization, OrganizationSnapshot())
             acted = [
@@ -117,10 +117,10 @@ class EscalationChecks:
         limits = [self._limit(each, then) for each in acted]
         for user, powers in now.powers.items():
             free = self._free(f"user:{user}", then, now, acted)
-            given = free & self._meaning.roles_held(user, now.graph)
-            limits_here = [*limits, self._meaning.of_roles(organization, given, now.graph)]
+            given = free & self._effects.roles_held(user, now.graph)
+            limits_here = [*limits, self._effects.of_roles(organization, given, now.graph)]
             for power in powers - then.of(user):
-                everywhere = self._meaning.behind(power)
+                everywhere = self._effects.behind(power)
                 if power.partition("#")[0] in registered and everywhere in then.of(user):
                     continue  # a new resource, and they may do that to every resource
                 if not self._covered(power, limits_here):
@@ -137,7 +137,7 @@ class EscalationChecks:
                 "organization:"
             )
             free = self._free(edge.subject, then, now, acted)
-            for power in self._meaning.of(edge, now.graph, free):
+            for power in self._effects.of(edge, now.graph, free):
                 strictly = on_one_object and any(power in limit for limit in limits)
                 if not (strictly if on_one_object else self._covered(power, limits)):
                     raise Violation(f"{edge} was given or extended; no giver held {power}")
@@ -159,9 +159,9 @@ class EscalationChecks:
                 continue
             limits = [self._limit(each, then) for each in acted]
             free = self._free(edge.subject, then, now, acted)
-            for power in self._meaning.of(edge, then.graph, free):
+            for power in self._effects.of(edge, then.graph, free):
                 if not self._covered(power, limits):
-                    raise Violation(f"{edge} was taken away by who did not hold {power}")
+                    raise Violation(f"{edge} was taken away by callers who lacked {power}")
 
     def _of_oneself(self, edge: Edge, then: OrganizationSnapshot, attempt: Attempt) -> bool:
         """Whether only the actor held it, in person. A team without members counts, too."""
@@ -180,7 +180,7 @@ class EscalationChecks:
         if not now.graph:
             return
         if not (still := self._administrators(organization, now)):
-            raise Violation(f"nobody administers {organization} without an end any more")
+            raise Violation(f"nobody administers {organization} without an expiry any more")
         coalition = {each.id for each in self._scenario.coalition}
         if any(
             f"organization:{organization}#administration" in then.of(each) for each in coalition
@@ -218,17 +218,17 @@ class EscalationChecks:
             then = before[attempt.organization]
             limit, (_, free) = self._limit(attempt, then), self._may_give(attempt, then)
             for power in sorted(attempt.about["handed"](then, free)):
-                if not self._meaning.covered(power, limit):
+                if not self._effects.covered(power, limit):
                     raise Violation(f"{attempt.route} handed out {power}, which the giver lacked")
 
     def _covered(self, power: str, limits: list[frozenset[str]]) -> bool:
-        return any(self._meaning.covered(power, limit) for limit in limits)
+        return any(self._effects.covered(power, limit) for limit in limits)
 
 
 def _unchanged(organization: str, then: OrganizationSnapshot, now: OrganizationSnapshot) -> None:
     changed = sorted(map(str, given(then.graph, now.graph) + taken(then.graph, now.graph)))
     if changed or then.head != now.head:
-        raise Violation(f"{organization} was changed by who may not: {changed or now.head}")
+        raise Violation(f"{organization} was changed by callers who may not: {changed or now.head}")
 
 
 def _is_member(user: str, snapshot: OrganizationSnapshot) -> bool:

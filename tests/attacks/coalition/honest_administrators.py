@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.attacks.coalition.escalation_checks import State
-from tests.attacks.coalition.request_bodies import ACCOUNT, ONE
+from tests.attacks.coalition.request_bodies import ACCOUNT, ORGANIZATION
 from tests.attacks.coalition.request_choices import KEYS
 from tests.attacks.coalition.scenario import Attempt, KnownObject, Principal, Scenario
 from tests.attacks.coalition.seeded_choices import SeededChoices
@@ -26,44 +26,54 @@ def honest_attempt(
         and (restored := _restore(scenario, state[scenario.workplace], seeded)) is not None
     ):
         return restored
-    shop, by = scenario.workplace, scenario.named("ana")
+    workplace, by = scenario.workplace, scenario.named("ana")
     safe = _safe_roles(scenario)
     others = [each for each in scenario.coalition if each.label not in BACKENDS]
     target = seeded.pick([each for each in others if not each.audits_all])
     roles: list[Any] = [{"role": role, **_end(seeded, now)} for role in seeded.some(safe, 2)]
     match seeded.number(0, 9):
         case 0 | 1:
-            path = f"{ONE}/members/{{user}}/roles"
-            return _attempt(f"PUT {path}", shop, by, {"roles": roles}, user=target.id)
+            path = f"{ORGANIZATION}/members/{{user}}/roles"
+            return _attempt(f"PUT {path}", workplace, by, {"roles": roles}, user=target.id)
         case 2:
             email = target.email or f"g{step}@{scenario.workplace}.example"
             body = {"email": email, "roles": seeded.some(safe, 2)}
-            return _attempt(f"POST {ONE}/invitations", shop, by, body)
+            return _attempt(f"POST {ORGANIZATION}/invitations", workplace, by, body)
         case 3:
             verb = seeded.pick(["suspend", "reactivate", "reactivate"])
-            return _attempt(f"POST {ONE}/members/{{user}}/{verb}", shop, by, user=target.id)
+            return _attempt(
+                f"POST {ORGANIZATION}/members/{{user}}/{verb}", workplace, by, user=target.id
+            )
         case 4:
-            return _attempt(f"DELETE {ONE}/members/{{user}}", shop, by, user=target.id)
+            return _attempt(
+                f"DELETE {ORGANIZATION}/members/{{user}}", workplace, by, user=target.id
+            )
         case 5:
             asked = _any(scenario, seeded, "access_request")
-            route = f"POST {ONE}/access-requests/{{access_request}}/approve"
-            return _attempt(route, shop, by, {"role": seeded.pick(safe)}, access_request=asked)
+            route = f"POST {ORGANIZATION}/access-requests/{{access_request}}/approve"
+            return _attempt(route, workplace, by, {"role": seeded.pick(safe)}, access_request=asked)
         case 6:
             team = _any(scenario, seeded, "team")
             return _attempt(
-                f"PUT {ONE}/teams/{{team}}/roles", shop, by, {"roles": roles}, team=team
+                f"PUT {ORGANIZATION}/teams/{{team}}/roles",
+                workplace,
+                by,
+                {"roles": roles},
+                team=team,
             )
         case 7:
-            route = f"PUT {ONE}/teams/{{team}}/members/{{user}}"
+            route = f"PUT {ORGANIZATION}/teams/{{team}}/members/{{user}}"
             team = _any(scenario, seeded, "team")
-            return _attempt(route, shop, by, _end(seeded, now) or None, team=team, user=target.id)
+            return _attempt(
+                route, workplace, by, _end(seeded, now) or None, team=team, user=target.id
+            )
         case 8:
             body = {"name": f"machine {step}", "roles": seeded.some(safe, 2)}
-            return _attempt(f"POST {ONE}/service-accounts", shop, by, body)
+            return _attempt(f"POST {ORGANIZATION}/service-accounts", workplace, by, body)
         case _:
             account = _any(scenario, seeded, "account")
             body = {"name": "handed to the coalition"}
-            return _attempt(f"POST {ACCOUNT}/tokens", shop, by, body, account=account)
+            return _attempt(f"POST {ACCOUNT}/tokens", workplace, by, body, account=account)
 
 
 def _restore(
@@ -85,14 +95,24 @@ def _restore(
             return None
         roles = {"roles": [{"role": role}]}
         return _attempt(
-            f"PUT {ONE}/members/{{user}}/roles", scenario.workplace, by, roles, user=target.id
+            f"PUT {ORGANIZATION}/members/{{user}}/roles",
+            scenario.workplace,
+            by,
+            roles,
+            user=target.id,
         )
     if any(edge.user == target.id and edge.relation != "creator" for edge in workplace.graph):
         return _attempt(
-            f"POST {ONE}/members/{{user}}/reactivate", scenario.workplace, by, user=target.id
+            f"POST {ORGANIZATION}/members/{{user}}/reactivate",
+            scenario.workplace,
+            by,
+            user=target.id,
         )
     return _attempt(
-        f"POST {ONE}/invitations", scenario.workplace, by, {"email": target.email, "roles": [role]}
+        f"POST {ORGANIZATION}/invitations",
+        scenario.workplace,
+        by,
+        {"email": target.email, "roles": [role]},
     )
 
 
@@ -100,7 +120,7 @@ def _in_the_victim_organization(scenario: Scenario, seeded: SeededChoices, step:
     """Create a team, with an Idempotency-Key that the coalition uses too."""
     by = scenario.named("vic")
     body = {"id": f"victim_{step}", "name": f"A team {step}"}
-    attempt = _attempt(f"POST {ONE}/teams", scenario.victim, by, body)
+    attempt = _attempt(f"POST {ORGANIZATION}/teams", scenario.victim, by, body)
     attempt.headers["Idempotency-Key"] = seeded.pick(KEYS)
     return attempt
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from teamaccess.catalog import Catalog, giving_permission
 from tests.attacks.coalition.snapshots import Edge, Graph
 
-ORIGIN = {"organization", "creator", "invitee"}
+WITHOUT_PERMISSIONS = {"organization", "creator", "invitee"}
 """Relations that give no permission."""
 
 
@@ -30,7 +30,7 @@ class RelationshipEffects:
         """
         kind, _, id = edge.resource.partition(":")
         here = f"organization:{id.partition('/')[0]}"
-        if edge.relation in ORIGIN:
+        if edge.relation in WITHOUT_PERMISSIONS:
             return frozenset()
         if kind == "organization" and edge.relation == "member":
             return self.everything(edge.subject, graph, free)

@@ -1,6 +1,6 @@
 """For each route, how its query and body are chosen. A route that needs neither has an empty entry.
 
-A builder may note in `draw.about` what the lessons need when the request was done.
+A builder may note in `choices.about` what is needed to record the answer.
 """
 
 from collections.abc import Callable
@@ -8,10 +8,10 @@ from typing import Any
 
 from tests.attacks.coalition.request_choices import RequestChoices
 
-ONE = "/v1/organizations/{organization}"
-REQUEST = f"{ONE}/access-requests/{{access_request}}"
-ACCOUNT = f"{ONE}/service-accounts/{{account}}"
-RESOURCE = f"{ONE}/resources/{{type}}/{{resource}}"
+ORGANIZATION = "/v1/organizations/{organization}"
+REQUEST = f"{ORGANIZATION}/access-requests/{{access_request}}"
+ACCOUNT = f"{ORGANIZATION}/service-accounts/{{account}}"
+RESOURCE = f"{ORGANIZATION}/resources/{{type}}/{{resource}}"
 Builder = Callable[[RequestChoices], dict[str, Any] | None]
 """Returns the body. Query parameters go to `choices.about["query"]`."""
 
@@ -79,7 +79,7 @@ def register(choices: RequestChoices) -> dict[str, Any] | None:
     return {"creator": choices.user()} if choices.seeded.chance(0.5) else None
 
 
-def orders(choices: RequestChoices) -> dict[str, Any]:
+def resource_operations(choices: RequestChoices) -> dict[str, Any]:
     items: list[dict[str, Any]] = []
     for number in range(choices.seeded.number(1, 3)):
         remove = choices.seeded.chance(0.3)
@@ -216,76 +216,91 @@ BODIES: dict[str, tuple[int, Builder]] = {
     "POST /v1/me/sign-out": (1, nothing),
     "POST /v1/organizations": (2, create_organization),
     "GET /v1/organizations": (1, query(all=lambda _: "true")),
-    f"GET {ONE}": (1, nothing),
-    f"PATCH {ONE}": (1, lambda _: {"name": "Another name"}),
-    f"DELETE {ONE}": (1, nothing),
-    f"GET {ONE}/permissions": (1, nothing),
-    f"GET {ONE}/members": (
+    f"GET {ORGANIZATION}": (1, nothing),
+    f"PATCH {ORGANIZATION}": (1, lambda _: {"name": "Another name"}),
+    f"DELETE {ORGANIZATION}": (1, nothing),
+    f"GET {ORGANIZATION}/permissions": (1, nothing),
+    f"GET {ORGANIZATION}/members": (
         1,
         query(role=RequestChoices.role, team=lambda choices: choices.name("team")),
     ),
-    f"GET {ONE}/members/{{user}}": (2, nothing),
-    f"PUT {ONE}/members/{{user}}/roles": (14, lambda d: {"roles": d.roles(3), **d.reason()}),
-    f"PATCH {ONE}/members/{{user}}": (6, lambda choices: {**choices.until(), **choices.reason()}),
-    f"POST {ONE}/members/{{user}}/suspend": (4, lambda choices: choices.reason() or None),
-    f"POST {ONE}/members/{{user}}/reactivate": (6, lambda choices: choices.reason() or None),
-    f"DELETE {ONE}/members/{{user}}": (3, lambda choices: choices.reason() or None),
-    f"POST {ONE}/leave": (1, nothing),
-    f"POST {ONE}/invitations": (9, invite),
-    f"GET {ONE}/invitations": (1, nothing),
-    f"DELETE {ONE}/invitations/{{invitation}}": (2, nothing),
-    f"POST {ONE}/invitations/{{invitation}}/resend": (5, nothing),
-    f"POST {ONE}/access-requests": (7, ask),
-    f"GET {ONE}/access-requests": (1, query(mine=lambda _: "true")),
+    f"GET {ORGANIZATION}/members/{{user}}": (2, nothing),
+    f"PUT {ORGANIZATION}/members/{{user}}/roles": (
+        14,
+        lambda d: {"roles": d.roles(3), **d.reason()},
+    ),
+    f"PATCH {ORGANIZATION}/members/{{user}}": (
+        6,
+        lambda choices: {**choices.until(), **choices.reason()},
+    ),
+    f"POST {ORGANIZATION}/members/{{user}}/suspend": (4, lambda choices: choices.reason() or None),
+    f"POST {ORGANIZATION}/members/{{user}}/reactivate": (
+        6,
+        lambda choices: choices.reason() or None,
+    ),
+    f"DELETE {ORGANIZATION}/members/{{user}}": (3, lambda choices: choices.reason() or None),
+    f"POST {ORGANIZATION}/leave": (1, nothing),
+    f"POST {ORGANIZATION}/invitations": (9, invite),
+    f"GET {ORGANIZATION}/invitations": (1, nothing),
+    f"DELETE {ORGANIZATION}/invitations/{{invitation}}": (2, nothing),
+    f"POST {ORGANIZATION}/invitations/{{invitation}}/resend": (5, nothing),
+    f"POST {ORGANIZATION}/access-requests": (7, ask),
+    f"GET {ORGANIZATION}/access-requests": (1, query(mine=lambda _: "true")),
     f"GET {REQUEST}": (2, nothing),
     f"POST {REQUEST}/approve": (9, approve),
     f"POST {REQUEST}/decline": (2, lambda choices: choices.reason()),
     f"POST {REQUEST}/withdraw": (2, nothing),
-    f"POST {ONE}/teams": (5, new_team),
-    f"GET {ONE}/teams": (1, nothing),
-    f"GET {ONE}/teams/{{team}}": (2, nothing),
-    f"PATCH {ONE}/teams/{{team}}": (
+    f"POST {ORGANIZATION}/teams": (5, new_team),
+    f"GET {ORGANIZATION}/teams": (1, nothing),
+    f"GET {ORGANIZATION}/teams/{{team}}": (2, nothing),
+    f"PATCH {ORGANIZATION}/teams/{{team}}": (
         1,
         lambda choices: {"name": f"Another name {choices.about['step']}"},
     ),
-    f"DELETE {ONE}/teams/{{team}}": (3, nothing),
-    f"PUT {ONE}/teams/{{team}}/roles": (
+    f"DELETE {ORGANIZATION}/teams/{{team}}": (3, nothing),
+    f"PUT {ORGANIZATION}/teams/{{team}}/roles": (
         10,
         lambda choices: {"roles": choices.roles(), **choices.reason()},
     ),
-    f"GET {ONE}/teams/{{team}}/members": (1, nothing),
-    f"PUT {ONE}/teams/{{team}}/members/{{user}}": (12, lambda choices: choices.end() or None),
-    f"DELETE {ONE}/teams/{{team}}/members/{{user}}": (5, nothing),
+    f"GET {ORGANIZATION}/teams/{{team}}/members": (1, nothing),
+    f"PUT {ORGANIZATION}/teams/{{team}}/members/{{user}}": (
+        12,
+        lambda choices: choices.end() or None,
+    ),
+    f"DELETE {ORGANIZATION}/teams/{{team}}/members/{{user}}": (5, nothing),
     f"PUT {RESOURCE}": (7, register),
     f"GET {RESOURCE}": (1, nothing),
     f"DELETE {RESOURCE}": (2, nothing),
-    f"GET {ONE}/resources/{{type}}": (1, nothing),
-    f"POST {ONE}/resources:batch": (4, orders),
-    f"POST {ONE}/grants:batch": (6, many_grants),
-    f"POST {ONE}/team-members:batch": (6, many_places),
+    f"GET {ORGANIZATION}/resources/{{type}}": (1, nothing),
+    f"POST {ORGANIZATION}/resources:batch": (4, resource_operations),
+    f"POST {ORGANIZATION}/grants:batch": (6, many_grants),
+    f"POST {ORGANIZATION}/team-members:batch": (6, many_places),
     f"GET {RESOURCE}/grants": (2, nothing),
     f"PUT {RESOURCE}/grants": (14, grants),
     "POST /v1/check": (2, checks),
-    f"GET {ONE}/roles": (1, nothing),
-    f"POST {ONE}/roles": (8, new_role),
-    f"GET {ONE}/roles/{{role}}": (2, nothing),
-    f"PUT {ONE}/roles/{{role}}": (
+    f"GET {ORGANIZATION}/roles": (1, nothing),
+    f"POST {ORGANIZATION}/roles": (8, new_role),
+    f"GET {ORGANIZATION}/roles/{{role}}": (2, nothing),
+    f"PUT {ORGANIZATION}/roles/{{role}}": (
         8,
         lambda choices: {
             "name": f"A role {choices.about['step']}",
             "actions": choices.actions(),
         },
     ),
-    f"DELETE {ONE}/roles/{{role}}": (5, query(reassign=RequestChoices.role)),
-    f"GET {ONE}/changes/{{position}}": (1, nothing),
-    f"GET {ONE}/audit/who-can": (1, query(action=RequestChoices.action)),
-    f"GET {ONE}/audit/what-can": (1, query(user=RequestChoices.user)),
-    f"GET {ONE}/audit/why": (1, query(user=RequestChoices.user, action=RequestChoices.action)),
-    f"GET {ONE}/audit/matrix": (1, nothing),
-    f"POST {ONE}/audit/plan": (3, plan),
-    f"POST {ONE}/changes": (8, changes),
-    f"GET {ONE}/service-accounts": (1, nothing),
-    f"POST {ONE}/service-accounts": (5, account_body),
+    f"DELETE {ORGANIZATION}/roles/{{role}}": (5, query(reassign=RequestChoices.role)),
+    f"GET {ORGANIZATION}/changes/{{position}}": (1, nothing),
+    f"GET {ORGANIZATION}/audit/who-can": (1, query(action=RequestChoices.action)),
+    f"GET {ORGANIZATION}/audit/what-can": (1, query(user=RequestChoices.user)),
+    f"GET {ORGANIZATION}/audit/why": (
+        1,
+        query(user=RequestChoices.user, action=RequestChoices.action),
+    ),
+    f"GET {ORGANIZATION}/audit/matrix": (1, nothing),
+    f"POST {ORGANIZATION}/audit/plan": (3, plan),
+    f"POST {ORGANIZATION}/changes": (8, changes),
+    f"GET {ORGANIZATION}/service-accounts": (1, nothing),
+    f"POST {ORGANIZATION}/service-accounts": (5, account_body),
     f"GET {ACCOUNT}": (1, nothing),
     f"DELETE {ACCOUNT}": (2, nothing),
     f"GET {ACCOUNT}/tokens": (1, nothing),

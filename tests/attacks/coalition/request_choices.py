@@ -25,7 +25,7 @@ class RequestChoices:
         self.snapshot = OrganizationSnapshot()
         self._now = now
         self.catalog = scenario.deployment.service.catalog
-        self._meaning = RelationshipEffects(self.catalog)
+        self._effects = RelationshipEffects(self.catalog)
         self.organization = self._organization()
         self.about: dict[str, Any] = {}
         """What was chosen, for recording the answer."""
@@ -51,7 +51,7 @@ class RequestChoices:
         """An id for a path or a body: known here, known elsewhere, ended, or one that looks like it."""
         if new and self.seeded.chance(0.85):
             return f"{kind}_{self.about.setdefault('step', 0)}"
-        known = self._thing(kind)
+        known = self._known_object(kind)
         if known is None:
             return f"no_{kind}"
         self._chosen.setdefault(kind, known)
@@ -70,7 +70,7 @@ class RequestChoices:
         mine = [
             role
             for role in known
-            if self._meaning.of_roles(self.organization, [role], self.snapshot.graph) <= self.held
+            if self._effects.of_roles(self.organization, [role], self.snapshot.graph) <= self.held
         ]
         if mine and self.seeded.chance(0.5):
             return self.seeded.pick(mine)
@@ -188,11 +188,11 @@ class RequestChoices:
         return self.name(name)
 
     def _choose(self, kind: str) -> KnownObject | None:
-        if kind not in self._chosen and (known := self._thing(kind)) is not None:
+        if kind not in self._chosen and (known := self._known_object(kind)) is not None:
             self._chosen[kind] = known
         return self._chosen.get(kind)
 
-    def _thing(self, kind: str) -> KnownObject | None:
+    def _known_object(self, kind: str) -> KnownObject | None:
         here = self.scenario.of(kind, self.organization)
         if here and self.seeded.chance(0.88):
             # recent objects are as likely as all earlier ones together

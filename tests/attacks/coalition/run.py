@@ -29,7 +29,7 @@ RARE = 2
 """The highest weight of a rare route. A step that is due for a rare route always requests it."""
 STEPS_PER_SCENARIO = 400
 """Steps in one scenario. It is small, so that later requests are about the same objects again."""
-AGAIN = "To repeat it: TEAMACCESS_COALITION_SEED={seed} TEAMACCESS_COALITION={steps}"
+REPEAT = "To repeat it: TEAMACCESS_COALITION_SEED={seed} TEAMACCESS_COALITION={steps}"
 SETTLES_SECONDS = 30.0
 
 
@@ -221,7 +221,7 @@ async def run_attack(
         except Violation as broken:
             say(run.report())
             found.append(
-                f"{run.with_labels(str(broken))}\n{AGAIN.format(seed=seed, steps=run.counts.steps)}"
+                f"{run.with_labels(str(broken))}\n{REPEAT.format(seed=seed, steps=run.counts.steps)}"
             )
             say(found[-1])
         total.add(run.counts)

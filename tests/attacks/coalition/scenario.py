@@ -32,7 +32,7 @@ class Principal:
     """Tokens that must never be accepted again."""
 
     def end_sessions(self) -> None:
-        """Count every token issued so far as dead."""
+        """Expect that every token issued so far is refused from now on."""
         self.ended_tokens |= {self.token, *self.old} - {""}
 
     def sign_in(self, token: str) -> None:
@@ -72,7 +72,7 @@ class InvitationMail:
 
 @dataclass
 class Scenario:
-    """Everything that moves choose from."""
+    """Everything that attempts choose from."""
 
     deployment: Deployment
     workplace: str
@@ -80,7 +80,7 @@ class Scenario:
     own_organization: str
     """The coalition's own."""
     victim: str
-    """An organization in which none of the coalition is."""
+    """An organization without a member of the coalition."""
     organizations: list[str] = field(default_factory=list)
     principals: list[Principal] = field(default_factory=list)
     objects: list[KnownObject] = field(default_factory=list)

@@ -25,8 +25,8 @@ async def create_scenario(deployment: Deployment) -> Scenario:
     scenario = Scenario(
         deployment, workplace.id, own.id, victim.id, [workplace.id, own.id, victim.id]
     )
-    scenario.principals.append(setup_objects.principal(HONEST, "ana", workplace.administrator))
-    scenario.principals.append(setup_objects.principal(HONEST, "vic", victim.administrator))
+    scenario.principals.append(setup_objects.as_principal(HONEST, "ana", workplace.administrator))
+    scenario.principals.append(setup_objects.as_principal(HONEST, "vic", victim.administrator))
     await _set_up_victim(scenario, victim)
     await set_up_workplace(scenario, workplace)
     await _set_up_own_organization(scenario, own)
@@ -49,7 +49,7 @@ async def _set_up_own_organization(scenario: Scenario, own: Organization) -> Non
     """Two administrators. One of them is also a member of the workplace."""
     number = sum(each.label.startswith("eve") for each in scenario.principals)
     scenario.principals.append(
-        setup_objects.principal(COALITION, f"eve{number}", own.administrator)
+        setup_objects.as_principal(COALITION, f"eve{number}", own.administrator)
     )
     scenario.add("user", own.id, own.administrator.id)
     role, mal = RoleId(scenario.deployment.service.catalog.administrator), scenario.named("mal")
@@ -57,7 +57,7 @@ async def _set_up_own_organization(scenario: Scenario, own: Organization) -> Non
         user = await change.session.get_one(User, mal.id)
         change.session.add(Membership.begin(own.id, user, [role], change.now))
     scenario.add("user", own.id, mal.id)
-    await setup_objects.objects(scenario, own, own.administrator)
+    await setup_objects.add_resources_of_each_type(scenario, own, own.administrator)
 
 
 async def _set_up_victim(scenario: Scenario, victim: Organization) -> None:
@@ -65,17 +65,17 @@ async def _set_up_victim(scenario: Scenario, victim: Organization) -> None:
     catalog = scenario.deployment.service.catalog
     least, middle = list(catalog.roles)[-1], list(catalog.roles)[1]
     members = await victim.add_members({"val": [least]})
-    scenario.principals.append(setup_objects.principal(HONEST, "val", members["val"]))
-    await setup_objects.service_account(scenario, victim, HONEST, "tool", least)
+    scenario.principals.append(setup_objects.as_principal(HONEST, "val", members["val"]))
+    await setup_objects.add_service_account(scenario, victim, HONEST, "tool", least)
     await victim.add_custom_role("victim_role", next(iter(catalog.actions)))
     scenario.add("role", victim.id, "victim_role")
-    await setup_objects.team(scenario, victim, "victim-team", "victim_role")
+    await setup_objects.add_team(scenario, victim, "victim-team", "victim_role")
     invited = (await victim.invite("guest", [least])).raise_for_status().json()
     scenario.add("invitation", victim.id, invited["id"])
-    wish = {"role": middle, "reason": "I need it", "duration_hours": 5}
-    asked = await members["val"].ask("POST", f"{victim.path}/access-requests", json=wish)
+    body = {"role": middle, "reason": "I need it", "duration_hours": 5}
+    asked = await members["val"].ask("POST", f"{victim.path}/access-requests", json=body)
     scenario.add("access_request", victim.id, asked.raise_for_status().json()["id"])
-    await setup_objects.objects(scenario, victim, members["val"])
+    await setup_objects.add_resources_of_each_type(scenario, victim, members["val"])
 
 
 async def _outsiders(scenario: Scenario) -> None:

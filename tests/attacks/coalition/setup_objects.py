@@ -5,23 +5,23 @@ from typing import Any
 import httpx
 
 from tests.attacks.coalition.scenario import Principal, Scenario
-from tests.support.organization import Organization as Organization
+from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.resources import add_resources
 
 
-def principal(side: str, label: str, person: Person) -> Principal:
+def as_principal(side: str, label: str, person: Person) -> Principal:
     """A person of a story as a principal."""
     return Principal(label, person.id, side, person.token, person.email)
 
 
-async def service_account(
+async def add_service_account(
     scenario: Scenario, organization: Organization, side: str, label: str, *roles: str
 ) -> None:
-    """A service account with a token."""
+    """Create a service account with a token."""
     account = await organization.create_service_account(*roles)
     token = await account.create_token()
-    made = principal(side, label, account)
+    made = as_principal(side, label, account)
     made.account_of = organization.id
     scenario.principals.append(made)
     scenario.add("account", organization.id, account.id)
@@ -31,8 +31,8 @@ async def service_account(
     scenario.token_ids[token["id"]] = token["secret"]
 
 
-async def team(scenario: Scenario, organization: Organization, id: str, *roles: str) -> None:
-    """A team without members."""
+async def add_team(scenario: Scenario, organization: Organization, id: str, *roles: str) -> None:
+    """Create a team without members."""
     await send_successfully(organization, "POST", "teams", {"id": id, "name": id})
     if roles:
         wanted = {"roles": [{"role": role} for role in roles]}
@@ -40,8 +40,10 @@ async def team(scenario: Scenario, organization: Organization, id: str, *roles: 
     scenario.add("team", organization.id, id)
 
 
-async def objects(scenario: Scenario, organization: Organization, creator: Person) -> None:
-    """A registered resource of each type."""
+async def add_resources_of_each_type(
+    scenario: Scenario, organization: Organization, creator: Person
+) -> None:
+    """Register a resource of each type."""
     for type in scenario.deployment.service.catalog.types.values():
         owner = creator if type.demands_creator else None
         await add_resources(organization, f"{type.id}:first", creator=owner)

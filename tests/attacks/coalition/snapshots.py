@@ -20,7 +20,7 @@ from authzed.api.v1 import (
     RelationshipFilter,
     SubjectReference,
 )
-from authzed.api.v1 import Relationship as Tuple
+from authzed.api.v1 import Relationship as RelationshipMessage
 
 from teamaccess.catalog import Catalog, giving_permission
 from tests.support.deployment import Deployment
@@ -82,7 +82,7 @@ class SpiceDBReader:
     def __init__(self, deployment: Deployment) -> None:
         self._engine = deployment.engine
         self.catalog: Catalog = deployment.service.catalog
-        self._few = asyncio.Semaphore(16)
+        self._lookups = asyncio.Semaphore(16)
         key = deployment.settings.spicedb_preshared_key.get_secret_value()
         self._metadata = (("authorization", f"Bearer {key}"),)
 
@@ -138,7 +138,7 @@ class SpiceDBReader:
                 graph[edge] = end
         return graph, head
 
-    async def _stream(self, wanted: RelationshipFilter) -> list[Tuple]:
+    async def _stream(self, wanted: RelationshipFilter) -> list[RelationshipMessage]:
         request = ReadRelationshipsRequest(consistency=NOW, relationship_filter=wanted)
         stream = self._engine.ReadRelationships(request, metadata=self._metadata)
         return [each.relationship async for each in stream]
@@ -169,12 +169,12 @@ class SpiceDBReader:
             permission=permission,
             subject_object_type="user",
         )
-        async with self._few:
+        async with self._lookups:
             stream = self._engine.LookupSubjects(request, metadata=self._metadata)
             return [each.subject.subject_object_id async for each in stream]
 
 
-def _edge(found: Tuple) -> Edge:
+def _edge(found: RelationshipMessage) -> Edge:
     subject = f"{found.subject.object.object_type}:{found.subject.object.object_id}"
     if found.subject.optional_relation:
         subject += f"#{found.subject.optional_relation}"

@@ -21,12 +21,14 @@ async def set_up_workplace(scenario: Scenario, workplace: Organization) -> None:
         if id in GIVEN_FREELY:
             scenario.add("role", workplace.id, id)
     members = await _people(scenario, workplace)
-    await setup_objects.service_account(scenario, workplace, COALITION, "bot", "steward")
-    await setup_objects.service_account(scenario, workplace, COALITION, "backend", "agent")
-    await setup_objects.service_account(scenario, workplace, COALITION, "relay", "agent", "steward")
-    await setup_objects.team(scenario, workplace, "pay")
-    await setup_objects.team(scenario, workplace, "ops", "keeper")
-    await setup_objects.objects(scenario, workplace, members["bob"])
+    await setup_objects.add_service_account(scenario, workplace, COALITION, "bot", "steward")
+    await setup_objects.add_service_account(scenario, workplace, COALITION, "backend", "agent")
+    await setup_objects.add_service_account(
+        scenario, workplace, COALITION, "relay", "agent", "steward"
+    )
+    await setup_objects.add_team(scenario, workplace, "pay")
+    await setup_objects.add_team(scenario, workplace, "ops", "keeper")
+    await setup_objects.add_resources_of_each_type(scenario, workplace, members["bob"])
 
 
 def _roles(scenario: Scenario) -> dict[str, list[str]]:
@@ -76,7 +78,7 @@ async def _people(scenario: Scenario, workplace: Organization) -> dict[str, Pers
                 )
     for name, person in members.items():
         side = HONEST if name == "hal" else COALITION
-        scenario.principals.append(setup_objects.principal(side, name, person))
+        scenario.principals.append(setup_objects.as_principal(side, name, person))
     (await workplace.remove(members["rex"])).raise_for_status()
     scenario.named("rex").end_sessions()
     scenario.named("rex").sign_in(await scenario.deployment.token(members["rex"].id))

@@ -173,7 +173,7 @@ async def test_a_caller_who_may_not_change_members_does_not_learn_who_they_are(
 async def test_a_caller_without_the_right_does_not_learn_whether_a_plan_is_current(
     acme: Organization,
 ) -> None:
-    """A 412 names the present state, so the right is judged first, also shortly after a suspension."""
+    """A 412 names the present state, so the right is judged first, even shortly after a suspension."""
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     wanted = {"change": "suspend", "user": bob.id}
     state = (await plan(acme, wanted)).headers["ETag"]

@@ -46,7 +46,7 @@ async def apply_remedy(
     """Apply its steps as a user, up to the first refusal. An invitee then accepts."""
     done: list[httpx.Response] = []
     for step in remedy["steps"]:
-        done.append(await _taken(organization, target, step, by, action))
+        done.append(await _apply_step(organization, target, step, by, action))
         if not done[-1].is_success:
             break
         if step["change"] == "invite":
@@ -54,7 +54,7 @@ async def apply_remedy(
     return done
 
 
-async def _taken(
+async def _apply_step(
     organization: Organization, target: Person, step: dict[str, Any], by: Person, action: str
 ) -> httpx.Response:
     member = f"{organization.path}/members/{target.id}"
@@ -106,7 +106,7 @@ async def roles_of(organization: Organization, target: Person) -> list[dict[str,
     ]
 
 
-async def by_operator(organization: Organization, target: Person) -> None:
-    """Make the user administrator, as an operator."""
+async def make_administrator(organization: Organization, target: Person) -> None:
+    """Make the user an administrator, as an operator does."""
     async with organization.deployment.operator(organization.id) as change:
         await grant_administrator(change, organization.id, target.email, "Case 4711")

@@ -14,7 +14,7 @@ import pytest
 from tests.audit.remedies.apply_remedy import (
     Remedy,
     apply_remedy,
-    by_operator,
+    make_administrator,
     roles_of,
     steps_of,
     users_who_may_apply,
@@ -132,7 +132,7 @@ class Story:
         """
         before = await self._actions_of(who)
         if remedy["operator"]:
-            await by_operator(self.organization, who)
+            await make_administrator(self.organization, who)
         else:
             by = self._person(self.chance.choice(users_who_may_apply(remedy)))
             done = await apply_remedy(self.organization, who, remedy, by, action)

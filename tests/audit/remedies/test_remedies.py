@@ -10,7 +10,7 @@ from teamaccess.engine import EngineUnavailable
 from teamaccess.ledger import OrganizationBusy, OrganizationStopped
 from tests.audit.remedies.apply_remedy import (
     apply_remedy,
-    by_operator,
+    make_administrator,
     roles_of,
     steps_of,
     users_who_may_apply,
@@ -178,7 +178,7 @@ async def test_only_an_operator_gives_what_only_fintocs_administrator_may_do(
         f"teamaccess operator grant-administrator {acme.id} {bob.email} --reason TEXT"
     )
     assert "webhooks_create" in remedy["adds"]
-    await by_operator(acme, bob)
+    await make_administrator(acme, bob)
     assert await acme.can(bob, "users_invite")
 
 
@@ -218,7 +218,7 @@ async def test_an_expired_administrator_of_fintoc_needs_an_operator(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
-    await by_operator(acme, bob)
+    await make_administrator(acme, bob)
     await acme.set_membership_expiry(bob, await acme.deployment.service.now() - timedelta(hours=1))
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
     assert (steps_of(remedy), remedy["operator"]) == (
@@ -362,16 +362,16 @@ async def test_changes_since_the_answer_count(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["product"]}))["bob"]
     found = await ask(await service.audit.sources.of(acme.id), bob.id, "refunds_create")
 
-    async def sought() -> list[tuple[list[str], list[str]]]:
+    async def found_remedies() -> list[tuple[list[str], list[str]]]:
         invitee_key = service.keys.invitees
         remedies = await remedies_for(service.audit.sources, service.ledger, invitee_key, found)
         return [([step.change for step in each.steps], list(each.adds)) for each in remedies.items]
 
-    assert await sought() == [(["give_role"], ["refunds_cancel"])]
+    assert await found_remedies() == [(["give_role"], ["refunds_cancel"])]
     await acme.add_custom_role("cancelling", "refunds_cancel", holders=[bob])
-    assert await sought() == [(["give_role"], [])]
+    assert await found_remedies() == [(["give_role"], [])]
     await acme.suspend(bob)
-    [(steps, adds)] = await sought()
+    [(steps, adds)] = await found_remedies()
     assert steps == ["reactivate", "give_role"]
     assert {"refunds_cancel", "links_access"} <= set(adds)
 

@@ -81,7 +81,7 @@ ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(mi
 
 
 @given(st.datetimes(timezones=ZONES))
-def test_every_time_that_a_body_may_have_is_read_alike_elsewhere(time: datetime) -> None:
+def test_a_time_is_read_in_text_as_it_is_in_a_body(time: datetime) -> None:
     assume(2 <= time.year <= 9998)
     body = msgspec.json.decode(msgspec.json.encode(time), type=datetime)
     assert parse_time(time.isoformat()) == body == time

@@ -82,7 +82,7 @@ async def test_of_two_operators_who_link_one_login_at_once_the_second_tries_agai
         await waiting
 
 
-async def test_only_a_taken_address_is_reported_as_one(acme: Organization) -> None:
+async def test_only_a_taken_address_is_reported_as_taken(acme: Organization) -> None:
     people = await acme.add_members({"eve": [], "bob": []})
     eve, bob = people["eve"], people["bob"]
     await acme.set_external_id(bob, f"crm-{acme.id}")
@@ -101,10 +101,10 @@ async def test_only_a_taken_address_is_reported_as_one(acme: Organization) -> No
             assert violated_constraint(raised.value) == constraint
 
 
-async def test_a_sign_in_repeats_a_race_and_hides_no_other_mistake(
+async def test_a_sign_in_that_loses_a_race_is_to_be_repeated_and_other_errors_are_raised(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another request takes the login or the external id between this one's questions."""
+    """Another request takes the login or the external id between two queries of this one."""
     people = await acme.add_members({"eve": [], "bob": []})
     eve, bob = people["eve"], people["bob"]
     await acme.set_external_id(bob, f"crm-{acme.id}")

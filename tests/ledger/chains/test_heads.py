@@ -8,7 +8,7 @@ from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import NothingKept, verify_chains
 from tests.support.database_connections import create_history
 from tests.support.deployment import Deployment
-from tests.support.intruder import EMPTY_ORGANIZATION, HEADS, NAMES, Intruder, of
+from tests.support.intruder import CHAIN_COLUMNS, EMPTY_ORGANIZATION, HEADS, Intruder, of
 from tests.support.organization import Organization
 
 HEAD = (
@@ -41,7 +41,7 @@ async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(
     assert kept[0].position < kept[2].position
 
 
-@pytest.mark.parametrize("table", NAMES)
+@pytest.mark.parametrize("table", CHAIN_COLUMNS)
 async def test_entries_truncated_with_their_head_are_missing(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
@@ -54,7 +54,7 @@ async def test_entries_truncated_with_their_head_are_missing(
     assert await intruder.chain_findings(history, kept) == [f"{table} {last} kept_head_missing"]
 
 
-@pytest.mark.parametrize("table", NAMES)
+@pytest.mark.parametrize("table", CHAIN_COLUMNS)
 async def test_a_rewritten_entry_differs_from_the_kept_head(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
@@ -69,7 +69,7 @@ async def test_an_organization_that_vanished_is_detected(
     history: Organization, intruder: Intruder
 ) -> None:
     kept = await intruder.kept(history)
-    for table, name in NAMES.items():
+    for table, name in CHAIN_COLUMNS.items():
         for each in (table, HEADS[table]):
             await intruder.do(f"DELETE FROM {each} WHERE {name} = '{history.id}'")
     await intruder.do(

@@ -12,10 +12,10 @@ from teamaccess.ledger.chains.verify import entries_to_verify, verify_chains
 from teamaccess.storage import Event, LedgerEntry
 from tests.support.database_connections import create_history
 from tests.support.deployment import Deployment
-from tests.support.intruder import EMPTY_ORGANIZATION, HEADS, NAMES, Intruder, of
+from tests.support.intruder import CHAIN_COLUMNS, EMPTY_ORGANIZATION, HEADS, Intruder, of
 from tests.support.organization import Organization
 
-ANOTHER = {
+OTHER_VALUES = {
     Text: "coalesce({0}, '') || 'x'",
     BigInteger: "{0} + 1000",
     DateTime: "{0} - '1 microsecond'::interval",
@@ -34,7 +34,7 @@ def columns() -> Iterator[tuple[str, str, str]]:
         for column in table.columns:
             if column.name == "transaction":
                 continue  # it is not hashed; tests/attacks covers it
-            yield table.name, column.name, ANOTHER[type(column.type)].format(column.name)
+            yield table.name, column.name, OTHER_VALUES[type(column.type)].format(column.name)
 
 
 async def test_everything_holds_in_the_whole_database(
@@ -56,7 +56,7 @@ async def test_no_column_can_be_altered(
 ) -> None:
     await intruder.do(f"UPDATE {table} SET {column} = {value} WHERE {of(history, table, 3)}")
     fault = {
-        NAMES[table]: "missing",
+        CHAIN_COLUMNS[table]: "missing",
         "position": "missing",
         "previous_hash": "does_not_follow",
     }.get(column, "altered")
@@ -86,7 +86,7 @@ async def test_no_column_can_become_an_odd_value(
 
 
 async def test_null_differs_from_an_empty_text(history: Organization, intruder: Intruder) -> None:
-    """Their hashes are; but no empty text is ever written there."""
+    """Their hashes are equal, but no empty text is ever written there."""
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
         "INSERT INTO events (chain, kind, actor, channel, request_id, details)"
@@ -140,7 +140,7 @@ async def test_a_value_that_cannot_be_hashed_is_altered(
     assert await intruder.chain_findings(history) == [f"{table} {last} altered"]
 
 
-@pytest.mark.parametrize("table", NAMES)
+@pytest.mark.parametrize("table", CHAIN_COLUMNS)
 async def test_an_entry_removed_from_the_middle_is_missing(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
@@ -149,7 +149,7 @@ async def test_an_entry_removed_from_the_middle_is_missing(
     assert await intruder.chain_findings(history) == [f"{table} 3 missing", *alone]
 
 
-@pytest.mark.parametrize("table", NAMES)
+@pytest.mark.parametrize("table", CHAIN_COLUMNS)
 async def test_a_removed_entry_is_detected_even_if_later_ones_are_renumbered(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
@@ -161,7 +161,7 @@ async def test_a_removed_entry_is_detected_even_if_later_ones_are_renumbered(
     assert f"{table} 3 does_not_follow" in await intruder.chain_findings(history)
 
 
-@pytest.mark.parametrize("table", NAMES)
+@pytest.mark.parametrize("table", CHAIN_COLUMNS)
 async def test_entries_that_swap_positions_do_not_follow(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
@@ -243,7 +243,7 @@ async def test_a_time_that_goes_back_is_detected_although_every_hash_matches(
     assert await intruder.chain_findings(history) == ["ledger 3 time_goes_back"]
 
 
-@pytest.mark.parametrize("table", NAMES)
+@pytest.mark.parametrize("table", CHAIN_COLUMNS)
 async def test_truncated_entries_are_missing_as_long_as_the_head_remains(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
@@ -282,14 +282,14 @@ async def test_an_entry_without_a_delivery_is_detected(
 async def test_chains_that_only_an_entry_mentions_are_verified(
     history: Organization, intruder: Intruder
 ) -> None:
-    """Among all others: in front of them and behind them."""
-    for table, name in NAMES.items():
+    """One of these chains sorts before all others, and one behind them."""
+    for table, name in CHAIN_COLUMNS.items():
         for position, chain in ((3, "!!!"), (4, "~~~")):
             here = of(history, table, position)
             await intruder.do(f"UPDATE {table} SET {name} = '{chain}' WHERE {here}")
     found = await verify_chains(intruder.connection)
     reported = [f"{each.kind} {each.chain} {each.position} {each.fault}" for each in found.findings]
-    for table in NAMES:
+    for table in CHAIN_COLUMNS:
         assert {f"{table} {chain} 1 missing" for chain in ("!!!", "~~~")} <= set(reported)
         assert f"{table} {history.id} 3 missing" in reported
 

@@ -16,7 +16,7 @@ from tests.support.organization import Organization
 from tests.support.spicedb_proxy import (
     another_process,
     before_first_call,
-    linked,
+    behind_proxy,
     running_worker,
     wait_until,
 )
@@ -60,7 +60,7 @@ async def test_a_worker_continues_after_an_outage(isolated: Deployment) -> None:
         await isolated.create_organization("acme"),
         await isolated.create_organization("globex"),
     ]
-    async with linked(isolated) as (second, proxy):
+    async with behind_proxy(isolated) as (second, proxy):
         proxy.answers = False
         async with running_worker(second):
             await wait_until(lambda: _asked(proxy.seen))

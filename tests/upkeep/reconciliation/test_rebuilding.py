@@ -32,7 +32,7 @@ from tests.support.deployment import OPERATOR, Deployment
 from tests.support.isolated_deployments import IsolatedDeployments
 from tests.support.organization import Organization
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import through_proxy, wait_until
+from tests.support.spicedb_proxy import served_by, wait_until
 from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_all, delete_from_spicedb
 
 
@@ -107,7 +107,7 @@ async def test_an_empty_spicedb_is_filled_from_the_rows(
     _, second = await isolated_deployments.spicedb()
     async with isolated_deployments.deployment(database, second) as deployment:
         acme, globex, ended = [
-            through_proxy(deployment, organization) for organization in (acme, globex, ended)
+            served_by(deployment, organization) for organization in (acme, globex, ended)
         ]
         await _assert_denied(acme, "engine_unavailable")
         await deployment.apply_schema()
@@ -147,7 +147,7 @@ async def test_a_spicedb_restored_from_an_older_backup_is_brought_up_to_the_rows
     older = await isolated_deployments.copy(graph_now, SPICEDB_ROLE)
     _, again = await isolated_deployments.spicedb(graph_now)
     async with isolated_deployments.deployment(database, again) as deployment:
-        acme, idle = through_proxy(deployment, acme), through_proxy(deployment, idle)
+        acme, idle = served_by(deployment, acme), served_by(deployment, idle)
         late = await deployment.create_organization("late")
         assert (await acme.remove(people["bob"])).status_code == 204
         assert (await acme.change_roles(people["eve"], "developer")).status_code == 200
@@ -155,7 +155,7 @@ async def test_a_spicedb_restored_from_an_older_backup_is_brought_up_to_the_rows
     _, restored = await isolated_deployments.spicedb(older)
     async with isolated_deployments.deployment(database, restored) as deployment:
         acme, idle, late = [
-            through_proxy(deployment, organization) for organization in (acme, idle, late)
+            served_by(deployment, organization) for organization in (acme, idle, late)
         ]
         bob = people["bob"]
         # services that ask SpiceDB get the old answers; our API refuses
@@ -191,7 +191,7 @@ async def test_a_database_restored_from_an_older_backup_takes_precedence(
         late = await deployment.create_organization("late")
     older = await isolated_deployments.restore(dump)
     async with isolated_deployments.deployment(older, spicedb) as deployment:
-        acme, idle = through_proxy(deployment, acme), through_proxy(deployment, idle)
+        acme, idle = served_by(deployment, acme), served_by(deployment, idle)
         await _assert_changes_refused(acme)
         assert (await rebuild(deployment)).organizations == [acme.id]
         assert await acme.can(bob, "refunds_create")
@@ -277,7 +277,7 @@ async def test_an_interrupted_rebuild_can_be_repeated(
     await _delete_head(isolated, acme)
     monkeypatch.setattr(filling, "MAX_IMPORT", 3)
     with monkeypatch.context() as patch:
-        at = 4 if way == "import_relationships" else 1  # all but the newest positions is imported
+        at = 4 if way == "import_relationships" else 1  # by then the rest is imported
         patch.setattr(
             isolated.service.engine, way, _failing(getattr(isolated.service.engine, way), at)
         )

@@ -45,7 +45,7 @@ async def test_a_repair_is_in_the_ledger_and_in_the_events(acme: Organization) -
 
 
 async def test_a_second_head_is_reported_and_deleted(isolated: Deployment) -> None:
-    """With it a ledger restored from a backup would pass for the one that SpiceDB has."""
+    """With two heads, an older ledger from a backup would pass for the one that SpiceDB has."""
     acme = await isolated.create_organization("acme")
     second = f"organization:{acme.id}#head@ledger_position:1-0123456789ab"
     await add_to_spicedb(isolated, second)
@@ -76,15 +76,15 @@ async def test_a_repair_with_too_many_deletes_is_refused_and_reported(
         acme.deployment, f"organization:{acme.id}#member@user:{acme.administrator.id}"
     )
     await add_to_spicedb(acme.deployment, f"organization:{globex.id}#support@user:stranger")
-    mending = create_inspector(acme.deployment, max_deletes=2)
-    refused, mended = (
-        await mending.reconcile_tenant(acme.id),
-        await mending.reconcile_tenant(globex.id),
+    inspector = create_inspector(acme.deployment, max_deletes=2)
+    refused, repaired = (
+        await inspector.reconcile_tenant(acme.id),
+        await inspector.reconcile_tenant(globex.id),
     )
     assert (refused.problem, refused.mended, refused.needed) == ("too_many_deletes", 0, 3)
     assert "--max-deletes" in (refused.detail or "")
     assert set(strange) <= {str(each) for each in await spicedb_relationships(acme)}
-    assert (mended.mended, mended.left) == (1, 0)
+    assert (repaired.mended, repaired.left) == (1, 0)
 
 
 async def test_a_large_drift_is_repaired_in_several_positions(acme: Organization) -> None:

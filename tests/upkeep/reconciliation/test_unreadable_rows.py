@@ -19,7 +19,7 @@ END $$
 """
 
 
-async def created_at(organization: Organization, time: str) -> None:
+async def set_created_at(organization: Organization, time: str) -> None:
     """Change when the invitations were created, as the owner of the tables and past the ledger."""
     connection = await asyncpg.connect(organization.deployment.owner_url)
     async with connection.transaction():
@@ -35,7 +35,7 @@ async def acme(isolated: Deployment) -> Organization:
     """An organization with an invitation from a time that Python cannot read."""
     acme = await isolated.create_organization("acme")
     await acme.invite("carla", ["product"])
-    await created_at(acme, "4713-01-01 BC")
+    await set_created_at(acme, "4713-01-01 BC")
     return acme
 
 
@@ -47,7 +47,7 @@ async def globex(isolated: Deployment) -> Organization:
     return globex
 
 
-async def drifting(deployment: Deployment) -> dict[str, dict[str, object]]:
+async def open_drift(deployment: Deployment) -> dict[str, dict[str, object]]:
     """The details of open findings about drift, by organization."""
     async with deployment.service.reads() as session:
         rows = await session.execute(
@@ -64,14 +64,14 @@ async def test_a_comparison_of_everything_names_the_organization_and_goes_on(
     results = await compare_all(isolated, max_deletes=10)
     assert results[acme.id].problem == "not_compared"
     assert results[globex.id].mended == 1
-    assert list(await drifting(isolated)) == [acme.id]
+    assert list(await open_drift(isolated)) == [acme.id]
 
 
 async def test_the_worker_records_a_finding_and_compares_the_others(
     isolated: Deployment, acme: Organization, globex: Organization
 ) -> None:
     async def both_found() -> bool:
-        return (await drifting(isolated)).keys() == {acme.id, globex.id}
+        return (await open_drift(isolated)).keys() == {acme.id, globex.id}
 
     async with running_worker(isolated):
         await wait_until(both_found, seconds=20)
@@ -81,7 +81,7 @@ async def test_the_finding_closes_when_the_rows_can_be_read_again(
     isolated: Deployment, acme: Organization
 ) -> None:
     assert (await compare_one(acme)).problem == "not_compared"
-    assert "why" in (await drifting(isolated))[acme.id]
-    await created_at(acme, "now")
+    assert "why" in (await open_drift(isolated))[acme.id]
+    await set_created_at(acme, "now")
     assert (await compare_one(acme)).problem is None
-    assert await drifting(isolated) == {}
+    assert await open_drift(isolated) == {}

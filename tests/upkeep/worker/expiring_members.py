@@ -8,7 +8,7 @@ from teamaccess.delivery import Applier
 from tests.support.agreement import operator_session
 from tests.support.organization import Organization
 
-SEATS = """
+ADD_MEMBERS = """
 WITH made AS (
   INSERT INTO users (id, email)
   SELECT :acme || '-' || n, :acme || n || '@seats.example'
@@ -19,7 +19,7 @@ WITH made AS (
 INSERT INTO role_assignments (organization_id, user_id, role)
 SELECT :acme, id, role FROM made, unnest(ARRAY['product', 'support']) AS role
 """
-END = """
+SET_EXPIRY = """
 UPDATE role_assignments SET expires_at = clock_timestamp() + :more
 WHERE organization_id = :acme AND role = 'support' AND user_id LIKE :acme || '-%'
 """
@@ -27,7 +27,7 @@ WHERE organization_id = :acme AND role = 'support' AND user_id LIKE :acme || '-%
 
 async def add_expiring_members(organization: Organization, count: int, more: timedelta) -> None:
     """Add members with two roles each, of which one expires after the given time."""
-    for statement in (SEATS, END):
+    for statement in (ADD_MEMBERS, SET_EXPIRY):
         async with operator_session(organization) as session:
             names = {"acme": organization.id, "count": count, "more": more}
             wanted = {name: names[name] for name in names if f":{name}" in statement}

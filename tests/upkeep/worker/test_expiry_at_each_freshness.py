@@ -22,9 +22,9 @@ from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.spicedb_proxy import running_worker
 
-PROMISED = 1.5
-LENIENCE = 3.5
-"""Extra seconds for a busy machine."""
+PROMISED_SECONDS = 1.5
+LENIENCE_SECONDS = 3.5
+"""For a busy machine."""
 AHEAD = timedelta(seconds=2)
 
 
@@ -88,4 +88,4 @@ async def test_an_expiry_is_visible_in_time_at_every_freshness(
         await asyncio.gather(*(each.run() for each in asking.values()))
     for name, each in asking.items():
         assert each.yes > 10, name
-        assert each.last_yes - end.timestamp() < PROMISED + LENIENCE, name
+        assert each.last_yes - end.timestamp() < PROMISED_SECONDS + LENIENCE_SECONDS, name

@@ -17,7 +17,7 @@ from tests.support.isolated_deployments import IsolatedDeployments
 
 
 async def writes_since(deployment: Deployment, zed_token: str) -> list[ObservedWrite]:
-    """The writes after a ZedToken, up to the first checkpoint behind them."""
+    """The writes after a ZedToken, up to the checkpoint that follows them."""
     writes: list[ObservedWrite] = []
     async with asyncio.timeout(30):
         async for observed in deployment.service.engine.watch(zed_token):

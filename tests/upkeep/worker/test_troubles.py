@@ -22,7 +22,13 @@ from tests.support.database_connections import Connection
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
-from tests.support.spicedb_proxy import another_process, beside, linked, running_worker, wait_until
+from tests.support.spicedb_proxy import (
+    another_process,
+    behind_proxy,
+    beside,
+    running_worker,
+    wait_until,
+)
 from tests.upkeep.worker.expiring_members import add_expiring_members
 
 SOON = timedelta(seconds=1)
@@ -120,7 +126,7 @@ async def test_an_expiry_during_an_outage_of_spicedb_is_swept_afterwards(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await temporary(acme, SOON)
-    async with linked(fintoc) as (second, proxy), running_worker(second):
+    async with behind_proxy(fintoc) as (second, proxy), running_worker(second):
         await proxy.stop()
         tried = len(proxy.seen)
         await asyncio.sleep(2.5)  # the end, and some attempts

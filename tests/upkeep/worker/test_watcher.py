@@ -67,7 +67,7 @@ async def test_a_write_outside_the_ledger_is_found_with_what_it_changed(
     await watching(globex)
     forged = f"organization:{acme.id}#administrator@user:eve"
     await write(acme.deployment, Touch(Relationship.parse(forged)))
-    await wait_until(lambda: _anything(acme))
+    await wait_until(lambda: _has_finding(acme))
     [finding] = await found(acme)
     assert finding["updates"] == [f"TOUCH {forged}"]
     assert finding["metadata"] == {}
@@ -86,7 +86,7 @@ async def test_changes_through_the_ledger_are_not_findings(
     await write(
         globex.deployment, Touch(Relationship.parse(f"organization:{globex.id}#product@user:z"))
     )
-    await wait_until(lambda: _more(globex, before))
+    await wait_until(lambda: _has_more_findings(globex, before))
     assert await found(acme) == []
     await assert_agreement(acme)
 
@@ -101,7 +101,7 @@ async def test_a_foreign_write_that_names_a_ledger_position_is_found(
     claimed = {"changes": [{"organization": acme.id, "position": str(given.position)}]}
     again = f"organization:{acme.id}#support@user:{bob.id}"
     await write(acme.deployment, Touch(Relationship.parse(again)), teamaccess=claimed)
-    await wait_until(lambda: _anything(acme))
+    await wait_until(lambda: _has_finding(acme))
     [finding] = await found(acme)
     assert finding["updates"] == [f"TOUCH {again}"]
 
@@ -117,7 +117,7 @@ async def test_a_write_about_several_tenants_is_one_finding_for_each_with_only_i
         f"organization:{ghost.id}#member@user:eve",
     ]
     await write(acme.deployment, *(Touch(Relationship.parse(each)) for each in given))
-    await wait_until(lambda: _anything(ghost))
+    await wait_until(lambda: _has_finding(ghost))
     [about_acme], [about_ghost] = await found(acme), await found(ghost)
     assert sorted(about_acme["updates"]) == [f"TOUCH {each}" for each in given[:2]]
     assert about_ghost["updates"] == [f"TOUCH {given[2]}"]
@@ -138,7 +138,7 @@ async def test_touching_an_old_marker_does_not_hide_a_write(
     marker += f"-{given.hash.hex()[:12]}[expiration:2099-01-01T00:00:00Z]"
     again = [Touch(Relationship.parse(each)) for each in (gate, marker)]
     await write(acme.deployment, *again, teamaccess=claimed)
-    await wait_until(lambda: _anything(acme))
+    await wait_until(lambda: _has_finding(acme))
     [finding] = await found(acme)
     assert sorted(finding["updates"]) == sorted(f"TOUCH {each.relationship}" for each in again)
 
@@ -150,7 +150,7 @@ async def test_a_write_that_claims_an_impossible_position_does_not_hide_later_on
     claimed = {"changes": [{"organization": acme.id, "position": "99999999999999999999"}]}
     forged = f"organization:{acme.id}#administrator@user:eve"
     await write(acme.deployment, Touch(Relationship.parse(forged)), teamaccess=claimed)
-    await wait_until(lambda: _anything(acme))
+    await wait_until(lambda: _has_finding(acme))
     await _still_watching(globex)
 
 
@@ -159,7 +159,7 @@ async def test_an_import_outside_the_ledger_is_found_however_large(
 ) -> None:
     await watching(globex)
     await _import(acme, 40_000)
-    await wait_until(lambda: _anything(acme))
+    await wait_until(lambda: _has_finding(acme))
     assert (await found(acme))[0]["count"] == 40_000
     await _still_watching(globex)
 
@@ -195,7 +195,7 @@ async def _still_watching(organization: Organization) -> None:
         organization.deployment,
         Touch(Relationship.parse(f"organization:{organization.id}#product@user:late")),
     )
-    await wait_until(lambda: _more(organization, before))
+    await wait_until(lambda: _has_more_findings(organization, before))
 
 
 async def _import(organization: Organization, count: int) -> None:
@@ -213,11 +213,11 @@ async def _import(organization: Organization, count: int) -> None:
     await organization.deployment.engine.ImportBulkRelationships(pages(), metadata=signed)
 
 
-async def _anything(organization: Organization) -> bool:
+async def _has_finding(organization: Organization) -> bool:
     return bool(await found(organization))
 
 
-async def _more(organization: Organization, before: int) -> bool:
+async def _has_more_findings(organization: Organization, before: int) -> bool:
     return len(await found(organization)) > before
 
 
@@ -228,7 +228,7 @@ async def test_a_write_that_claims_to_rebuild_is_found_as_drift(
     claimed = {"rebuild": [{"organization": acme.id, "position": "1"}]}
     forged = f"organization:{acme.id}#administrator@user:eve"
     await write(acme.deployment, Touch(Relationship.parse(forged)), teamaccess=claimed)
-    await wait_until(lambda: _anything(acme))
+    await wait_until(lambda: _has_finding(acme))
     await request_comparison(acme)
     await wait_until(lambda: _drifted(acme))
 
@@ -239,10 +239,10 @@ async def test_a_write_that_claims_to_remove_a_tenant_is_found(globex: Organizat
     forged = Relationship.parse("organization:nobody#administrator@user:eve")
     await write(globex.deployment, Touch(forged), teamaccess=claimed)
     nobody = replace(globex, id=OrganizationId("nobody"))
-    await wait_until(lambda: _anything(nobody))
+    await wait_until(lambda: _has_finding(nobody))
     reported = len(await found(nobody))
     await write(globex.deployment, Delete(forged), teamaccess=claimed)
-    await wait_until(lambda: _more(nobody, reported))
+    await wait_until(lambda: _has_more_findings(nobody, reported))
 
 
 async def _drifted(organization: Organization) -> bool:

@@ -60,7 +60,7 @@ async def authenticate_token(
         await wait_until_issued(claims.issued_at, now)
         return Operator(claims.subject), claims
     user, claims = await _user_of(service, claims)
-    # a service account signs in with its API tokens only, so for this kind of token it is not a user
+    # a service account signs in only with API tokens, so it cannot be the user of this kind of token
     if user is None or user.is_service_account:
         cause = "its user does not exist"
         # SECURITY: the subject of an unknown user is free text, which no chain may record as an actor
@@ -131,7 +131,7 @@ async def _authenticate_login(
 
 
 async def _follow_login(service: Service, user: User | None, login: Login, request_id: str) -> User:
-    """Make or change the user by what the login says. Raises AddressHasAnotherLogin."""
+    """Create the user of the login, or update their address and name. Raises AddressHasAnotherLogin."""
     actor = f"user:{user.id}" if user is not None else "anonymous"
     try:
         async with service.ledger.change(Attribution(actor, Channel.API, request_id)) as change:

@@ -26,8 +26,8 @@ from teamaccess.storage.advisory_locks import Purpose
 
 KEY_LIFE = timedelta(days=1)
 LONGEST_KEY = 255
-LARGEST = 2**63
-"""Positions are smaller."""
+POSITION_LIMIT = 2**63
+"""Every position is smaller, because it is a bigint of PostgreSQL."""
 
 
 class InvalidIdempotencyKey(Invalid):
@@ -52,7 +52,7 @@ class IdempotencyKeyReused(Conflict):
 
 
 class StoredAnswerUnusable(Conflict):
-    """The stored answer of the key is not one that this service stores."""
+    """The stored answer of the key is not one that this service could have stored."""
 
     message = (
         "The stored answer of this Idempotency-Key can't be read. Check whether the change was made, and "
@@ -126,7 +126,7 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
 
 
 def stored_answer(done: IdempotencyKey) -> Replay:
-    """Return the stored answer. Raises StoredAnswerUnusable if this service stores no such answer.
+    """Return the stored answer. Raises StoredAnswerUnusable if this service could not have stored it.
 
     SECURITY: the application's database role can write any answer, and its positions become headers.
     """
@@ -135,7 +135,7 @@ def stored_answer(done: IdempotencyKey) -> Replay:
         not isinstance(positions, dict)
         or not HTTP_OK <= done.status_code < HTTP_MULTIPLE_CHOICES
         or not all(is_organization_id(id) for id in positions)
-        or not all(type(each) is int and 0 <= each < LARGEST for each in positions.values())
+        or not all(type(each) is int and 0 <= each < POSITION_LIMIT for each in positions.values())
     ):
         raise StoredAnswerUnusable
     return Replay(done.status_code, done.body, positions)

@@ -19,7 +19,7 @@ from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
 from teamaccess.common.errors import Invalid
-from teamaccess.directory.users.find import LONGEST_USER_NAME
+from teamaccess.directory.users.find import LONGEST_USER_REFERENCE
 from teamaccess.service import Service
 from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
 from teamaccess.views.tables import csv_file
@@ -42,13 +42,13 @@ UserParameter = Annotated[
     str,
     QueryParameter(
         min_length=1,
-        max_length=LONGEST_USER_NAME,
+        max_length=LONGEST_USER_REFERENCE,
         description="A user's id, or the e-mail address or external id of a present or past member. "
         "`external:` before it names an external id only.",
     ),
 ]
 LOST_PLUS = re.compile(r"\S+ \S+@\S+\.\S+")
-"""An address with a space, which no address has."""
+"""An e-mail address in which a URL turned the + into a space."""
 BasisParameter = Annotated[
     Basis,
     QueryParameter(
@@ -123,7 +123,7 @@ async def show_what_can(
     The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
     scope = await _scope(request, service, organization, at, basis)
-    answer = await service.audit.what_can(scope, _name_of(user))
+    answer = await service.audit.what_can(scope, _checked_reference(user))
     view = await asyncio.to_thread(WhatCanView.of, answer)
     return await _respond(request, service, scope, view)
 
@@ -141,7 +141,7 @@ async def show_why(
 ) -> WhyView:
     """Explain why a user can do something, or why not and which changes would allow it."""
     scope = await _scope(request, service, organization, at, basis)
-    answer = await service.audit.why(scope, _name_of(user), action, resource)
+    answer = await service.audit.why(scope, _checked_reference(user), action, resource)
     await recheck_audit_access(request, service, scope.organization)
     return WhyView.of(answer.why, answer.remedies)
 
@@ -176,8 +176,8 @@ async def _scope(
     return AuditScope(id, at, basis, attribution(request).caller)
 
 
-def _name_of(user: str) -> str:
-    """Return the name of a user. Raises NoUserId for a text that nobody has as a name.
+def _checked_reference(user: str) -> str:
+    """Return the reference to a user. Raises NoUserId for a text that cannot be one.
 
     The usual reason is the + of an address, which a URL turns into a space.
     """

@@ -63,7 +63,7 @@ async def _answers_about(
         Question(on, permission, user_object(user))
         for (on, permission), user in zip(objects, users, strict=True)
     ]
-    answers, token = await service.reading.judge(organization, questions)
+    answers, token = await service.reading.answers(organization, questions)
     return [
         CheckView(
             organization=organization,

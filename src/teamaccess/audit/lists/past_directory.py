@@ -20,7 +20,7 @@ from teamaccess.ledger import UnknownOrganization
 from teamaccess.storage import Event, LedgerEntry, OrganizationId, UserId, is_organization_id
 
 LAST_POSITION = 2**63 - 1
-ABOUT_LISTS = (
+LIST_EVENTS = (
     "member_suspended",
     "member_reactivated",
     "member_removed",
@@ -169,7 +169,7 @@ async def _time_of(session: AsyncSession, organization: OrganizationId, position
 async def _events(
     session: AsyncSession, organization: OrganizationId, at: datetime
 ) -> list[PastEvent]:
-    keys = {"organization": organization, "kinds": list(ABOUT_LISTS), "at": at}
+    keys = {"organization": organization, "kinds": list(LIST_EVENTS), "at": at}
     return [
         PastEvent(kind, actor, subject.partition(":")[2], details, occurred_at)
         for kind, actor, subject, details, occurred_at in await session.execute(EVENTS, keys)

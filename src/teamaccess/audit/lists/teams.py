@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.lists.past_directory import PastDirectory
-from teamaccess.directory.resources.find import Key, UnknownResource, type_of
+from teamaccess.directory.resources.find import ResourceKey, UnknownResource, type_of
 from teamaccess.directory.roles.find import RoleEntry
 from teamaccess.directory.roles.holders import Holders
 from teamaccess.storage import (
@@ -131,7 +131,7 @@ def _holders(subjects: Sequence[str]) -> Holders:
     return Holders(members=members, teams=len(subjects) - members)
 
 
-def grants_at(past: PastDirectory, key: Key) -> list[Grant]:
+def grants_at(past: PastDirectory, key: ResourceKey) -> list[Grant]:
     """Return the grants on an object. Raises UnknownResourceType and UnknownResource."""
     type_of(past.catalog, key[0])
     found = past.by_local_id(key[0]).get(key[1], [])

@@ -1,10 +1,10 @@
-"""Questions about what a change can reach, each asked once for people, objects and actions alike.
+"""Questions about what a change can reach. People, objects and actions that are alike share one.
 
 Two users are alike if they have the same relationships before the change and the same after it. Two
 objects are alike if the users that the change reaches, and their teams, have the same relationships to
-them. Two actions throughout the organization are alike if the same relations give them, apart from those
-that hold nobody before or after. No answer can differ between those that are alike, so one of them stands
-for all.
+them. Two actions throughout the organization are alike if the same relations give them; relations that
+are empty before and after the change do not count. The answers cannot differ between those that are
+alike, so one of them stands for all.
 """
 
 from collections import defaultdict
@@ -100,8 +100,8 @@ class _Questions:
         self._of_object: dict[str, list[Relationship]] = defaultdict(list)
         self._teams: dict[str, set[str]] = defaultdict(set)
         """The sets of people that a user belongs to, by the user."""
-        self._holding: set[str] = set()
-        """The organization's relations that hold somebody before or after."""
+        self._relations_in_use: set[str] = set()
+        """The organization's relations that have a subject before or after the change."""
         self._index()
         self._alike_actions: dict[frozenset[str], str] = {}
         """The first of the actions that are alike, by the relations that give them."""
@@ -123,7 +123,7 @@ class _Questions:
             for each in state.values():
                 subject = str(each.subject)
                 if each.resource.type == "organization":
-                    self._holding.add(each.relation)
+                    self._relations_in_use.add(each.relation)
                 if each.resource.type in self._catalog.types:
                     self._of_object[str(each.resource)].append(each)
                 if subject.startswith("user:"):
@@ -196,9 +196,9 @@ class _Questions:
                     yield Ask(users, verb, verb, tuple(group.first for group in groups))
 
     def _first_alike(self, action: Action) -> str:
-        """Return the first action that this one is alike with, itself if none was asked about before."""
+        """Return the first action that is like this one; this one itself if there was none before."""
         return self._alike_actions.setdefault(
-            frozenset(self._holding.intersection(action.holders)), action.id
+            frozenset(self._relations_in_use.intersection(action.holders)), action.id
         )
 
     def _alike_for(

@@ -18,7 +18,7 @@ FEW = 8
 async def find_answers(
     engine: Engine, at: Consistency, questions: Sequence[Question]
 ) -> list[bool]:
-    """Return the answer to each question, which is asked once. Raises EngineUnavailable."""
+    """Return the answer to each question. Equal questions are asked once. Raises EngineUnavailable."""
     distinct = dict.fromkeys(questions)
     times = Counter((each.resource, each.permission) for each in distinct)
     many = [key for key, count in times.items() if count > FEW]

@@ -23,7 +23,7 @@ from teamaccess.storage import (
 
 GONE = "which the catalog does not have"
 OF_OPERATORS = "which only operators can give with the catalog"
-OF_THE_CATALOG = "which is a role of the catalog. Rename one of them"
+TAKEN_BY_THE_CATALOG = "which is a role of the catalog. Rename one of them"
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ async def _lookalikes(
         )
     )
     return [
-        OpenOffer(organization, "custom_role", id, taken, OF_THE_CATALOG)
+        OpenOffer(organization, "custom_role", id, taken, TAKEN_BY_THE_CATALOG)
         for organization, id, name in rows
         if (taken := find_lookalike(name, sorted(new))) is not None
     ]

@@ -198,7 +198,7 @@ async def _find_affected(
     """Return the people in the order of their ids.
 
     SECURITY: of people who would join, the plan shows only the address that the caller wrote, whether or
-    not another tenant has them.
+    not they are members elsewhere.
     """
     joining = {id: Person(id, email, None) for email, id in rehearsed.newcomers.items()}
     people = await find_people(session, [user for user in users if user not in joining])
@@ -283,10 +283,8 @@ async def _effect_everywhere(
     sources: AuditSources, rehearsal: Rehearsal, catalog: Catalog
 ) -> _Effect:
     """Ask two sandboxes with the whole organization what everybody can do, under each catalog."""
-    organization, position = (
-        rehearsal.ledger_position.organization,
-        rehearsal.ledger_position.position,
-    )
+    organization = rehearsal.ledger_position.organization
+    position = rehearsal.ledger_position.position
     permits = sources.catalog.schema_allows
     facts = await facts_at(sources.reads, organization, position, permits=permits)
     before = await asyncio.to_thread(_before, sources.catalog, organization, facts, rehearsal)

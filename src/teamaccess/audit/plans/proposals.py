@@ -45,7 +45,7 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.changes.time_limit import time_limit
 from teamaccess.common.errors import Invalid, naming_item
 
-MOST = 1000
+MOST_CHANGES = 1000
 """Changes in one plan."""
 
 
@@ -87,7 +87,7 @@ Proposal = (
     | RenameOrganization
 )
 """Every operation. `docs/reference/plans.md` lists them."""
-Proposals = Annotated[list[Proposal], msgspec.Meta(max_length=MOST)]
+Proposals = Annotated[list[Proposal], msgspec.Meta(max_length=MOST_CHANGES)]
 
 
 async def make_all(
@@ -103,7 +103,7 @@ async def make_all(
     async with time_limit(change):
         for kind, of_kind in groupby(proposals, _kind):
             run = list(of_kind)
-            await kind.make_run(run, change, PlanContext(invitations, first))
+            await kind.make_consecutive(run, change, PlanContext(invitations, first))
             await change.session.flush()
             first += len(run)
 

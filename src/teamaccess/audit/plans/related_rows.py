@@ -154,7 +154,7 @@ def _versions(update: Update) -> list[Relationship]:
 
 
 def _undo(after: State, updates: Iterable[Update]) -> State:
-    """Return the state before the updates, which were computed from the rows that were read."""
+    """Return the state before the updates. Adds to `after` what the updates wrote and no query read."""
     before = dict(after)
     for update in updates:
         identity = update.relationship.identity

@@ -25,7 +25,7 @@ from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user as user_object
 from teamaccess.storage import User
 
-MOST = 5
+MOST_REMEDIES = 5
 """Remedies in one answer."""
 
 
@@ -95,7 +95,10 @@ async def _search(
     candidates = await asyncio.to_thread(case.candidates, facts, trial.position, snapshot.now)
     remedies: list[Remedy] = []
     for candidate in candidates:
-        if len(remedies) < MOST and (remedy := await trial.by_people(candidate)) is not None:
+        if (
+            len(remedies) < MOST_REMEDIES
+            and (remedy := await trial.by_people(candidate)) is not None
+        ):
             remedies.append(remedy)
     if not remedies and (last_resort := case.last_resort(facts, snapshot.now)) is not None:
         by_operator = await trial.by_operator(last_resort)

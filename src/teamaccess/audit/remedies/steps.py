@@ -10,14 +10,8 @@ from teamaccess.directory.invitations.offer import authorize_inviter, cancel, in
 from teamaccess.directory.members import act
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.members.find import get_member
-from teamaccess.directory.resources.grant_rows import (
-    GrantKey,
-    grant_key_of,
-    grants_on,
-)
-from teamaccess.directory.resources.grants import (
-    replace_grants,
-)
+from teamaccess.directory.resources.grant_rows import GrantKey, grant_key_of, grants_on
+from teamaccess.directory.resources.grants import replace_grants
 from teamaccess.directory.teams.places import put
 from teamaccess.relationships import ObjectReference, Touch
 from teamaccess.storage import (

@@ -23,7 +23,7 @@ from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import UserId
 
 MOST_PEOPLE = 10
-"""How many people are tried for each remedy, and how many are named who could make it."""
+"""How many people are tried for each remedy. At most that many are named as able to make it."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ SELECT found.ledgers FROM quick CROSS JOIN LATERAL (
   FROM ledger_lock(ARRAY[CASE WHEN quick.timeout <> '' THEN CAST(:organization AS text) END])
 ) AS found
 """)
-"""Fails if a change holds the lock. It may be decided already, and not be visible yet."""
+"""Fails if a change holds the lock, because that change may be decided but not visible yet."""
 PATIENCE_SECONDS = 2.0
 """How long a question waits for a change of its organization."""
 PAUSE_SECONDS = 0.05
@@ -85,7 +85,7 @@ class PositionAt(NamedTuple):
 async def position_at(
     session: AsyncSession, organization: OrganizationId, moment: Moment
 ) -> PositionAt:
-    """Return the newest position of a ledger at a moment. `wait_until_final` comes before it.
+    """Return the newest position of a ledger at a moment. Call `wait_until_final` first.
 
     The answer is the same whenever it is asked. The organization may have ended since. Raises
     UnknownOrganization and BeforeItBegan.

@@ -38,7 +38,7 @@ class PresentSource:
     async def snapshot(
         self, ask: EngineQuestion[Answer], about: UserId | None = None
     ) -> Snapshot[Answer]:
-        """Ask the engine fully consistently, and read what the ledger records at the same position.
+        """Ask the engine with full consistency, and read what the ledger records at the same position.
 
         The engine is at that position before it is asked and after it has answered. Raises
         UnknownOrganization; OtherHistory if SpiceDB and the ledger are at different positions;

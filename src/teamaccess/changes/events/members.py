@@ -109,7 +109,7 @@ class MemberInvited(EventDetails):
 
 
 class InvitationResent(EventDetails):
-    """An invitation was sent again with a new link. `instead_of` is the previous inviter, if another."""
+    """An invitation was resent with a new link. `instead_of` is the previous inviter if it changed."""
 
     kind: ClassVar = EventKind.INVITATION_RESENT
     subject: ClassVar = Subject.INVITATION

@@ -14,7 +14,7 @@ class OrganizationCreated(EventDetails):
 
 
 class OrganizationRenamed(EventDetails):
-    """An organization was given another name. `name_hash` is the SHA-256 of the name."""
+    """An organization was renamed. `name_hash` is the SHA-256 of the new name."""
 
     kind: ClassVar = EventKind.ORGANIZATION_RENAMED
     subject: ClassVar = Subject.ORGANIZATION

@@ -10,7 +10,7 @@ from teamaccess.storage import UserId
 
 
 class UserSignedIn(EventDetails):
-    """A user signed in. `by` says how: with the link of an invitation."""
+    """A user signed in. `by` says how; `invitation` is the link of an invitation."""
 
     kind: ClassVar = EventKind.SIGNED_IN
     subject: ClassVar = Subject.USER

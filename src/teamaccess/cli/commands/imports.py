@@ -44,7 +44,7 @@ def members(
     if not file.is_file():  # checked here, so that a missing option is named before a missing file
         raise typer.BadParameter(f"There is no file '{file}'.", param_hint="FILE")
 
-    async def bring_in(service: Service) -> list[ImportedBatch]:
+    async def import_file(service: Service) -> list[ImportedBatch]:
         id = OrganizationId(organization)
         async with service.reads() as session:
             await get_organization(session, id)
@@ -59,7 +59,7 @@ def members(
                 meter.step(len(batch.members))
         return batches
 
-    batches = with_service(bring_in)
+    batches = with_service(import_file)
     members = [
         {"email": each.email, "user": each.user, "joined": each.joined, "position": batch.position}
         for batch in batches
@@ -67,10 +67,10 @@ def members(
     ]
     joined = sum(batch.joined for batch in batches)
     positions = [batch.position for batch in batches if batch.position is not None]
-    before = f"members already: {len(members) - joined}"
+    already = f"members already: {len(members) - joined}"
     print_result(
         as_json,
-        f"{pluralize(joined, 'new member')} of {organization}; {before}.",
+        f"{pluralize(joined, 'new member')} of {organization}; {already}.",
         organization=organization,
         rows=len(members),
         joined=joined,

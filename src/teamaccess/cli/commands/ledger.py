@@ -63,8 +63,8 @@ def verify(
     All hashes are computed again. Every entry must have an event of its own transaction. Every token,
     invitation, auditor, login and resolved finding must agree with the newest event about it.
 
-    An entry that was cut off at the end of a chain, or a chain that was rewritten with new hashes, shows
-    only with --heads, by comparison with heads that you kept elsewhere.
+    An entry that was cut off at the end of a chain, or a chain that was rewritten with new hashes, is
+    found only with --heads, by comparison with heads that you kept elsewhere.
     """
 
     async def look(service: Service) -> Verification:

@@ -116,7 +116,7 @@ def grant_auditor(
     """Let a person ask the audit questions about every organization, and nothing else."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
     end = time_of(until) if until is not None else None
-    user = _made(lambda change: grant_audits(change, email, cleaned_reason, end)).id
+    user = _change_user(lambda change: grant_audits(change, email, cleaned_reason, end)).id
     print_result(
         as_json,
         f"{email} ({user}) may audit every organization{_until_text(end)}.",
@@ -134,7 +134,7 @@ def revoke_auditor(
 ) -> None:
     """Take back `grant-auditor`. The person keeps audit permissions that they have as a member."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
-    user = _made(lambda change: revoke_audits(change, email, cleaned_reason)).id
+    user = _change_user(lambda change: revoke_audits(change, email, cleaned_reason)).id
     print_result(
         as_json, f"{email} ({user}) is no longer an auditor of all organizations.", user=user
     )
@@ -183,7 +183,7 @@ def release_address(
 ) -> None:
     """Take the address from a person whose mailbox has a new owner. They keep everything else."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
-    id = _made(lambda change: release_of_user(change, user, cleaned_reason)).id
+    id = _change_user(lambda change: release_of_user(change, user, cleaned_reason)).id
     print_result(as_json, f"{id} has no address any more. Another person can use it now.", user=id)
 
 
@@ -215,7 +215,7 @@ def _timestamp(at: datetime) -> str:
     return at.isoformat(timespec="seconds")
 
 
-def _made(make: Callable[[Change], Awaitable[User]]) -> User:
+def _change_user(make: Callable[[Change], Awaitable[User]]) -> User:
     """Make one change to a user as the operator; return the user."""
 
     async def commit(service: Service) -> User:

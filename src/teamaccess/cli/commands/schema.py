@@ -126,7 +126,7 @@ def check_datastore(as_json: AsJson = False) -> None:
     """Check the PostgreSQL database behind SpiceDB, whose address is in SPICEDB_DATASTORE_CONN_URI.
 
     It needs an index, a collation and a setting that SpiceDB's own migrations do not create. Nothing is
-    changed. Exits with 0 if all is there, and with 1 and the cure if something is missing.
+    changed. Exits with 0 if all is there, and with 1 and the remedy if something is missing.
     """
     logs.log_to_stderr()
     try:

@@ -58,7 +58,7 @@ async def _connect(
 ) -> Any:
     """Return a connection to the first host that answers and fits `target_session_attrs`.
 
-    `timeout` is in seconds and for each host. 0 or less waits without an end. The driver's own search has
+    `timeout` is in seconds and for each host. Zero or less means no limit. The driver's own search has
     one timeout for all hosts, so a host that does not answer would hide the others.
     """
     seconds = float(timeout)

@@ -12,9 +12,9 @@ REFUSED_STATEMENTS = frozenset(
 the statement: PostgreSQL works, and the same statement fails again. Every other class, a future one
 included, says something about the server, the connection or other transactions. Trying again can help."""
 
-WAITED_FOR_ANOTHER = ("55P03", "40P01", "40001")
-"""A lock that was not free in time, a deadlock, and a conflict. PostgreSQL works, and another transaction
-has what this one needs."""
+CONTENTION = ("55P03", "40P01", "40001")
+"""A lock timeout, a deadlock and a serialization failure. PostgreSQL works, but another transaction holds
+what this one needs."""
 
 OTHER_TABLES = ("42P01", "42703", "42883")
 """A table, a column or a function that does not exist: the tables are those of another version."""
@@ -34,9 +34,9 @@ def is_outage(error: BaseException) -> bool:
     return isinstance(error, SQLAlchemyError | ConnectionError)
 
 
-def waits_for_another(error: BaseException) -> bool:
+def is_contention(error: BaseException) -> bool:
     """Return whether the statement failed because another transaction holds what it needs."""
-    return sqlstate(error) in WAITED_FOR_ANOTHER
+    return sqlstate(error) in CONTENTION
 
 
 def lacks_tables(error: BaseException) -> bool:

@@ -12,19 +12,19 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 UNUSED_SECONDS = 1.0
-"""A connection that was not used for longer is asked for a sign of life before its next use."""
+"""Before a connection that was unused for longer is used again, PostgreSQL must answer on it."""
 ANSWER_SECONDS = 1.0
-"""How long that answer may take. Then the connection is replaced."""
+"""How long that answer may take. After that, the connection is replaced."""
 
-OF_THE_SOCKET = {
+SOCKET_OPTIONS = {
     "TCP_KEEPIDLE": 5,
     "TCP_KEEPINTVL": 2,
     "TCP_KEEPCNT": 3,
     "TCP_USER_TIMEOUT": 10_000,
 }
-"""Options of the client's end: it is closed within about eleven seconds, also while a query waits for its
-answer. The last one is in milliseconds. A system without one of them does without it."""
-OF_THE_SERVER = {
+"""Options of our end. It is closed after about eleven silent seconds, even while a query waits for its
+answer. The last one is in milliseconds. An option that the operating system lacks is not set."""
+SERVER_SETTINGS = {
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -42,7 +42,7 @@ def limit_silence(connection: Any) -> None:
     if endpoint is None or endpoint.family not in (socket.AF_INET, socket.AF_INET6):
         return
     endpoint.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in OF_THE_SOCKET.items():
+    for name, value in SOCKET_OPTIONS.items():
         if (option := getattr(socket, name, None)) is not None:
             endpoint.setsockopt(socket.IPPROTO_TCP, option, value)
 

@@ -50,7 +50,7 @@ GROUP BY organization_id
 ON CONFLICT (organization_id) DO UPDATE
 SET position = greatest(watched_ledgers.position, excluded.position)
 """)
-"""A position never goes back: Watch may report it again, and it is known by its token then."""
+"""A position never goes back. If Watch reports an older one again, `watched_writes` has its token."""
 
 
 async def begin_runs(

@@ -7,7 +7,7 @@ from msgspec import UNSET
 from sqlalchemy import func, select
 
 from teamaccess.access.authorize import refuse_bad_end, refuse_operator_only, require_membership
-from teamaccess.access.holdings import roles_here
+from teamaccess.access.holdings import role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import AccessRequested
@@ -98,7 +98,7 @@ async def withdraw(change: OrganizationChange, id: RequestId) -> AccessRequest:
 
 
 async def _refuse_role(change: OrganizationChange, role: RoleId) -> None:
-    role_set = await roles_here(change, [role])
+    role_set = await role_set_in(change, [role])
     role_set.refuse_unknown([role])
     refuse_operator_only(change, [role], role_set)
     member = await get_member(change.session, change.organization, change.actor)

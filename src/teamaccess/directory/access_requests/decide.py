@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from teamaccess.access.authorize import NO_GIFT, Gift, authorize_giving
-from teamaccess.access.holdings import Holdings, Target, roles_here
+from teamaccess.access.holdings import Holdings, Target, role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import AccessApproved, AccessDeclined
@@ -126,7 +126,7 @@ async def _gift_asked_for(change: OrganizationChange, request: AccessRequest) ->
     """Return the requested gift: a role, or an action if the catalog still has it."""
     if request.role is None:
         return Gift(by_role_with=frozenset(change.catalog.actions.keys() & {request.action}))
-    role_set = await roles_here(change, [request.role])
+    role_set = await role_set_in(change, [request.role])
     return Gift(Holdings(role_set, frozenset([request.role])))
 
 

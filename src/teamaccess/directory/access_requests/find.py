@@ -39,7 +39,7 @@ class Viewer:
     held: frozenset[str]
     """Every action that the user holds, and their permissions to give roles."""
     gives_in_person: bool
-    """Whether the user is a person, for whom no service account acts. Then `may_give` counts."""
+    """Whether the user is a person, and no service account acts for them. Only then `may_give` counts."""
 
     def may_see(self, catalog: Catalog) -> ColumnElement[bool]:
         """Return the condition for a visible row: the user's own, or for something that they may give.

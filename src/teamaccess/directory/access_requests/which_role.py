@@ -3,7 +3,7 @@
 from sqlalchemy import select
 
 from teamaccess.access.authorize import Gift, authorize, free_roles
-from teamaccess.access.holdings import NO_TARGET, Holdings, RoleSet, roles_here
+from teamaccess.access.holdings import NO_TARGET, Holdings, RoleSet, role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.storage import AccessRequest, CustomRole, CustomRoleAction, RoleId
@@ -53,7 +53,7 @@ async def role_to_give(
         return request.role
     if role is None:
         raise await _choice_of_roles(change, request)
-    role_set = await roles_here(change, [role])
+    role_set = await role_set_in(change, [role])
     role_set.refuse_unknown([role])
     if request.action not in role_set.actions_of([role]):
         raise RoleWithoutAction(role=role, action=request.action)

@@ -134,8 +134,8 @@ async def accept(
     invitation.refuse_unless_pending(change.now)  # another request may have been faster
     if not await change.session.scalar(ATTESTED, {"organization": organization, "id": id}):
         raise InvitationUnexplained
-    is_machine = signed_in is not None and signed_in.is_service_account
-    if is_machine or not change.in_person:
+    is_account = signed_in is not None and signed_in.is_service_account
+    if is_account or not change.in_person:
         raise OnlyInPerson
     if signed_in is not None:
         await _refuse_other(change, invitation, signed_in, address)
@@ -196,7 +196,7 @@ async def _invited_user(
 
 
 async def _authorize_inviter(change: OrganizationChange, invitation: Invitation) -> None:
-    """Apply the rules of sending the invitation again, now.
+    """Check that the inviter could send the invitation now.
 
     Raises InviterLostRights and OfferedRoleGone.
     """

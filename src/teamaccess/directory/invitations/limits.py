@@ -71,7 +71,7 @@ async def refuse_flood(change: OrganizationChange, address: str) -> None:
     # it would use up what that member may send from other organizations.
     sender = await change.session.get_one(User, change.attribution.account or change.giver)
     person = mailbox(sender.email) if sender.email is not None else sender.id
-    # SECURITY: a rehearsal sends nothing, and its lock would refuse the person's invitations elsewhere
+    # SECURITY: a rehearsal sends nothing, and its lock would block the person's invitations elsewhere
     lock = change.locks.try_lock(Purpose.MAILS, person)
     if not change.is_rehearsal and not await change.session.scalar(lock):
         raise InvitingElsewhere

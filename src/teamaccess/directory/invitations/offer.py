@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from teamaccess.access.authorize import authorize, authorize_giving, gift_of_roles
-from teamaccess.access.holdings import RoleSet, Target, roles_here
+from teamaccess.access.holdings import RoleSet, Target, role_set_in
 from teamaccess.access.own_access import refuse_own_offer
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
@@ -81,7 +81,7 @@ async def invite(
     LimitReached and what `refuse_flood` does.
     """
     address = normalize_email(email)
-    role_set = await roles_here(change, roles)
+    role_set = await role_set_in(change, roles)
     await authorize_giving(
         change, "invite", gift_of_roles(role_set, roles), _addressee(change, address)
     )
@@ -124,7 +124,7 @@ async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
     """
     found = await find_invitation(change, id)
     roles = found.roles if found else []
-    role_set = await roles_here(change, roles)
+    role_set = await role_set_in(change, roles)
     gift = gift_of_roles(role_set, roles)
     invitation = await authorize_giving(change, "invite", gift, _target(change, found, id))
     await _refuse_member(change, invitation.email)
@@ -156,15 +156,15 @@ async def cancel(change: OrganizationChange, id: InvitationId) -> Invitation:
 
 
 async def authorize_inviter(change: OrganizationChange, invitation: Invitation) -> None:
-    """Return if the inviter may still give the offered roles.
+    """Check that the inviter may still give the offered roles.
 
-    Raises what `authorize_giving` does, and OwnAccessExtended for an offer to a mailbox of their own.
+    Raises what `authorize_giving` does, and OwnAccessExtended for an offer to the inviter's own mailbox.
 
     SECURITY: if a service account invited on a member's behalf, both are asked again. Deleting the
     account ends what it has offered, and neither of them gives what the other lacks.
     """
     roles = invitation.roles
-    gift = gift_of_roles(await roles_here(change, roles), roles)
+    gift = gift_of_roles(await role_set_in(change, roles), roles)
     with change.judging(invitation.invited_by, invitation.invited_via):
         await authorize_giving(change, "invite", gift, _addressee(change, invitation.email))
         await refuse_own_offer(change, invitation.email, roles)
@@ -212,7 +212,7 @@ def _target(
 
 
 def _addressee(change: OrganizationChange, address: str) -> Target[Invitation]:
-    """Return the target of an invitation: nothing that is there yet, but perhaps the actor's mailbox."""
+    """Return the target of a new invitation. It has no row, but may go to the actor's own mailbox."""
 
     async def are_others() -> bool:
         return not await change.is_own_mailbox(address)

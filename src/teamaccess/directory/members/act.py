@@ -17,7 +17,7 @@ from teamaccess.access.authorize import (
     require_in_person,
     require_membership,
 )
-from teamaccess.access.holdings import Target, custom_among, member_target, roles_here
+from teamaccess.access.holdings import Target, custom_among, member_target, role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import (
@@ -85,7 +85,7 @@ async def replace_roles(
 
     Raises what `authorize_giving` does, UnknownMember and LastAdministrator.
     """
-    role_set = await roles_here(change, roles)
+    role_set = await role_set_in(change, roles)
     before = member.assignments if member else ()
     gift = gift_of_replacement(role_set, before, roles, change.now)
     target = await _target(change, user, member)
@@ -201,8 +201,9 @@ async def leave(change: OrganizationChange) -> None:
 async def keep_one_administrator(change: OrganizationChange, member: Membership) -> None:
     """Raise LastAdministrator if the member is the last active administrator with no end date.
 
-    It is asked before they lose that, under the organization's lock: two requests at once cannot each
-    leave the other as the last. A service account does not count: nobody could sign in as it.
+    Call it before the member loses the role. The organization's lock keeps two concurrent requests from
+    each counting on the other's administrator. A service account does not count: nobody could sign in as
+    it.
     """
     administrator = RoleId(change.catalog.administrator)
     if not member.holds_permanently(administrator) or member.user.is_service_account:
@@ -254,7 +255,7 @@ async def _gift_of_end(
     ends = [until] if until != member.expires_at else []
     if not is_later(until, member.expires_at):
         return Gift(ends=ends)
-    role_set = await roles_here(change, member.roles)
+    role_set = await role_set_in(change, member.roles)
     return Gift(ends=ends, kept=member.roles, role_set=role_set)
 
 

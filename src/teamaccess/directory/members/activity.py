@@ -26,7 +26,7 @@ class ActivityLog:
     """Writes a member's activity at most once a minute.
 
     SECURITY: many members may be active while a change has locked their rows. A locked row is left out,
-    and notes have their own connections (`Service.notes`), so that they keep none from changes.
+    and notes have their own connections (`Service.notes`), so they take none from changes.
     """
 
     def __init__(self, sessions: Sessions) -> None:

@@ -12,7 +12,7 @@ from teamaccess.storage import Membership, OrganizationId, RoleId
 async def grant_administrator(
     change: Change, organization: OrganizationId, email: str, reason: str
 ) -> Membership:
-    """Make the user with the address administrator without an end; return the membership.
+    """Make the user with the address an administrator without an end; return the membership.
 
     Only operators do this: "If you need to assign Administrator privileges to a user, please contact us"
     (fintoc's page). A new address becomes a user and a member. A suspended member is active again, and

@@ -36,7 +36,7 @@ from teamaccess.storage import (
     is_local_id,
 )
 
-WHOLE = (
+WHOLE_MEMBER = (
     joinedload(Membership.user),
     joinedload(Membership.activity),
     joinedload(Membership.assignments),
@@ -56,12 +56,12 @@ async def find_member(
     """Return the member with user, roles and activity, or None.
 
     SECURITY: it is read again each time. An earlier part of the same change may have replaced roles for
-    many members at once, of which the session's rows know nothing.
+    many members at once, which the rows in the session do not show.
     """
     if not is_local_id(user):
         return None
     key = (organization, user)
-    return await session.get(Membership, key, options=WHOLE, populate_existing=True)
+    return await session.get(Membership, key, options=WHOLE_MEMBER, populate_existing=True)
 
 
 async def get_member(

@@ -92,11 +92,11 @@ WITH wanted AS (
 SELECT wanted.email, coalesce(here.id, wanted.id), here.id IS NULL
 FROM wanted LEFT JOIN here USING (email)
 """)
-"""The same without addresses, for a change that is rolled back.
+"""JOIN without addresses, for a rehearsal.
 
-SECURITY: a new user's address is unique on the platform. Until the rollback, it would block everybody who
-signs in with it or accepts an invitation to it. Everybody who is not a member here gets the new id, so a
-plan does not tell which addresses have users elsewhere.
+SECURITY: a user's address is unique on the platform. Until the rollback, a new one would block everybody
+who signs in with it or accepts an invitation to it. Everybody who is not a member here gets a new id, so
+a plan does not reveal which addresses have users elsewhere.
 """
 
 
@@ -109,7 +109,7 @@ class Newcomer:
     name: str | None
     role: RoleId
     id: UserId | None = None
-    """The id of a new user; None for one that is created here."""
+    """The id that a new user gets; if None, one is generated."""
 
 
 class ImportedMember(NamedTuple):

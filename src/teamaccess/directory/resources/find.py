@@ -10,8 +10,8 @@ from teamaccess.catalog import Catalog, ResourceType
 from teamaccess.common.errors import NotFound
 from teamaccess.storage import OrganizationId, Resource, ResourceId, is_local_id
 
-Key = tuple[str, ResourceId]
-"""The type and the id of an object: its name inside an organization."""
+ResourceKey = tuple[str, ResourceId]
+"""The type and the id of an object, which identify it inside an organization."""
 
 NAMED = select(Resource).where(
     Resource.organization_id == bindparam("organization"),
@@ -40,8 +40,8 @@ def type_of(catalog: Catalog, type: str) -> ResourceType:
 
 
 async def find_resources(
-    session: AsyncSession, organization: OrganizationId, keys: Iterable[Key]
-) -> Mapping[Key, Resource]:
+    session: AsyncSession, organization: OrganizationId, keys: Iterable[ResourceKey]
+) -> Mapping[ResourceKey, Resource]:
     """Return the objects among the keys that are or were registered."""
     types, ids = {type for type, _ in keys}, {id for _, id in keys}
     parameters = {"organization": organization, "types": list(types), "ids": list(ids)}
@@ -52,7 +52,7 @@ async def find_resources(
 
 
 async def get_resource(
-    session: AsyncSession, catalog: Catalog, organization: OrganizationId, key: Key
+    session: AsyncSession, catalog: Catalog, organization: OrganizationId, key: ResourceKey
 ) -> Resource:
     """Return a registered object; raises UnknownResourceType and UnknownResource."""
     type_of(catalog, key[0])

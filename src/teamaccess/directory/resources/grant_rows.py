@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from teamaccess.changes import OrganizationChange
-from teamaccess.directory.resources.find import Key, find_resources
+from teamaccess.directory.resources.find import ResourceKey, find_resources
 from teamaccess.storage import (
     Grant,
     HolderKind,
@@ -82,31 +82,33 @@ GrantEnds = Mapping[GrantKey, datetime | None]
 
 @dataclass(frozen=True)
 class KnownGrants:
-    """What PostgreSQL has of the objects and the holders that a change of grants names."""
+    """What PostgreSQL stores about the objects and the holders that a change of grants names."""
 
-    resources: Mapping[Key, Resource]
-    rows: Mapping[Key, Mapping[GrantKey, Grant]]
-    """All grants on the objects, also those that have ended and are not swept yet."""
+    resources: Mapping[ResourceKey, Resource]
+    rows: Mapping[ResourceKey, Mapping[GrantKey, Grant]]
+    """All grants on the objects, including those that have ended and are not swept yet."""
     members: Set[str]
+    """Which of the named users are members."""
     teams: Set[str]
+    """Which of the named teams exist."""
 
-    def on(self, key: Key) -> Mapping[GrantKey, Grant]:
+    def on(self, key: ResourceKey) -> Mapping[GrantKey, Grant]:
         """Return the grants on an object."""
         return self.rows.get(key, {})
 
-    def ends_on(self, key: Key) -> GrantEnds:
+    def ends_on(self, key: ResourceKey) -> GrantEnds:
         """Return the ends of the grants on an object."""
         return {grant: row.expires_at for grant, row in self.on(key).items()}
 
-    def present(self, key: Key, now: datetime) -> GrantEnds:
+    def present(self, key: ResourceKey, now: datetime) -> GrantEnds:
         """Return the grants on an object that are in force, with their ends."""
         return {grant: row.expires_at for grant, row in self.on(key).items() if row.active(now)}
 
 
 async def grants_on(
-    session: AsyncSession, organization: OrganizationId, key: Key
+    session: AsyncSession, organization: OrganizationId, key: ResourceKey
 ) -> Sequence[Grant]:
-    """Return the grants on an object, also those that have ended and are not swept yet."""
+    """Return the grants on an object, including those that have ended and are not swept yet."""
     rows = await session.scalars(
         select(Grant)
         .where(
@@ -120,13 +122,13 @@ async def grants_on(
 
 
 async def read_grants(
-    change: OrganizationChange, keys: Collection[Key], holders: Collection[GrantKey]
+    change: OrganizationChange, keys: Collection[ResourceKey], holders: Collection[GrantKey]
 ) -> KnownGrants:
-    """Return what there is of the objects and the holders. The number of statements is fixed."""
+    """Return what PostgreSQL stores about the objects and holders, with a fixed number of statements."""
     organization, session = change.organization, change.session
     valid = [key for key in keys if key[0] in change.catalog.types and is_local_id(key[1])]
     resources = await find_resources(session, organization, valid)
-    rows: dict[Key, dict[GrantKey, Grant]] = {}
+    rows: dict[ResourceKey, dict[GrantKey, Grant]] = {}
     named = {
         "organization": organization,
         "types": [type for type, _ in valid],
@@ -153,7 +155,7 @@ async def _present(
     column: InstrumentedAttribute[UserId] | InstrumentedAttribute[TeamId],
     ids: Collection[str] | None,
 ) -> frozenset[str]:
-    """Return the ids that the organization has in the column."""
+    """Return which of the ids the organization has in the column."""
     if not ids:
         return frozenset()
     rows = await change.session.scalars(

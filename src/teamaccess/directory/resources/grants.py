@@ -17,7 +17,7 @@ from teamaccess.changes.events import record_each
 from teamaccess.changes.events.resources import GrantsChanged
 from teamaccess.common.errors import Invalid, NotFound
 from teamaccess.directory.members.find import UnknownMember
-from teamaccess.directory.resources.find import Key, UnknownResource, type_of
+from teamaccess.directory.resources.find import ResourceKey, UnknownResource, type_of
 from teamaccess.directory.resources.grant_rows import (
     GrantEnds,
     GrantKey,
@@ -71,17 +71,17 @@ class GrantsReplaced(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GrantsOf:
-    """The grants that one object is to have."""
+class WantedGrants:
+    """All grants that one object will have after the change."""
 
-    key: Key
+    key: ResourceKey
     wanted: GrantEnds
     names: Collection[GrantName] = ()
     """The names that the request uses. Each must be an action or a role, as the request says; other names
     in `wanted` may be either."""
 
 
-def known_resource(change: OrganizationChange, known: KnownGrants, key: Key) -> Resource:
+def known_resource(change: OrganizationChange, known: KnownGrants, key: ResourceKey) -> Resource:
     """Return a registered object; raises UnknownResourceType and UnknownResource."""
     type_of(change.catalog, key[0])
     resource = known.resources.get(key)
@@ -91,29 +91,32 @@ def known_resource(change: OrganizationChange, known: KnownGrants, key: Key) -> 
 
 
 async def replace_grants(
-    change: OrganizationChange, key: Key, wanted: GrantEnds, names: Collection[GrantName] = ()
+    change: OrganizationChange,
+    key: ResourceKey,
+    wanted: GrantEnds,
+    names: Collection[GrantName] = (),
 ) -> GrantsReplaced:
     """Replace all grants on an object. Return the new grants, and those before.
 
-    `names` are those of `GrantsOf`. Raises what `judge_grants` does, and LimitReached.
+    `names` are those of `WantedGrants`. Raises what `authorize_grants` does, and LimitReached.
     """
-    # SECURITY: the guard first, so that nothing is revealed of what the request names
+    # SECURITY: the guard comes first, so a caller without it does not learn what exists
     await authorize(change, "register_resources")
     known = await read_grants(change, [key], list(wanted))
-    grants, before = GrantsOf(key, wanted, names), known.ends_on(key)
-    await judge_grants(change, known, grants)
+    grants, before = WantedGrants(key, wanted, names), known.ends_on(key)
+    await authorize_grants(change, known, grants)
     await write_grants(change, known, [grants])
     after = await grants_on(change.session, change.organization, key)
     return GrantsReplaced(after, before)
 
 
-async def judge_grants(
+async def authorize_grants(
     change: OrganizationChange,
     known: KnownGrants,
-    grants: GrantsOf,
+    grants: WantedGrants,
     rows: Mapping[GrantKey, Grant] | None = None,
 ) -> None:
-    """Return if the actor may have the object hold these grants. `rows` are those to compare with.
+    """Check that the actor may replace `rows`, by default all grants on the object, with these grants.
 
     Raises what `authorize_giving` does, UnknownResourceType, UnknownResource, UnknownResourceAction,
     UnknownObjectRole, UnknownMember and UnknownTeam.
@@ -127,9 +130,9 @@ async def judge_grants(
 
 
 async def write_grants(
-    change: OrganizationChange, known: KnownGrants, objects: Sequence[GrantsOf]
+    change: OrganizationChange, known: KnownGrants, objects: Sequence[WantedGrants]
 ) -> None:
-    """Write the grants on all these objects, which were judged. Raises LimitReached."""
+    """Write the grants on all these objects, which must be authorized before. Raises LimitReached."""
     organization = change.organization
     present = select(literal(1)).where(Grant.organization_id == organization)
     adding = sum(len(each.wanted) - len(known.on(each.key)) for each in objects)
@@ -157,7 +160,7 @@ async def write_grants(
 
 async def add_grant(
     change: OrganizationChange,
-    key: Key,
+    key: ResourceKey,
     grant: GrantKey,
     until: datetime | None,
     name: GrantName,
@@ -168,7 +171,7 @@ async def add_grant(
 
 
 async def remove_grant(
-    change: OrganizationChange, key: Key, grant: GrantKey, name: GrantName
+    change: OrganizationChange, key: ResourceKey, grant: GrantKey, name: GrantName
 ) -> GrantsReplaced:
     """Take one grant on an object away. Raises what `replace_grants` does, and UnknownGrant."""
     present = dict(await _present_grants(change, key))
@@ -179,7 +182,7 @@ async def remove_grant(
     return replaced
 
 
-async def _present_grants(change: OrganizationChange, key: Key) -> GrantEnds:
+async def _present_grants(change: OrganizationChange, key: ResourceKey) -> GrantEnds:
     """Return the grants on an object, without those that have ended."""
     if key[0] not in change.catalog.types or not is_local_id(key[1]):
         return {}
@@ -225,7 +228,7 @@ def _actions(kind: ResourceType, grants: Iterable[GrantKey]) -> frozenset[str]:
 def _refuse_unknown_names(
     change: OrganizationChange,
     resource: Resource,
-    grants: GrantsOf,
+    grants: WantedGrants,
     rows: Mapping[GrantKey, Grant],
 ) -> None:
     """Raise UnknownObjectRole and UnknownResourceAction for what the type does not have.

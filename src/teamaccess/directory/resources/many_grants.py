@@ -7,10 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 
 from teamaccess.access.authorize import authorize
-from teamaccess.access.object_grants import GrantsOnObject, ask_about_objects
+from teamaccess.access.object_grants import GrantsOnObject, prefetch_held_on
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import TeamaccessError, naming_item
-from teamaccess.directory.resources.find import Key
+from teamaccess.directory.resources.find import ResourceKey
 from teamaccess.directory.resources.grant_rows import (
     GrantEnds,
     GrantKey,
@@ -19,10 +19,10 @@ from teamaccess.directory.resources.grant_rows import (
 )
 from teamaccess.directory.resources.grants import (
     GrantName,
-    GrantsOf,
     GrantTwice,
+    WantedGrants,
+    authorize_grants,
     gift_of_grants,
-    judge_grants,
     write_grants,
 )
 
@@ -33,7 +33,7 @@ Numbered = Sequence[tuple[int, "GrantOperation"]]
 class GrantOperation:
     """A grant to add or to remove."""
 
-    on: Key
+    on: ResourceKey
     grant: GrantKey
     until: datetime | None = None
     remove: bool = False
@@ -68,11 +68,10 @@ async def change_grants(
 ) -> list[GrantResult]:
     """Carry out all operations or none; return the result of each.
 
-    Every refusal names the item. Raises what `judge_grants` does, GrantTwice and
-    LimitReached.
+    Every refusal names the item. Raises what `authorize_grants` does, GrantTwice and LimitReached.
     """
     await authorize(change, "register_resources")
-    by_object: dict[Key, list[tuple[int, GrantOperation]]] = defaultdict(list)
+    by_object: dict[ResourceKey, list[tuple[int, GrantOperation]]] = defaultdict(list)
     for number, operation in enumerate(operations, start=1):
         with naming_item(number):
             if any(operation.grant == other.grant for _, other in by_object[operation.on]):
@@ -85,10 +84,10 @@ async def change_grants(
         for number, operation in numbered:
             results[number] = operation.result(before)
         wanted = _after(before, numbered)
-        objects.append(GrantsOf(key, wanted, [each.name for _, each in numbered]))
-    await ask_about_objects(change, _on_objects(change, known, objects))
+        objects.append(WantedGrants(key, wanted, [each.name for _, each in numbered]))
+    await prefetch_held_on(change, _on_objects(change, known, objects))
     for each in objects:
-        await _judge(change, known, each, by_object[each.key])
+        await _authorize_items(change, known, each, by_object[each.key])
     with naming_item(_last_added(operations)):
         await write_grants(change, known, objects)
     return [results[number] for number in range(1, len(operations) + 1)]
@@ -106,7 +105,7 @@ def _after(before: GrantEnds, numbered: Numbered) -> GrantEnds:
 
 
 def _on_objects(
-    change: OrganizationChange, known: KnownGrants, objects: Iterable[GrantsOf]
+    change: OrganizationChange, known: KnownGrants, objects: Iterable[WantedGrants]
 ) -> Iterator[GrantsOnObject]:
     """Yield what changes on each object that exists."""
     for each in objects:
@@ -117,16 +116,16 @@ def _on_objects(
                 yield gift.grants
 
 
-async def _judge(
-    change: OrganizationChange, known: KnownGrants, grants: GrantsOf, numbered: Numbered
+async def _authorize_items(
+    change: OrganizationChange, known: KnownGrants, grants: WantedGrants, numbered: Numbered
 ) -> None:
-    """Judge the grants on one object together. If that is refused, find the item that is refused.
+    """Authorize the items about one object together. If they are refused, find the item at fault.
 
-    Each item alone is judged by the rows that are known, so the search takes no statement.
+    The search compares each item with the rows that were read before, so it needs no statement.
     """
     try:
         with naming_item(numbered[0][0]):
-            await judge_grants(change, known, grants)
+            await authorize_grants(change, known, grants)
     except TeamaccessError:
         rows = known.on(grants.key)
         for number, operation in numbered if len(numbered) > 1 else ():
@@ -134,12 +133,12 @@ async def _judge(
             own = {grant: rows[grant]} if grant in rows else {}
             wanted = {} if operation.remove else {grant: operation.until}
             with naming_item(number):
-                alone = GrantsOf(grants.key, wanted, [operation.name])
-                await judge_grants(change, known, alone, own)
+                alone = WantedGrants(grants.key, wanted, [operation.name])
+                await authorize_grants(change, known, alone, own)
         raise
 
 
 def _last_added(operations: Sequence[GrantOperation]) -> int:
-    """Return the number of the last grant that is added, which is the one beyond a limit."""
+    """Return the number of the last item that adds a grant. It is named if a limit is exceeded."""
     added = [number for number, each in enumerate(operations, start=1) if not each.remove]
     return max(added, default=1)

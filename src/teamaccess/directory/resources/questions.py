@@ -46,7 +46,8 @@ def question_about(
     if not is_organization_id(organization):
         raise UnknownOrganization(organization=organization)
     if resource is None:
-        on, actions = organization_object(organization), _everywhere(catalog, organization, action)
+        on = organization_object(organization)
+        actions = _actions_in_organization(catalog, organization, action)
     else:
         on = _object(catalog, organization, resource)
         actions = list(catalog.types[on.type].actions)
@@ -55,7 +56,9 @@ def question_about(
     return on, action
 
 
-def _everywhere(catalog: Catalog, organization: OrganizationId, action: str) -> list[str]:
+def _actions_in_organization(
+    catalog: Catalog, organization: OrganizationId, action: str
+) -> list[str]:
     if action in catalog.actions and catalog.actions[action].four_eyes:
         example = next(
             f"{kind.id}:{organization}/<id>#{verb}"

@@ -41,7 +41,7 @@ from teamaccess.directory.resources.creators import (
     refuse_unknown_creators,
 )
 from teamaccess.directory.resources.find import (
-    Key,
+    ResourceKey,
     UnknownResource,
     find_resources,
     get_resource,
@@ -89,7 +89,7 @@ class ResourceOperation:
     remove: bool = False
 
     @property
-    def key(self) -> Key:
+    def key(self) -> ResourceKey:
         """The object's name inside the organization."""
         return self.type, self.id
 
@@ -143,7 +143,7 @@ async def apply(
 
     Raises what `authorize` does, UnknownResourceType, InvalidResourceId, ResourceTwice, ResourceRemoved,
     UnknownResource for the removal of an object that was never registered, UnknownMember, LimitReached,
-    and what `creators` says.
+    and what `creator_of` and `refuse_other_creator` do.
     """
     results = await _apply(change, operations)
     registered, removed = map(results.count, (ResourceResult.REGISTERED, ResourceResult.REMOVED))
@@ -161,7 +161,7 @@ async def _apply(
     change: OrganizationChange, operations: Sequence[ResourceOperation]
 ) -> list[ResourceResult]:
     await authorize(change, "register_resources")
-    checked, seen = [], set[Key]()
+    checked, seen = [], set[ResourceKey]()
     for number, operation in enumerate(operations, start=1):
         with _naming(number, operations):
             checked.append(_checked(change, operation))

@@ -98,9 +98,9 @@ COUNTED: CompoundSelect[str, RoleId, int] = union_all(
 async def holders_of(
     session: AsyncSession, organization: OrganizationId, roles: Iterable[RoleId], now: datetime
 ) -> Mapping[RoleId, Holders]:
-    """Return the holders of each role, in one query; a role that has ended does not count."""
+    """Return the holders of each role, in one query. Roles that have expired do not count."""
     holders: defaultdict[RoleId, Holders] = defaultdict(Holders)
-    ids = [role for role in roles if is_role_id(role)]  # nobody holds a role of another name
+    ids = [role for role in roles if is_role_id(role)]  # no other text can be a role
     keys = {"organization": organization, "roles": ids, "now": now}
     for kind, role, count in await session.execute(COUNTED, keys):
         setattr(holders[role], kind, count)

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.catalog import Catalog
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
-from teamaccess.common.lookalikes import find_lookalike, find_lookalike_among
+from teamaccess.common.lookalikes import find_lookalike, find_lookalike_yielding
 from teamaccess.storage import CustomRole, RoleId, is_role_id
 
 NOBODY = "none"
@@ -38,7 +38,7 @@ class RoleIdsTaken(Conflict):
 
 
 class RoleNameTaken(Conflict):
-    """The name, or the id, looks like that of another role, so people would take one for the other."""
+    """The name or the id looks like that of another role, so people could confuse the two."""
 
     message = "{name!r} looks like the role {taken!r}. Choose another name."
 
@@ -57,7 +57,7 @@ def refuse_bad_id(catalog: Catalog, id: str) -> RoleId:
 async def refuse_taken_name(change: OrganizationChange, name: str, of: RoleId) -> None:
     """Raise RoleNameTaken for a name of the role `of` that looks like the name of another role.
 
-    Raises also WrittenOutTooLong.
+    Also raises WrittenOutTooLong.
     """
     rows = await change.session.scalars(
         select(CustomRole.name)
@@ -65,7 +65,7 @@ async def refuse_taken_name(change: OrganizationChange, name: str, of: RoleId) -
         .order_by(CustomRole.created_at, CustomRole.id)
     )
     others = [*_predefined_names(change.catalog), *rows]
-    if (taken := await find_lookalike_among(name, others)) is not None:
+    if (taken := await find_lookalike_yielding(name, others)) is not None:
         raise RoleNameTaken(name=name, taken=taken)
 
 

@@ -13,7 +13,7 @@ from msgspec import UNSET, UnsetType
 from sqlalchemy import literal, select
 
 from teamaccess.access.authorize import Gift, authorize_giving
-from teamaccess.access.holdings import Holdings, Target, roles_here
+from teamaccess.access.holdings import Holdings, Target, role_set_in
 from teamaccess.catalog import giving_permission
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.caps import refuse_full
@@ -103,7 +103,7 @@ async def clone(
     permissions to give roles (`may_give`). An action that the actor lacks is not left out but refused.
     Raises UnknownRole, ReservedAction if no action would be left, and what `create_role` does.
     """
-    role_set = await roles_here(change, [original])
+    role_set = await role_set_in(change, [original])
     all_actions = [change.catalog.actions[action] for action in role_set.actions_of([original])]
     actions = frozenset(action.id for action in all_actions if not action.reserved)
     gift = Gift(Holdings(actions=actions), named=[original], role_set=role_set)
@@ -155,7 +155,7 @@ async def role_target(change: OrganizationChange, id: RoleId) -> Target[CustomRo
 
     It refuses with PredefinedRole, RoleNotFound and RoleAboveActor.
     """
-    role_set = await roles_here(change, [id])
+    role_set = await role_set_in(change, [id])
     refusal: TeamaccessError | None = None
     if id in change.catalog.roles:
         refusal = PredefinedRole(role=id)

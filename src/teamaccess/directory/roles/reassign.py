@@ -62,7 +62,7 @@ async def take_away(change: OrganizationChange, role: RoleId) -> None:
 
 
 async def offer_instead(change: OrganizationChange, role: RoleId, to: RoleId | None) -> None:
-    """Offer the role `to`, or none, in the open invitations that offer `role`, also in expired ones.
+    """Offer the role `to`, or none, in the open invitations that offer `role`, expired ones too.
 
     Without `to`, an invitation that offers nothing else is cancelled.
     """

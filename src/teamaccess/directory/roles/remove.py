@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 
 from teamaccess.access.authorize import NO_GIFT, authorize_giving, gift_of_roles
-from teamaccess.access.holdings import roles_here
+from teamaccess.access.holdings import role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import RoleDeleted
@@ -46,7 +46,7 @@ async def delete_role(change: OrganizationChange, id: RoleId, instead: str | Non
     holders = (await holders_of(change.session, change.organization, [id], change.now))[id]
     gift = NO_GIFT
     if to is not None and to != id:
-        role_set = await roles_here(change, [to])
+        role_set = await role_set_in(change, [to])
         gift = gift_of_roles(role_set, [to], to_team=holders.teams > 0)
         gift = replace(gift, to_people=False)  # its holders may be the actor or service accounts
     role = await authorize_giving(change, "manage_roles", gift, await role_target(change, id))

@@ -110,7 +110,7 @@ class SchemaStillForeign(Conflict):
 
 
 async def refuse_while_foreign(session: AsyncSession, engine: Engine, ids: set[int]) -> None:
-    """Raise SchemaStillForeign if one of the findings is a foreign schema, and SpiceDB still has one."""
+    """Raise SchemaStillForeign if one of the findings is a foreign schema and SpiceDB still has one."""
     kinds = await session.scalars(select(Finding.kind).where(Finding.id.in_(ids)))
     newest = (await session.execute(NEWEST)).one_or_none()
     if FindingKind.FOREIGN_SCHEMA not in set(kinds) or newest is None:

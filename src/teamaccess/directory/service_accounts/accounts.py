@@ -8,7 +8,7 @@ from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.access.authorize import Ends, Gift, authorize_giving, gift_of_roles
-from teamaccess.access.holdings import Target, custom_among, member_target, roles_here
+from teamaccess.access.holdings import Target, custom_among, member_target, role_set_in
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
@@ -41,7 +41,7 @@ async def create_service_account(
     does, InvalidText and LimitReached.
     """
     organization = change.organization
-    gift = gift_of_roles(await roles_here(change, roles), roles.keys(), roles.values())
+    gift = gift_of_roles(await role_set_in(change, roles), roles.keys(), roles.values())
     await authorize_giving(change, "manage_service_accounts", replace(gift, to_people=False))
     present = (
         select(literal(1))

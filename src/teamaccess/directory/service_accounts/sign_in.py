@@ -62,7 +62,7 @@ class TokenUse:
     """Notes when tokens are used, each at most once a minute. No decision depends on it.
 
     SECURITY: many requests may use tokens whose rows a change has locked. A locked row is left out, and
-    notes have their own connections (`Service.notes`), so that they keep none from changes.
+    notes have their own connections (`Service.notes`), so that changes never wait for one.
     """
 
     def __init__(self, sessions: Sessions) -> None:

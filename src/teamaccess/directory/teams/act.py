@@ -12,13 +12,13 @@ from teamaccess.access.authorize import (
     ends_of,
     gift_of_replacement,
 )
-from teamaccess.access.holdings import Target, custom_among, roles_here, team_target
+from teamaccess.access.holdings import Target, custom_among, role_set_in, team_target
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.caps import refuse_full
 from teamaccess.changes.events import record
 from teamaccess.changes.events.roles import TeamCreated, TeamDeleted, TeamRenamed, TeamRolesChanged
 from teamaccess.common.errors import Conflict, Invalid
-from teamaccess.common.lookalikes import find_lookalike_among
+from teamaccess.common.lookalikes import find_lookalike_yielding
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.teams.find import UnknownTeam, find_team, get_team
 from teamaccess.storage import Team, TeamId, is_local_id
@@ -54,7 +54,7 @@ class TeamRolesReplaced(NamedTuple):
 
 
 async def create_team(change: OrganizationChange, id: str, name: str) -> Team:
-    """Create a team without members and roles; return it.
+    """Create a team without members or roles; return it.
 
     Raises what `authorize` does, InvalidTeamId, InvalidText, TeamExists, TeamNameTaken and
     LimitReached.
@@ -102,7 +102,7 @@ async def change_team_roles(
     UnknownTeam.
     """
     found = await find_team(change.session, change.organization, id)
-    role_set = await roles_here(change, roles)
+    role_set = await role_set_in(change, roles)
     held = found.roles if found else ()
     gift = gift_of_replacement(role_set, held, roles, change.now, to_team=True)
     team = await authorize_giving(change, "manage_teams", gift, await _target(change, id, found))
@@ -131,14 +131,14 @@ async def delete_team(change: OrganizationChange, id: TeamId) -> None:
 async def _refuse_taken_name(change: OrganizationChange, name: str, of: TeamId) -> None:
     """Raise TeamNameTaken for a name of the team `of` that looks like the name of another team.
 
-    Raises also WrittenOutTooLong.
+    Also raises WrittenOutTooLong.
     """
     rows = await change.session.scalars(
         select(Team.name)
         .where(Team.organization_id == change.organization, Team.id != of)
         .order_by(Team.created_at, Team.id)
     )
-    if (taken := await find_lookalike_among(name, rows)) is not None:
+    if (taken := await find_lookalike_yielding(name, rows)) is not None:
         raise TeamNameTaken(name=name, taken=taken)
 
 

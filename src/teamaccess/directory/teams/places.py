@@ -29,7 +29,7 @@ from teamaccess.changes.events.roles import (
     TeamMemberRemoved,
 )
 from teamaccess.common.errors import Invalid, NotFound, naming_item
-from teamaccess.directory.members.find import WHOLE, UnknownMember
+from teamaccess.directory.members.find import WHOLE_MEMBER, UnknownMember
 from teamaccess.directory.teams.find import UnknownTeam
 from teamaccess.storage import Membership, Team, TeamId, TeamMembership, UserId, is_local_id
 
@@ -58,7 +58,7 @@ class PlaceOperation:
 
 @dataclass
 class KnownPlaces:
-    """What PostgreSQL has of the teams, the members and the places that a change names."""
+    """What PostgreSQL stores about the teams, the members and the places that a change names."""
 
     members: Mapping[UserId, Membership]
     teams: Mapping[TeamId, Team]
@@ -66,9 +66,9 @@ class KnownPlaces:
     """What each team holds. Places do not change it."""
     places: dict[tuple[TeamId, UserId], TeamMembership]
     growth: Counter[TeamId] = field(default_factory=Counter)
-    """How many members more than before each team gets."""
+    """By how many members each team grows."""
     events: list[tuple[EventDetails, str]] = field(default_factory=list)
-    """What is to be recorded, with its subject."""
+    """The events to record, each with its subject."""
 
 
 async def put(
@@ -88,9 +88,9 @@ async def put(
 async def put_each(
     change: OrganizationChange, operations: Sequence[PlaceOperation], first: int = 1
 ) -> None:
-    """Put members into teams as `put` does one after another, with few statements for all of them.
+    """Do what `put` does for each operation, with few statements for all of them.
 
-    Every refusal names its item; `first` is the number of the first one.
+    Every refusal names its item. `first` is the number of the first item.
     """
     known = await _read_named(change, operations)
     for number, each in enumerate(operations, start=first):
@@ -168,9 +168,9 @@ async def _read_named(
 async def _read_places(
     change: OrganizationChange, ids: Iterable[TeamId], users: Iterable[UserId]
 ) -> KnownPlaces:
-    """Read everything that a change of places names. Only more teams need more statements.
+    """Read everything that a change of places names, with a few statements for each team.
 
-    SECURITY: it is read again, as in `find_member`.
+    SECURITY: rows that the session has already are read again, as in `find_member`.
     """
     organization, fresh = change.organization, {"populate_existing": True}
     named = literal(sorted({user for user in users if is_local_id(user)}), ARRAY(Text))
@@ -178,7 +178,7 @@ async def _read_places(
     members = await change.session.scalars(
         select(Membership)
         .where(Membership.organization_id == organization, Membership.user_id == any_(named))
-        .options(*WHOLE),
+        .options(*WHOLE_MEMBER),
         execution_options=fresh,
     )
     by_user = {each.user_id: each for each in members.unique()}
@@ -212,7 +212,7 @@ async def _put(
     user: UserId,
     until: datetime | None,
 ) -> tuple[Membership, TeamMembership]:
-    """Judge the place and add it to the session. `_finish` does the rest."""
+    """Authorize the place and add it to the session. `_finish` must follow."""
     organization = change.organization
     member, place = known.members.get(user), known.places.get((id, user))
     is_unchanged = place is not None and place.expires_at == until
@@ -241,7 +241,7 @@ async def _put(
 
 
 async def _take(change: OrganizationChange, known: KnownPlaces, id: TeamId, user: UserId) -> None:
-    """Judge the end of the place and delete it in the session. `_finish` does the rest."""
+    """Authorize the removal and delete the place in the session. `_finish` must follow."""
     place = known.places.get((id, user))
     leaves = place is not None and change.is_self(user)
     if leaves:
@@ -259,9 +259,9 @@ async def _take(change: OrganizationChange, known: KnownPlaces, id: TeamId, user
 async def _finish(
     change: OrganizationChange, known: KnownPlaces, last_put: Mapping[TeamId, int] | None = None
 ) -> None:
-    """Refuse teams that are too full, and record what happened. `last_put` has an item of each team.
+    """Refuse teams that became too large, and record the events. Raises LimitReached.
 
-    Raises LimitReached.
+    `last_put` has the number of the item that the refusal of a team names.
     """
     organization = change.organization
     for id, growth in known.growth.items():

@@ -46,12 +46,12 @@ MEMBERS_NAMED = (
     )
 )
 TAGGED_USERS = TAGGED.replace("email", "users.email", 1)
-LONGEST = 255
+LONGEST_EXTERNAL_ID = 255
 GENERATED_ID = re.compile(r"(usr|sa)_[0-9a-f]{20}")
-"""An id that this service made. Most requests name users so."""
+"""An id that this service made. Most requests name users by it."""
 EXTERNAL = "external:"
-"""Before an external id, so that it is not taken for an id or an address."""
-LONGEST_USER_NAME = len(EXTERNAL) + LONGEST
+"""The prefix that marks an external id, so that it is not taken for an id or an address."""
+LONGEST_USER_REFERENCE = len(EXTERNAL) + LONGEST_EXTERNAL_ID
 
 
 class UnknownUser(NotFound):
@@ -76,7 +76,7 @@ async def user_now(session: AsyncSession, id: UserId) -> User | None:
 
 
 class TokenOwner(NamedTuple):
-    """The user of a token at the moment at which it is used."""
+    """The user of a token, and the current time."""
 
     user: User | None
     now: datetime
@@ -86,7 +86,7 @@ class TokenOwner(NamedTuple):
 
 
 async def user_and_clock(session: AsyncSession, id: UserId, token: bytes) -> TokenOwner | None:
-    """Return the user of a token at this moment; None if there is no such user."""
+    """Return the user of a token, with the current time; None if there is no such user."""
     row = (await session.execute(WITH_CLOCK, {"id": id, "token": token})).one_or_none()
     return TokenOwner(*row) if row is not None else None
 
@@ -108,8 +108,8 @@ def is_named(text: str) -> ColumnElement[bool]:
     """Return the condition that a user has this id, e-mail address or external id.
 
     SECURITY: a login chooses its own external id. So a text that has the form of an address, or of an id
-    that this service made, is compared with addresses or ids alone, also if nobody has it. `external:`
-    names an external id of any form.
+    that this service made, is compared with addresses or ids alone, even if nobody has it. `external:`
+    before an external id names it in any form.
     """
     if text.startswith(EXTERNAL):
         return User.external_id == text.removeprefix(EXTERNAL)
@@ -127,7 +127,7 @@ async def person_in(session: AsyncSession, organization: OrganizationId, name: s
     A service account is not a person. Raises NobodyToActFor.
     """
     person: User | None = None
-    if is_possible_name(name):
+    if is_possible_reference(name):
         person = await session.scalar(
             select(User)
             .join(Membership, Membership.user_id == User.id)
@@ -151,7 +151,7 @@ async def resolve_member(session: AsyncSession, organization: OrganizationId, te
     addresses are members. The use case raises it instead, after it has authorized the caller. Users
     outside of the organization are never found, so tenants do not learn who else exists.
     """
-    if GENERATED_ID.fullmatch(text) or not is_possible_name(text):
+    if GENERATED_ID.fullmatch(text) or not is_possible_reference(text):
         return UserId(text)
     member: UserId | None = await session.scalar(
         select(User.id)
@@ -163,9 +163,9 @@ async def resolve_member(session: AsyncSession, organization: OrganizationId, te
     return member if member is not None else UserId(text)
 
 
-def is_possible_name(text: str) -> bool:
+def is_possible_reference(text: str) -> bool:
     """Return whether the text can name a user at all."""
-    return 0 < len(text) <= LONGEST_USER_NAME and text.isprintable()
+    return 0 < len(text) <= LONGEST_USER_REFERENCE and text.isprintable()
 
 
 async def resolve_members(
@@ -177,7 +177,7 @@ async def resolve_members(
     by_external_id: dict[str, list[str]] = {}
     ids: set[str] = set()
     for name in names:  # as `is_named` reads it
-        if GENERATED_ID.fullmatch(name) or not is_possible_name(name):
+        if GENERATED_ID.fullmatch(name) or not is_possible_reference(name):
             continue
         external_id = name.removeprefix(EXTERNAL)
         if external_id == name:

@@ -11,7 +11,7 @@ from teamaccess.directory.users.signing_keys import (
     Jwk,
     LoginUnavailable,
     SigningKeys,
-    misspelt,
+    describe_misspelling,
 )
 from teamaccess.directory.users.tokens import (
     LEEWAY,
@@ -105,7 +105,7 @@ class Issuer:
         with suppress(InvalidToken, LoginUnavailable, jwt.PyJWTError, ValueError, TypeError):
             await self._signed_claims(token, named)
             if self._misspelt is None:
-                self._misspelt = misspelt(named, self.issuer)
+                self._misspelt = describe_misspelling(named, self.issuer)
                 log.warning("issuer_misspelt", cause=self._misspelt)
         raise InvalidToken(
             cause=f"its issuer is {named}, and this service accepts {self.issuer}: they differ only in"

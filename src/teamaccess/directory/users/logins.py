@@ -79,7 +79,7 @@ async def find_login_user(session: AsyncSession, login: Login) -> User | None:
 
 
 async def login_user_and_clock(session: AsyncSession, login: Login, token: bytes) -> TokenOwner:
-    """Return the user with this login, or None, at the moment at which its token is used."""
+    """Return the user with this login, if any, with the current time and any early use of `token`."""
     moment = select(func.clock_timestamp().label("now"), FIRST_USED.label("first")).subquery()
     has_login = (User.issuer == login.issuer) & (User.subject == login.subject)
     wanted = select(User, moment.c.now, moment.c.first).select_from(moment)
@@ -97,7 +97,7 @@ async def first_sign_in(change: Change, login: Login) -> User:
     with _sign_in_again_if_raced():
         user = await _link(change, login) or await _make(change, login)
     if user is None:
-        user = await find_login_user(change.session, login)  # in another request, meanwhile
+        user = await find_login_user(change.session, login)  # added by another request meanwhile
         if user is not None:
             return user
         if await holder_of(change.session, login.email) is not None:
@@ -279,7 +279,7 @@ def _sign_in_again_if_raced() -> Iterator[None]:
 
 
 async def _has_access(change: Change, id: UserId) -> bool:
-    """Return whether the user is a member or an auditor. Lock their row before."""
+    """Return whether the user is a member or an auditor. Lock their row first."""
     member = exists().where(Membership.user_id == id)
     auditor = exists().where(Auditor.user_id == id)
     return bool(await change.session.scalar(select(or_(member, auditor))))

@@ -81,10 +81,9 @@ class SigningKeys:
 
         With a `kid` these are the keys of that name, otherwise all of them. Raises LoginUnavailable.
         """
-        busy = self._lock.locked() and self._fitting(
-            kid, algorithm
-        )  # the known keys suffice meanwhile
-        if self._is_due(kid, algorithm) and not busy:
+        # while another request fetches, the known keys suffice
+        suffices = self._lock.locked() and self._fitting(kid, algorithm)
+        if self._is_due(kid, algorithm) and not suffices:
             async with self._lock:
                 if self._is_due(kid, algorithm):  # another request may have fetched them meanwhile
                     await self._fetch_keys()
@@ -130,7 +129,7 @@ class SigningKeys:
             log.warning("login_unavailable", issuer=self.issuer, cause=self.problem)
 
 
-def misspelt(named: str, issuer: str) -> str:
+def describe_misspelling(named: str, issuer: str) -> str:
     """Return how the issuer's own name differs from the one of the settings."""
     if named.rstrip("/") == issuer.rstrip("/"):
         return (
@@ -157,7 +156,7 @@ def _keys_of(issuer: str) -> list[Jwk]:
     """Ask for all keys of the issuer (OpenID Connect Discovery 1.0 section 4)."""
     about = _fetch(issuer.rstrip("/") + DISCOVERY)
     if (named := about.get("issuer")) != issuer:
-        raise NotTheIssuer(misspelt(str(named), issuer))
+        raise NotTheIssuer(describe_misspelling(str(named), issuer))
     keys = _fetch(str(about.get("jwks_uri"))).get("keys")
     if not isinstance(keys, list):
         raise NotTheIssuer("the issuer publishes no keys")

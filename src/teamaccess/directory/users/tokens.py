@@ -42,7 +42,7 @@ class InvalidApiToken(Unauthenticated):
 
 
 class InvalidSubject(Invalid):
-    """A token is issued for a name that no token may have, so it would never be accepted."""
+    """A token is requested for a name that no token may have, so it would never be accepted."""
 
     message = (
         "{subject!r} can't have a token. Use a name of 1 to 100 letters, digits, and the "
@@ -107,7 +107,7 @@ class Login:
         """Raise InvalidToken when the user's sessions were ended after this token was issued.
 
         Issuers write the time in whole seconds, rounded down. So a token from the second in which the
-        sessions were ended is refused, whether it was issued before or after that within the second.
+        sessions were ended is refused, even if it was issued after them.
         """
         if self.issued_at < user.tokens_valid_from:
             raise InvalidToken(cause="its session was ended")

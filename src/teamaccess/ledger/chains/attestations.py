@@ -44,7 +44,7 @@ WHERE status = 'skipped' AND organization_id = coalesce(:chain, organization_id)
   SELECT FROM events WHERE chain = organization_id AND kind = 'ledger_skipped'
     AND details ->> 'position' = ledger_applications.position::text)
 """)
-# Refusals before a position that arrived. Entries are applied in order, so none of them stops anything.
+# Refused positions before one that was applied. Entries are applied in order, so these stop nothing.
 REFUSED_BEFORE_APPLIED = text("""
 SELECT refused.organization_id, refused.position FROM ledger_applications AS refused
 WHERE refused.status = 'refused' AND refused.organization_id = coalesce(:chain, refused.organization_id)
@@ -52,7 +52,7 @@ WHERE refused.status = 'refused' AND refused.organization_id = coalesce(:chain, 
     WHERE later.organization_id = refused.organization_id AND later.position > refused.position
       AND later.status IN ('applied', 'skipped'))
 """)
-# The newest position that arrived, with its ZedToken.
+# The newest position that was applied, with its ZedToken.
 NEWEST_TOKENS = text("""
 SELECT heads.organization_id, last.position, last.zed_token FROM ledger_heads AS heads
 CROSS JOIN LATERAL (

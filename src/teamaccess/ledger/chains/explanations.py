@@ -27,9 +27,9 @@ def explains(events: Sequence[DescribingEvent], updates: Iterable[object]) -> bo
 
 
 def _within_count(event: DescribingEvent, lines: Sequence[Line]) -> bool:
-    """Return whether an event that counts what changed is not about fewer things.
+    """Return whether the entry changes at most as many things as the event counts.
 
-    A change of several positions has an event for all of them, so an entry may have fewer.
+    A change of several positions has one event for all of them, so each entry may change fewer.
     """
     match event.kind:
         case "members_imported":
@@ -46,7 +46,7 @@ def _within_count(event: DescribingEvent, lines: Sequence[Line]) -> bool:
             given = {subject for subject, role in touched if role is not None and role == instead}
             return len(given) <= event.count("members") + event.count("teams")
         case _:
-            here = [line for line in lines if event.is_local(line)]
+            here = [line for line in lines if event.is_resource(line)]
             registered = {line.resource for line in here if line.touches}
             removed = {line.resource for line in here if line.deletes} - registered
             few = len(registered) <= event.count("registered")
@@ -85,7 +85,7 @@ def _membership_ended(event: DescribingEvent, line: Line) -> bool:
     return line.deletes and (line.subject == event.subject or line.is_invitation)
 
 
-def _membership_end(event: DescribingEvent, line: Line) -> bool:
+def _membership_end_changed(event: DescribingEvent, line: Line) -> bool:
     return (
         line.touches
         and event.is_gate(line)
@@ -210,7 +210,7 @@ def _removed(event: DescribingEvent, line: Line) -> bool:
 
 def _resources_changed(event: DescribingEvent, line: Line) -> bool:
     registers = line.touches and line.relation in ("organization", "creator")
-    return event.is_local(line) and (registers or line.deletes)
+    return event.is_resource(line) and (registers or line.deletes)
 
 
 def _grants_changed(event: DescribingEvent, line: Line) -> bool:
@@ -256,7 +256,7 @@ def _organization_created(event: DescribingEvent, line: Line) -> bool:
 
 
 def _deleted(event: DescribingEvent, line: Line) -> bool:
-    """Everything of an organization ends with it. A deleted organization stays deleted."""
+    """Everything in an organization ends with it. A deleted organization stays deleted."""
     return line.deletes and event.ended
 
 
@@ -274,7 +274,7 @@ RULES: dict[str, Rule] = {
     "members_imported": _imported,
     "roles_changed": _roles_replaced(_user),
     "role_ended": _role_ended(_user),
-    "membership_end_changed": _membership_end,
+    "membership_end_changed": _membership_end_changed,
     "membership_ended": _membership_ended,
     "member_suspended": _suspended,
     "member_reactivated": _reactivated,

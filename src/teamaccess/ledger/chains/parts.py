@@ -79,7 +79,7 @@ class DescribingEvent:
         return self._details
 
     def count(self, field: str) -> int:
-        """Return a number of the details, 0 if it is missing."""
+        """Return a number of the details, 0 if it is missing or not an integer."""
         found = self.details.get(field)
         return found if type(found) is int else 0
 
@@ -115,7 +115,7 @@ class DescribingEvent:
         """Return whether the update is about a membership of the organization."""
         return line.relation == "member" and line.resource == f"organization:{self.organization}"
 
-    def is_local(self, line: Line) -> bool:
+    def is_resource(self, line: Line) -> bool:
         """Return whether the update is about a resource of the organization."""
         type, _, id = line.resource.partition(":")
         return id.startswith(f"{self.organization}/") and type not in ("role", "team", "invitation")

@@ -38,7 +38,7 @@ CREATE INDEX IF NOT EXISTS relation_tuple_usersets_idx ON relation_tuple
 """
 """An index for SpiceDB's database. It finds the teams that hold a role fast, even if a million people
 hold the role too (docs/decisions/0017)."""
-TO_THIS_MACHINE = (
+CHANNEL_OPTIONS = (
     ("grpc.enable_http_proxy", 0),  # a proxy in the environment cannot reach our loopback
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),
@@ -79,7 +79,7 @@ class LocalSpiceDB:
             [self._binary, "serve", f"--grpc-addr={self.endpoint}", *FLAGS, *options, *QUIET],
             environment=self._environment,
         )
-        with grpc.insecure_channel(self.endpoint, TO_THIS_MACHINE) as channel:
+        with grpc.insecure_channel(self.endpoint, CHANNEL_OPTIONS) as channel:
             self._supervisor.wait_until(child, lambda: is_serving(channel), seconds=60)
         self.pid = child.pid
 

@@ -46,7 +46,10 @@ class ApiToken(Base):
     None for a token from before this was recorded.
     """
     people_until: Mapped[datetime | None]
-    """The first end of their access to what the service account can do, as of then. None for never."""
+    """When the first of them loses access to something that the service account can do; None for never.
+
+    It is computed once, when the token is created.
+    """
     expires_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -126,7 +126,7 @@ class Invitation(RelationshipSource):
     )
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the relationship of the invitee while the invitation is open. SpiceDB ends it in time."""
+        """Yield the relationship of the invitee while the invitation is open. It expires by itself."""
         if self.accepted_at is None and self.cancelled_at is None and self.lapsed_at is None:
             yield invitation(self.organization_id, self.id).relates(
                 "invitee", email(self.invitee), until=self.expires_at

@@ -24,7 +24,7 @@ class Delivery(StrEnum):
     OFF = "off"
     """The deployment sends no mail."""
     FAILED = "failed"
-    """No server accepted it, or nobody knows."""
+    """No server accepted it, or the outcome is unknown."""
 
 
 class DeliveryProblem(StrEnum):
@@ -60,7 +60,7 @@ class InvitationMail(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     organization_id: Mapped[OrganizationId]
     mailbox: Mapped[str]
-    """The address without its tag and in one case, so that all spellings count together."""
+    """The address without its tag and case-folded, so that all spellings count together."""
     sent_by: Mapped[UserId]
     """The person who sent it, or the service account."""
     sent_at: Mapped[datetime]

@@ -108,7 +108,7 @@ def held_rows(
 def role_relationship(
     row: HeldRole, holder: ObjectReference | SubjectReference
 ) -> Iterator[Relationship]:
-    """Yield the relationship that gives the row's role to the holder. SpiceDB ends it in time."""
+    """Yield the relationship that gives the row's role to the holder. SpiceDB ends it when it expires."""
     if row.custom:
         custom_role = role(row.organization_id, row.role)
         yield custom_role.relates("member", holder, until=row.expires_at)
@@ -285,7 +285,7 @@ class Membership(RelationshipSource):
         )
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the membership gate while the member is not suspended. SpiceDB ends it in time."""
+        """Yield the membership gate while the member is not suspended. It expires by itself."""
         if self.suspended_at is None:
             yield organization(self.organization_id).relates(
                 "member", user(self.user_id), until=self.expires_at

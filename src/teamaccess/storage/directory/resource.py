@@ -175,7 +175,7 @@ class Grant(RelationshipSource):
         return ObjectReference(self.type, f"{self.organization_id}/{self.resource_id}")
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the relationship of the grant. SpiceDB ends it in time."""
+        """Yield the relationship of the grant. SpiceDB ends it when it expires."""
         holder: ObjectReference | SubjectReference = user(self.holder)
         if self.holder_kind == HolderKind.TEAM:
             holder = SubjectReference(team(self.organization_id, self.holder), "member")

@@ -71,7 +71,7 @@ class TeamMembership(RelationshipSource):
     expires_at: Mapped[datetime | None]
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the relationship of the place. SpiceDB ends it in time."""
+        """Yield the relationship of the place. SpiceDB ends it when it expires."""
         yield team(self.organization_id, self.team_id).relates(
             "member", user(self.user_id), until=self.expires_at
         )

@@ -95,7 +95,7 @@ class User(Base):
     linked_at: Mapped[datetime | None]
     """When a login was linked to an existing user. Our own tokens from before are invalid."""
     profile_at: Mapped[datetime | None]
-    """When the token was issued from which address and name were last taken over."""
+    """The time of issue of the token that last changed the address or the name."""
 
     @property
     def kind(self) -> UserKind:

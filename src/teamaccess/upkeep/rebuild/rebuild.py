@@ -218,7 +218,7 @@ class Rebuilder:
     async def _mark_applied(
         self, change: Change, targets: Sequence[LedgerProgress], token: str | None
     ) -> None:
-        """Record that every position is applied, also pending and refused ones: the rows include them.
+        """Record every position as applied, including pending and refused ones: the rows include them.
 
         The tokens of a replaced SpiceDB mean nothing to the new one, so they are overwritten.
         """

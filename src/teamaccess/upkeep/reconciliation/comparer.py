@@ -1,4 +1,4 @@
-"""Compares one organization with SpiceDB, also while it changes."""
+"""Compares one organization with SpiceDB, even while it changes."""
 
 import asyncio
 from collections.abc import AsyncIterator

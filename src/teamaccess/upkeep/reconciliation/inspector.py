@@ -49,7 +49,7 @@ log = structlog.get_logger()
 
 
 class NotCompared(Conflict):
-    """An organization could not be compared, because of its rows or a mistake of ours."""
+    """An organization could not be compared, because of its rows or a bug."""
 
     message = (
         "{organization} could not be compared. The log has the reason (comparison_failed). Nothing "
@@ -58,7 +58,7 @@ class NotCompared(Conflict):
 
 
 def is_expected(error: Exception) -> bool:
-    """Return whether the error is an answer, or an outage that may pass by itself."""
+    """Return whether the error is a refusal, or an outage that may pass by itself."""
     if isinstance(error, DBAPIError):
         return is_outage(error)
     return isinstance(error, TeamaccessError | EngineRefused | SQLAlchemyError | OSError)
@@ -101,8 +101,8 @@ class Inspector:
     async def _suspects(self, on_progress: OnProgress) -> tuple[list[Tenant], bool]:
         """Return the tenants that may differ, and whether all tenants were scanned.
 
-        If some row cannot be read, these are all organizations. Tenants that exist in SpiceDB alone are
-        then not found.
+        If a row cannot be read, every organization is a suspect, and tenants that exist only in SpiceDB
+        are not found.
         """
         suspects = find_suspects(self._sessions, self._engine, self._catalog, on_progress)
         try:
@@ -134,7 +134,7 @@ class Inspector:
     async def reconcile_organization(self, id: OrganizationId) -> ReconcileResult:
         """Compare an organization, which may have ended; record and return the result.
 
-        One that cannot be compared, for example because a row of it cannot be read, is a finding.
+        If it cannot be compared, for example because one of its rows cannot be read, that is a finding.
         """
         try:
             return await self._reconcile(id)

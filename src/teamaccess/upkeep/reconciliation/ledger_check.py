@@ -12,7 +12,7 @@ from teamaccess.storage import LedgerEntry, OrganizationId
 
 
 class LedgerDisagrees(Conflict):
-    """The rows contradict the ledger: somebody changed them in the database, past the triggers."""
+    """The rows contradict the ledger: somebody changed them in the database, bypassing the triggers."""
 
     message = (
         "The rows of {organization} contradict its ledger ({conflict}): somebody changed them "

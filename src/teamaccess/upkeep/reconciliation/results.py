@@ -35,7 +35,7 @@ async def save_result(
 ) -> None:
     """Save the result of a comparison. Findings about repaired differences are resolved.
 
-    The result answers the request of the time `requested`. A later request stays open.
+    The result answers the request that was made at `requested`. A later request stays open.
     """
     id = OrganizationId(result.organization)
     async with sessions.begin() as session:

@@ -199,7 +199,7 @@ class Watcher:
         self._progressed, self._stalled_at = True, None
 
     async def _is_stalled(self) -> bool:
-        """Return whether the watch fails again and again while SpiceDB answers other questions."""
+        """Return whether the watch keeps failing while SpiceDB answers other questions."""
         now = asyncio.get_running_loop().time()
         try:
             await self._service.engine.has_schema()

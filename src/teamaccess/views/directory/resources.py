@@ -7,9 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.catalog import Catalog
-from teamaccess.directory.resources.grants import (
-    GrantName,
-)
+from teamaccess.directory.resources.grants import GrantName
 from teamaccess.directory.resources.many_grants import GrantOperation, GrantResult
 from teamaccess.directory.resources.register import ResourceOperation, ResourceResult
 from teamaccess.storage import Grant, HolderKind, Resource, ResourceId, UserId

@@ -47,7 +47,7 @@ class PlaceOperationInput(WithExpiry, kw_only=True):
         """Raise ValueError, which makes the body invalid, for a removal with an expiry."""
         super().__post_init__()
         if self.operation == "remove" and self.expires_at is not None:
-            raise ValueError("Only a place that is put has an expiry")
+            raise ValueError("A place that is removed has no expiry")
 
 
 class PlaceBatch(Request):

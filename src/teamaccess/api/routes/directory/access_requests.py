@@ -57,13 +57,13 @@ async def show_access_requests(
     limit: Limit = 100,
 ) -> Page[AccessRequestView]:
     """List the caller's own requests and the requests that they may decide, the newest first."""
-    visible = await _visible_to(request, service, organization, actor)
+    viewer = await _viewer(request, service, organization, actor)
     before = decode(cursor)
     async with service.reads() as session:
         rows = await list_requests(
             session,
             service.catalog,
-            visible,
+            viewer,
             status,
             mine,
             (before[0], RequestId(before[1])) if before else None,
@@ -87,9 +87,9 @@ async def show_access_request(
     service: ServiceDependency,
 ) -> AccessRequestView:
     """Return a request that the caller made or may decide."""
-    visible = await _visible_to(request, service, organization, actor)
+    viewer = await _viewer(request, service, organization, actor)
     async with service.reads() as session:
-        row = await get_request(session, service.catalog, visible, RequestId(access_request))
+        row = await get_request(session, service.catalog, viewer, RequestId(access_request))
         return AccessRequestView.of(row, await reasons_of(session, [row]))
 
 
@@ -130,9 +130,7 @@ async def withdraw_access_request(
     return await _view_of(change, await withdraw(change, RequestId(access_request)))
 
 
-async def _visible_to(
-    request: AnyRequest, service: Service, organization: str, actor: User
-) -> Viewer:
+async def _viewer(request: AnyRequest, service: Service, organization: str, actor: User) -> Viewer:
     id = OrganizationId(organization)
     in_person = not actor.is_service_account and not isinstance(request.auth, OnBehalf)
     return Viewer(id, actor.id, await service.reading.held(id, actor.id), in_person)

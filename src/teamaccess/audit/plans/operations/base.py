@@ -14,7 +14,7 @@ from teamaccess.common.errors import naming_item
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
-from teamaccess.directory.users.find import LONGEST_USER_NAME, resolve_member
+from teamaccess.directory.users.find import LONGEST_USER_REFERENCE, resolve_member
 from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import RoleId, UserId
 from teamaccess.storage.base import LONGEST_LOCAL_ID
@@ -24,7 +24,7 @@ LocalId = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_LOCAL_ID)
 DisplayName = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_NAME)]
 """A name that people read."""
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_REASON)]
-UserReference = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_USER_NAME)]
+UserReference = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_USER_REFERENCE)]
 """A member's id, e-mail address or external id. `external:` before it names an external id only."""
 ObjectReference = Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
 """An object as `type:id`, such as `webhook:wh_1`."""
@@ -75,13 +75,13 @@ class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, f
         raise NotImplementedError
 
     @classmethod
-    async def make_run(
+    async def make_consecutive(
         cls, run: Sequence[Self], change: OrganizationChange, context: PlanContext
     ) -> None:
-        """Make operations of this kind that follow one another; the context is that of the first.
+        """Make several operations of this kind in a row. `context` is that of the first one.
 
-        A kind that is often proposed many times does it with fewer statements. Every refusal names the
-        number of its operation.
+        A kind that is often proposed many times overrides this to use fewer statements. Every refusal
+        names the number of its operation.
         """
         for number, each in enumerate(run, start=context.number):
             with naming_item(number + 1):

@@ -15,10 +15,8 @@ from teamaccess.audit.plans.operations.base import (
 )
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.resources import register
-from teamaccess.directory.resources.find import Key
-from teamaccess.directory.resources.grant_rows import (
-    GrantKey,
-)
+from teamaccess.directory.resources.find import ResourceKey
+from teamaccess.directory.resources.grant_rows import GrantKey
 from teamaccess.directory.resources.grants import (
     GrantName,
     GrantTwice,
@@ -40,7 +38,7 @@ class ProposedGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     expires_at: End = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
+        """Raise ValueError, which msgspec reports as invalid input, for an ambiguous grant."""
         refuse_ambiguous(self.action, self.role, self.user, self.team)
         if self.expires_at is not None:
             in_utc(self.expires_at)
@@ -101,7 +99,7 @@ class AddGrant(Proposed, tag="grant", frozen=True, kw_only=True):
     expires_at: End = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
+        """Raise ValueError, which msgspec reports as invalid input, for an ambiguous grant."""
         super().__post_init__()
         refuse_ambiguous(self.action, self.role, self.user, self.team)
 
@@ -122,7 +120,7 @@ class RemoveGrant(Proposed, tag="remove_grant", frozen=True, kw_only=True):
     team: LocalId | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, unless it names one of each."""
+        """Raise ValueError, which msgspec reports as invalid input, for an ambiguous grant."""
         refuse_ambiguous(self.action, self.role, self.user, self.team)
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
@@ -132,7 +130,7 @@ class RemoveGrant(Proposed, tag="remove_grant", frozen=True, kw_only=True):
         await remove_grant(change, object_key(self.object), key, name)
 
 
-def object_key(object: str) -> Key:
+def object_key(object: str) -> ResourceKey:
     """Return the type and the id of an object."""
     type, _, id = object.partition(":")
     return type, ResourceId(id)

@@ -72,10 +72,10 @@ class PutInTeam(Proposed, tag="put_in_team", frozen=True):
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Put the member into the team."""
-        await self.make_run([self], change, context)
+        await self.make_consecutive([self], change, context)
 
     @classmethod
-    async def make_run(
+    async def make_consecutive(
         cls, run: Sequence[Self], change: OrganizationChange, context: PlanContext
     ) -> None:
         """Put all the members into their teams."""

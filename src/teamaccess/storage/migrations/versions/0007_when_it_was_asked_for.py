@@ -1,4 +1,4 @@
-"""When an early reconciliation of an organization was requested. An older one does not fulfill it."""
+"""When an early reconciliation of an organization was requested. One that is older does not count."""
 
 import sqlalchemy as sa
 from alembic import op

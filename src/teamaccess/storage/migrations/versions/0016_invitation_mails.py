@@ -15,8 +15,8 @@ SELECT organization_id,
 FROM invitations CROSS JOIN LATERAL generate_series(1, times_sent)
 WHERE sent_at > now() - interval '1 day'
 """
-"""Counts each mail of an invitation that was last sent within a day. When the earlier ones were
-sent is not known."""
+"""Counts each mail of an invitation that was last sent within a day. It is not known when the earlier
+ones were sent."""
 GRANTS = (
     "GRANT SELECT, INSERT, DELETE ON invitation_mails TO teamaccess",
     "GRANT SELECT, INSERT, UPDATE, DELETE ON invitation_deliveries TO teamaccess",

@@ -75,8 +75,8 @@ END $$
 def upgrade() -> None:
     """Add the checks, and attest rows only by events that name their new values.
 
-    The checks of a table are validated in one scan. That of events stays as it is if an older event
-    violates it, because events are never changed.
+    The checks of a table are validated in one scan. The check of events stays unvalidated if an older
+    event violates it, because events are never changed.
     """
     checks: dict[str, list[tuple[str, str]]] = {}
     for table, columns in TIMES.items():

@@ -1,4 +1,4 @@
-"""Temporary access does not become permanent by a machine, whatever tokens the machine makes."""
+"""Temporary access does not become permanent through a service account and the tokens that it makes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,8 +13,8 @@ from tests.support.people import Person, ServiceAccount
 from tests.support.responses import refused
 
 
-class Machine(NamedTuple):
-    """A service account with a token that a temporary administrator made, which ends before they do."""
+class AccountWithToken(NamedTuple):
+    """A service account, and a token that a temporary administrator made. It ends before their access."""
 
     account: ServiceAccount
     token: str
@@ -36,12 +36,14 @@ async def temporary(initech: Organization) -> Person:
 
 
 @pytest.fixture
-async def machine(initech: Organization, temporary: Person, robot: ServiceAccount) -> Machine:
+async def temporary_account(
+    initech: Organization, temporary: Person, robot: ServiceAccount
+) -> AccountWithToken:
     """The robot, with a token for one day that the temporary admin made."""
     made = await new_token(temporary, robot, days=1)
     assert made.status_code == 201, made.text
     robot.token = made.json()["secret"]
-    return Machine(robot, made.json()["id"])
+    return AccountWithToken(robot, made.json()["id"])
 
 
 async def new_token(by: Person, account: ServiceAccount, days: int) -> httpx.Response:
@@ -55,10 +57,10 @@ async def rotate(by: Person, account: ServiceAccount, token: str, days: int = 1)
 
 
 async def test_a_rotated_token_has_the_same_people_behind_it(
-    initech: Organization, temporary: Person, machine: Machine
+    initech: Organization, temporary: Person, temporary_account: AccountWithToken
 ) -> None:
     """The service account makes the new token itself, and the token that a person made is gone."""
-    robot, token = machine
+    robot, token = temporary_account
     for _ in range(2):
         refused(await rotate(robot, robot, token, days=90), 403, "own_access_extended")
         rotated = await rotate(robot, robot, token)
@@ -68,23 +70,23 @@ async def test_a_rotated_token_has_the_same_people_behind_it(
         refused(answer, 403, "own_access_extended")
 
 
-async def test_a_token_of_another_machine_has_the_same_people_behind_it(
-    initech: Organization, temporary: Person, machine: Machine
+async def test_a_token_of_another_account_has_the_same_people_behind_it(
+    initech: Organization, temporary: Person, temporary_account: AccountWithToken
 ) -> None:
     other = await initech.create_service_account("admin")
-    refused(await new_token(machine.account, other, days=90), 403, "own_access_extended")
-    made = await new_token(machine.account, other, days=1)
+    refused(await new_token(temporary_account.account, other, days=90), 403, "own_access_extended")
+    made = await new_token(temporary_account.account, other, days=1)
     assert made.status_code == 201, made.text
     other.token = made.json()["secret"]
     refused(await put_roles(initech, other, temporary, "admin"), 403, "own_access_extended")
-    refused(await new_token(other, machine.account, days=90), 403, "own_access_extended")
+    refused(await new_token(other, temporary_account.account, days=90), 403, "own_access_extended")
 
 
-async def test_a_machine_gives_nothing_that_outlasts_the_people_behind_its_token(
-    initech: Organization, temporary: Person, machine: Machine
+async def test_an_account_gives_nothing_that_outlasts_the_people_behind_its_token(
+    initech: Organization, temporary: Person, temporary_account: AccountWithToken
 ) -> None:
     """Also for a permanent member: the account acts for ana, and the token is lea's."""
-    robot = machine.account
+    robot = temporary_account.account
     for by in (robot, robot.on_behalf_of(initech.administrator.id)):
         refused(await new_token(by, robot, days=90), 403, "own_access_extended")
         path = f"{initech.path}/service-accounts"
@@ -98,9 +100,9 @@ async def test_a_machine_gives_nothing_that_outlasts_the_people_behind_its_token
 
 
 async def test_giving_up_ones_access_does_not_free_a_token(
-    initech: Organization, temporary: Person, machine: Machine
+    initech: Organization, temporary: Person, temporary_account: AccountWithToken
 ) -> None:
-    robot = machine.account
+    robot = temporary_account.account
     assert (await put_roles(initech, temporary, temporary)).status_code == 200
     refused(await new_token(robot, robot, days=90), 403, "own_access_extended")
     assert (await temporary.ask("POST", f"{initech.path}/leave")).status_code == 204
@@ -108,10 +110,10 @@ async def test_giving_up_ones_access_does_not_free_a_token(
 
 
 async def test_a_permanent_administrator_behind_a_token_sets_no_limit(
-    initech: Organization, machine: Machine
+    initech: Organization, temporary_account: AccountWithToken
 ) -> None:
     """The token that was sent counts, and not those that other people made of the same account."""
-    robot, ana = machine.account, initech.administrator
+    robot, ana = temporary_account.account, initech.administrator
     made = await new_token(ana, robot, days=1)
     robot.token = made.json()["secret"]
     rotated = await rotate(robot, robot, made.json()["id"], days=90)
@@ -141,10 +143,10 @@ async def without_people(organization: Organization) -> AsyncIterator[None]:
 
 
 async def test_a_token_without_recorded_people_counts_for_the_people_who_made_it(
-    initech: Organization, temporary: Person, machine: Machine
+    initech: Organization, temporary: Person, temporary_account: AccountWithToken
 ) -> None:
     """Tokens from before they were recorded name only their maker, which may be a service account."""
-    robot, token = machine
+    robot, token = temporary_account
     rotated = await rotate(robot, robot, token)
     robot.token = rotated.json()["secret"]
     async with without_people(initech):
@@ -152,7 +154,7 @@ async def test_a_token_without_recorded_people_counts_for_the_people_who_made_it
         refused(await new_token(robot, robot, days=90), 403, "own_access_extended")
 
 
-async def test_a_machine_that_became_permanent_rotates_its_token(
+async def test_an_account_that_became_permanent_rotates_its_token(
     initech: Organization, robot: ServiceAccount
 ) -> None:
     """The earlier end of its own role is not inherited by the tokens that it makes of itself."""
