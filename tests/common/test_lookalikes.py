@@ -44,6 +44,9 @@ def test_every_format_character_counts_as_invisible() -> None:
         ("\U0001f1e6dministrator", "Administrator"),  # half a flag
         ("Administ\ua783ator", "Administrator"),  # insular
         ("\u13aadministrator", "Administrator"),  # Cherokee
+        ("Admi\u0307nistrator", "Administrator"),  # a dot above an i
+        ("Adm\u0131\u0307nistrator", "Administrator"),  # above an i without a dot
+        ("Adm\u0456\u0307nistrator", "Administrator"),  # above a Cyrillic one
         ("\uab7administrator", "Administrator"),  # a small Cherokee letter like the small capital
     ],
 )

@@ -367,3 +367,47 @@ async def faults(acme: Organization, *users: str) -> list[str]:
     async with snapshot(acme.deployment.settings.sqlalchemy_url) as connection:
         found = map(str, (await verify_chains(connection)).findings)
         return [each for each in found if any(f"login:{user}" in each for user in users)]
+
+
+async def test_a_former_organization_learns_nothing_of_a_later_address(
+    acme: Organization, eve: Login
+) -> None:
+    await eve.me(eve.token(iat=ago(60), name="Eve"))
+    await acme.invite("eve", ["support"])
+    assert (await accept(acme, eve, "eve", iat=ago(50), name="Eve")).status_code == 200
+    id = (await eve.me(eve.token(iat=ago(45), name="Eve"))).json()["id"]
+    when = (await acme.deployment.service.now()).isoformat()
+    ana, path = acme.administrator, f"{acme.path}/members/{id}"
+    assert (await ana.ask("DELETE", path)).status_code == 204
+    questions = [
+        ("members", {"at": when}),
+        ("audit/why", {"user": id, "action": "refunds_create"}),
+        ("audit/who-can", {"action": "refunds_create", "at": when}),
+        ("audit/what-can", {"user": id}),
+    ]
+    for asked, query in questions[:3]:
+        known = await ana.ask("GET", f"{acme.path}/{asked}", params=query)
+        assert acme.address("eve") in known.text, asked
+
+    elsewhere = acme.address("eve.elsewhere")
+    await asyncio.sleep(1.1)  # tokens have whole seconds, and this one comes after the removal
+    me = await eve.me(eve.token(email=elsewhere, name="Eve Elsewhere"))
+    assert me.json()["email"] == elsewhere
+
+    for asked, query in questions:
+        answer = await ana.ask("GET", f"{acme.path}/{asked}", params=query)
+        assert answer.status_code == 200, answer.text
+        assert "lsewhere" not in answer.text, asked
+    by_address = await ana.ask("GET", f"{acme.path}/audit/what-can", params={"user": elsewhere})
+    assert by_address.status_code == 404
+
+
+async def test_a_profile_that_changes_all_day_adds_a_limited_number_of_events(
+    acme: Organization, eve: Login
+) -> None:
+    id = (await eve.me(eve.token(iat=ago(300)))).json()["id"]
+    for number in range(15):
+        token = eve.token(iat=ago(200 - number), name=f"Eve {number}")
+        assert (await eve.me(token)).status_code == 200
+    changed = [each for each in await kinds_about(acme.deployment, id) if "profile" in each]
+    assert len(changed) == 10

@@ -72,7 +72,20 @@ async def _past_member(
         Event.chain == organization, Event.subject == any_(subjects)
     )
     found = await session.scalar(about.limit(1))
-    return UserId(found.removeprefix("user:")) if found is not None else None
+    if found is None:
+        return None
+    user = UserId(found.removeprefix("user:"))
+    # SECURITY: an address that they took on after they left must not lead to them (`find_people`)
+    is_shown = (await find_people(session, organization, [user]))[user].email is not None
+    return user if is_shown or not _is_address(name) else None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        normalize_email(name)
+    except InvalidEmail:
+        return False
+    return True
 
 
 async def _refuse_invited(
@@ -87,7 +100,7 @@ async def _refuse_invited(
         return
     if invitation.status(await database_time(session)) is not InvitationStatus.PENDING:
         return
-    [inviter] = (await find_people(session, [invitation.invited_by])).values()
+    [inviter] = (await find_people(session, organization, [invitation.invited_by])).values()
     raise NotAcceptedYet(
         email=invitation.email,
         organization=organization,

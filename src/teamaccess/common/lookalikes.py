@@ -13,6 +13,8 @@ from hashlib import blake2b
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import INVISIBLE
 
+SOFT_DOT = re.compile("(?<=[ij\u0131\u0237])\u0307")
+"""A dot above a letter that has one already, or would lose it: it shows nothing, or only the letter."""
 LETTER_VARIANT = re.compile(
     r"LATIN (?:CAPITAL |SMALL )?LETTER (?:SMALL CAPITAL|INSULAR|BLACKLETTER) ([A-Z]{1,2})"
     r"|NEGATIVE (?:CIRCLED|SQUARED) LATIN CAPITAL LETTER ([A-Z])"
@@ -88,7 +90,7 @@ def _skeleton(text: str) -> str:
     prototypes = _prototypes()
     decomposed = unicodedata.normalize("NFD", text)
     replaced = "".join(prototypes.get(character, character) for character in decomposed)
-    return unicodedata.normalize("NFC", replaced)
+    return unicodedata.normalize("NFC", SOFT_DOT.sub("", replaced))
 
 
 @cache

@@ -15,6 +15,7 @@ from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.resources import add_resources, grant_to, set_grants
 from tests.support.responses import refused
+from tests.support.teams import Team
 
 
 async def plan(organization: Organization, *changes: dict[str, Any], **more: Any) -> httpx.Response:
@@ -315,3 +316,16 @@ async def test_a_plan_that_takes_too_long_is_refused_and_blocks_nobody(
         impatient.setattr(planning, "LONGEST_ANSWER_SECONDS", 0)
         refused(await plan(acme, wanted), 409, "plan_too_large")
     (await plan(acme, wanted)).raise_for_status()
+
+
+async def test_a_change_that_needs_no_right_shows_nobody_the_state(acme: Organization) -> None:
+    kim = (await acme.add_members({"kim": ["support"]}))["kim"]
+    pay = await Team.create(acme, "pay", "product")
+    await pay.add_member(kim)
+    leaving = [{"change": "take_from_team", "team": "pay", "user": kim.id}]
+    answer = await kim.ask(
+        "POST", f"{acme.path}/changes", json={"changes": leaving}, headers={"If-Match": '"x"'}
+    )
+    refused(answer, 403, "missing_permission")
+    assert "state" not in answer.json()
+    assert await pay.member_ids() == [kim.id]

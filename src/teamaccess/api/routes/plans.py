@@ -14,7 +14,7 @@ from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDepend
 from teamaccess.api.requests.throttling import release_slot
 from teamaccess.api.routes.directory.invitations import send
 from teamaccess.audit.plans.operations.base import Invitations
-from teamaccess.audit.plans.plan import plan, refuse_moved
+from teamaccess.audit.plans.plan import StateMoved, plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
 from teamaccess.catalog import Catalog, InvalidCatalog, read_catalog
 from teamaccess.catalog.errors import MOST_MISTAKES
@@ -89,8 +89,12 @@ async def make_changes(
     if data.reason is not None:
         change.store_reason(clean("reason", data.reason, LONGEST_REASON))
 
-    def refuse_unplanned() -> None:
-        refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
+    async def refuse_unplanned(refused: TeamaccessError | None = None) -> None:
+        try:
+            refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
+        except StateMoved as moved:
+            await _require_right_to_plan(change, refused)
+            raise moved from refused
 
     async def send_letter(change: OrganizationChange, letter: Letter) -> None:
         await send(change, service, letter)
@@ -101,21 +105,25 @@ async def make_changes(
         # SECURITY: a caller without the right learns neither the state nor whether it is the planned one
         raise
     except TeamaccessError as refused:
-        await _require_right_to_plan(change, refused)
-        refuse_unplanned()
+        await refuse_unplanned(refused)
         raise
-    refuse_unplanned()
+    await refuse_unplanned()
     return ChangesMade(len(data.changes))
 
 
-async def _require_right_to_plan(change: OrganizationChange, refused: TeamaccessError) -> None:
-    """Raise the refusal of a change if the caller may not plan.
+async def _require_right_to_plan(
+    change: OrganizationChange, refused: TeamaccessError | None
+) -> None:
+    """Raise the refusal of a change if the caller may not plan, MissingPermission without a refusal.
 
-    SECURITY: some invalid changes are refused before the caller's rights to them are judged.
+    SECURITY: only who may plan learns the state of the organization. Some changes need no right, and some
+    invalid ones are refused before the caller's rights to them are judged.
     """
     try:
         await authorize(change, "view_audit")
     except (Forbidden, UnknownOrganization):
+        if refused is None:
+            raise
         raise refused from None
 
 

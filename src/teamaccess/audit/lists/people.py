@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.lists.past_directory import PastDirectory
 from teamaccess.audit.lists.teams import roles_at, teams_at
+from teamaccess.audit.questions.people import find_people
 from teamaccess.audit.state.facts import Fact
 from teamaccess.directory.members.find import HeldRoleView, RoleOrigin
 from teamaccess.directory.members.listing import MemberEntry
@@ -31,8 +32,8 @@ MEMBERSHIP_EVENTS = (
     "member_left",
     "membership_ended",
 )
-PEOPLE = select(User.id, User.email, User.name, User.service_account_of).where(
-    User.id == any_(bindparam("users", type_=ARRAY(Text)))
+SERVICE_ACCOUNTS = select(User.id, User.service_account_of).where(
+    User.id == any_(bindparam("users", type_=ARRAY(Text))), User.service_account_of.is_not(None)
 )
 JOINED = select(Membership.user_id, Membership.joined_at).where(
     Membership.organization_id == bindparam("organization"),
@@ -49,7 +50,9 @@ async def members_at(session: AsyncSession, past: PastDirectory) -> list[MemberE
     }
     suspended = suspensions_at(past)
     users = sorted(gates.keys() | suspended.keys())
-    people = {row.id: row for row in await session.execute(PEOPLE, {"users": users})}
+    people = await find_people(session, past.organization, users)
+    found = await session.execute(SERVICE_ACCOUNTS, {"users": users})
+    accounts = {row.id: row.service_account_of for row in found}
     joined = await _joined(session, past.organization, users)
     roles = _roles(past)
     entries = []
@@ -57,13 +60,13 @@ async def members_at(session: AsyncSession, past: PastDirectory) -> list[MemberE
         gate, at = gates.get(user), suspended.get(user)
         began = past.began(gate) if gate is not None else at or past.at
         first = joined.get(user, began)
-        person = people.get(user)
+        person = people[user]
         entries.append(
             MemberEntry(
                 user_id=user,
-                email=person.email if person else None,
-                name=person.name if person else None,
-                service_account_of=person.service_account_of if person else None,
+                email=person.email,
+                name=person.name,
+                service_account_of=accounts.get(user),
                 joined_at=first if first <= past.at else began,
                 expires_at=gate.expires_at if gate is not None else None,
                 suspended_at=at,
@@ -110,13 +113,13 @@ async def team_members_at(
         UserId(subject.removeprefix("user:")): fact
         for _, subject, fact in past.by_local_id("team").get(team, ())
     }
-    people = {row.id: row for row in await session.execute(PEOPLE, {"users": list(places)})}
+    people = await find_people(session, past.organization, places)
     suspended = suspensions_at(past)
     entries = [
         TeamMemberEntry(
             user_id=user,
-            email=people[user].email if user in people else None,
-            name=people[user].name if user in people else None,
+            email=people[user].email,
+            name=people[user].name,
             suspended_at=suspended.get(user),
             joined_at=past.began(fact),
             expires_at=fact.expires_at,

@@ -201,7 +201,11 @@ async def _find_affected(
     not they are members elsewhere.
     """
     joining = {id: Person(id, email, None) for email, id in rehearsed.newcomers.items()}
-    people = await find_people(session, [user for user in users if user not in joining])
+    people = await find_people(
+        session,
+        rehearsed.rehearsal.ledger_position.organization,
+        [user for user in users if user not in joining],
+    )
     people |= {user: joining[user] for user in users if user in joining}
     return dict(sorted(people.items()))
 

@@ -61,7 +61,7 @@ async def matrix(source: AuditSource) -> Matrix:
         missing=missing,
     )
     async with source.reads() as session:
-        names = await find_people(session, rows)
+        names = await find_people(session, source.organization, rows)
     members = [MatrixRow(names[user], held) for user, held in rows.items()]
     return Matrix(evidence, actions, members)
 

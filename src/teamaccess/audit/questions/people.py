@@ -2,15 +2,31 @@
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import msgspec
-from sqlalchemy import ARRAY, Text, any_, bindparam, select
+from sqlalchemy import ARRAY, Text, any_, bindparam, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.storage import User, UserId
+from teamaccess.changes.events import EventKind
+from teamaccess.storage import Event, Membership, OrganizationId, User, UserId
 
-NAMES = select(User.id, User.email, User.name).where(
+HERE = exists().where(
+    Membership.organization_id == bindparam("organization"), Membership.user_id == User.id
+)
+NAMES = select(User.id, User.email, User.name, User.profile_at, HERE.label("is_member")).where(
     User.id == any_(bindparam("users", type_=ARRAY(Text)))
+)
+LEFT = (
+    select(Event.subject, func.max(Event.occurred_at).label("left_at"))
+    .where(
+        Event.chain == bindparam("organization"),
+        Event.subject == any_(bindparam("subjects", type_=ARRAY(Text))),
+        Event.kind.in_(
+            [EventKind.MEMBER_REMOVED, EventKind.MEMBER_LEFT, EventKind.MEMBERSHIP_ENDED]
+        ),
+    )
+    .group_by(Event.subject)
 )
 BATCH = 10_000
 """Users in one query."""
@@ -37,13 +53,30 @@ class Person(msgspec.Struct, frozen=True, order=True):
         return f"{msgspec.json.encode(self.name).decode()} ({self.user})"
 
 
-async def find_people(session: AsyncSession, users: Iterable[UserId]) -> dict[UserId, Person]:
-    """Return all these users in the order of their ids. Unknown users have no address and no name."""
+async def find_people(
+    session: AsyncSession, organization: OrganizationId, users: Iterable[UserId]
+) -> dict[UserId, Person]:
+    """Return all these users in the order of their ids. Unknown users have no address and no name.
+
+    SECURITY: an address or a name that somebody took on after they left the organization is another
+    tenant's, or their own business. So it is not shown.
+    """
     ordered = sorted(set(users))
     people = {user: Person(user, None, None) for user in ordered}
+    changed: dict[UserId, datetime] = {}
     for start in range(0, len(ordered), BATCH):
-        rows = await session.execute(NAMES, {"users": ordered[start : start + BATCH]})
-        people |= {row.id: Person(*row) for row in rows}
+        batch = {"organization": organization, "users": ordered[start : start + BATCH]}
+        for row in await session.execute(NAMES, batch):
+            people[row.id] = Person(row.id, row.email, row.name)
+            if row.profile_at is not None and not row.is_member:
+                changed[row.id] = row.profile_at
+    if changed:
+        subjects = [f"user:{user}" for user in changed]
+        found = await session.execute(LEFT, {"organization": organization, "subjects": subjects})
+        left = {row.subject: row.left_at for row in found}
+        for user, at in changed.items():
+            if at > left.get(f"user:{user}", at.min.replace(tzinfo=UTC)):
+                people[user] = Person(user, None, None)
     return people
 
 

@@ -74,7 +74,7 @@ async def what_can(source: AuditSource, user: UserId) -> WhatCan:
         positions = positions_in(item.paths for item in permitted)
         decisions = await find_decisions(session, source.organization, positions)
         deciders = users_in_actors(decision.actor for decision in decisions.values())
-        names = await find_people(session, deciders)
+        names = await find_people(session, source.organization, deciders)
     evidence = Evidence.of(
         snapshot,
         catalog,

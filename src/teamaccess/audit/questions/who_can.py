@@ -67,7 +67,7 @@ async def who_can(source: AuditSource, action: str, resource: str | None = None)
     async with source.reads() as session:
         decisions = await find_decisions(session, source.organization, positions_in(paths.values()))
         deciders = users_in_actors(decision.actor for decision in decisions.values())
-        names = await find_people(session, {*paths, *deciders})
+        names = await find_people(session, source.organization, {*paths, *deciders})
     evidence = Evidence.of(
         snapshot,
         source.catalog,

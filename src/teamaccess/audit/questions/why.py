@@ -88,7 +88,7 @@ async def why(source: AuditSource, user: UserId, action: str, resource: str | No
                 positions |= {obstacle.fact.began, obstacle.fact.position}
         decisions = await find_decisions(session, source.organization, positions)
         deciders = users_in_actors(decision.actor for decision in decisions.values())
-        people = await find_people(session, deciders)
+        people = await find_people(session, source.organization, deciders)
     evidence = Evidence.of(
         snapshot,
         source.catalog,
@@ -115,11 +115,11 @@ async def _display_name(session: AsyncSession, snapshot: Snapshot[bool], user: U
     SECURITY: an organization must not learn the address of a user who was never its member.
     """
     graph = snapshot.graph
-    organization = organization_object(snapshot.ledger_position.organization)
-    membership = organization, "member", user_object(user)
+    organization = snapshot.ledger_position.organization
+    membership = organization_object(organization), "member", user_object(user)
     if graph.fact(*membership) is None and graph.ended(*membership) is None:
         return user
-    return (await find_people(session, [user]))[user].display_name
+    return (await find_people(session, organization, [user]))[user].display_name
 
 
 def _obstacle(

@@ -14,11 +14,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change
-from teamaccess.changes.events import record
+from teamaccess.changes.events import EventKind, record
 from teamaccess.changes.events.users import UserProfileChanged
 from teamaccess.common.errors import Conflict
 from teamaccess.common.postgres.connect import sqlstate, violated_constraint
 from teamaccess.common.sharing.throttle import Throttle
+from teamaccess.directory.users.own_events import may_record
 from teamaccess.directory.users.tokens import Login
 from teamaccess.ledger.session import LOCK_NOT_AVAILABLE
 from teamaccess.storage import Event, User, UserId
@@ -88,9 +89,15 @@ async def waiting_shortly(change: Change, login: Login) -> AsyncIterator[None]:
 
 
 async def take_over(change: Change, id: UserId, login: Login) -> User:
-    """Take address and name over from the login. Return the user. Raises AddressHasAnotherLogin."""
+    """Take address and name over from the login. Return the user.
+
+    After too many changes within an hour (`may_record`), the next login after it is taken over. Raises
+    AddressHasAnotherLogin.
+    """
     user = await change.session.get_one(User, id, with_for_update=True, populate_existing=True)
     if not differs(user, login):  # another request has taken it over meanwhile
+        return user
+    if not await may_record(change, EventKind.USER_PROFILE_CHANGED, id):
         return user
     changed = []
     if login.email not in (None, user.email):

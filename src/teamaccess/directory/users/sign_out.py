@@ -1,17 +1,11 @@
 """Sign out: end every session of a user, at their own request."""
 
-from datetime import timedelta
-
-from sqlalchemy import func, select
-
 from teamaccess.changes import Change
 from teamaccess.changes.events import EventKind, record
 from teamaccess.changes.events.users import UserSignedOut
+from teamaccess.directory.users.own_events import may_record
 from teamaccess.ledger.session import raise_busy_on_lock_timeout
 from teamaccess.storage import Event, User, UserId
-
-MOST_RECORDED = 10
-"""Sign-outs of one user that are recorded within an hour."""
 
 
 async def end_own_sessions(change: Change, id: UserId) -> None:
@@ -25,13 +19,5 @@ async def end_own_sessions(change: Change, id: UserId) -> None:
     with raise_busy_on_lock_timeout():
         user = await change.session.get_one(User, id, with_for_update={"key_share": True})
     change.end_sessions(user)
-    about = f"user:{id}"
-    recorded = await change.session.scalar(
-        select(func.count()).where(
-            Event.actor == about,
-            Event.kind == EventKind.SIGNED_OUT,
-            Event.occurred_at > change.now - timedelta(hours=1),
-        )
-    )
-    if recorded is not None and recorded < MOST_RECORDED:
+    if await may_record(change, EventKind.SIGNED_OUT, id):
         await record(change, UserSignedOut(), Event.PLATFORM, id)
