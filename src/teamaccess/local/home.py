@@ -12,6 +12,8 @@ from pathlib import Path
 
 from teamaccess.local.errors import AlreadyRunning, HomeNotOurs
 
+DAMAGED_SECRETS = "its secrets.json is damaged. Restore it, or erase the home with --fresh"
+
 
 @dataclass(frozen=True)
 class Secrets:
@@ -54,11 +56,14 @@ class Home:
             yield
 
     def secrets(self) -> Secrets:
-        """Return this home's secrets. The first call makes them."""
+        """Return this home's secrets. The first call makes them. Raises HomeNotOurs."""
         if not self._secrets.exists():
             made = Secrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
             write_private(self._secrets, json.dumps(asdict(made), indent=2))
-        return Secrets(**json.loads(self._secrets.read_text(encoding="utf-8")))
+        try:
+            return Secrets(**json.loads(self._secrets.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):  # not JSON, or not these two secrets
+            raise HomeNotOurs(path=self.path, reason=DAMAGED_SECRETS) from None
 
     def erase(self) -> None:
         """Remove all data of this home. The caller must hold its lock."""
