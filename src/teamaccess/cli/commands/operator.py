@@ -11,7 +11,6 @@ from teamaccess.audit.auditors.find import list_auditors as list_all
 from teamaccess.audit.auditors.grant import grant_auditor as grant_audits
 from teamaccess.audit.auditors.grant import revoke_auditor as revoke_audits
 from teamaccess.changes import Change
-from teamaccess.cli.terminal import time_of
 from teamaccess.cli.with_service import (
     AsJson,
     operator_attribution,
@@ -20,6 +19,7 @@ from teamaccess.cli.with_service import (
     with_service,
 )
 from teamaccess.common.errors import Invalid
+from teamaccess.common.formats.times import parse_time
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members.administrators import grant_administrator as grant_role
 from teamaccess.directory.organizations import create
@@ -115,7 +115,7 @@ def grant_auditor(
 ) -> None:
     """Let a person ask the audit questions about every organization, and nothing else."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
-    end = time_of(until) if until is not None else None
+    end = parse_time(until) if until is not None else None
     user = _made(lambda change: grant_audits(change, email, cleaned_reason, end)).id
     print_result(
         as_json,
