@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from teamaccess.local.errors import AlreadyRunning, HomeNotOurs
+from teamaccess.local.errors import AlreadyRunning, HomelessUser, HomeNotOurs
 
 DAMAGED_SECRETS = "its secrets.json is damaged. Restore it, or erase the home with --fresh"
 
@@ -24,10 +24,17 @@ class Secrets:
 
 
 class Home:
-    """A folder that only its owner can read. One stack at a time uses it."""
+    """A folder that only its owner can read. One stack at a time uses it.
+
+    Raises HomelessUser for a folder under `~` if the process's user has no home folder.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().resolve()
+        try:
+            self.path = path.expanduser().resolve()
+        except RuntimeError:
+            what, cure = f"The home of the stack, {path},", "choose another --home"
+            raise HomelessUser(what=what, cure=cure) from None
         self.logs = self.path / "logs"
         self.mail = self.path / "mail"
         self.processes = self.path / "processes"
