@@ -58,8 +58,8 @@ def is_web_url(url: str) -> bool:
         parts is not None
         and parts.scheme in ("http", "https")
         and parts.username is None
-        and not parts.query
-        and not parts.fragment
+        and "?" not in url
+        and "#" not in url
     )
 
 
@@ -118,7 +118,9 @@ def is_target(endpoint: str) -> bool:
         return False
     if endpoint.startswith("unix"):  # a path may end like a port
         return True
-    return all(_is_port(port) for port in re.findall(r":([0-9]+)(?=,|$)", endpoint))
+    return not endpoint.endswith(":") and all(
+        _is_port(port) for port in re.findall(r":([0-9]+)(?=,|$)", endpoint)
+    )
 
 
 def _split(url: str) -> SplitResult | None:

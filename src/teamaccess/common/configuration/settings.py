@@ -322,9 +322,9 @@ def refuse_unknown_setting_names() -> None:
 def _of_local_stack(home: Path) -> dict[str, Any]:
     """Return the settings of the stack in `home`, none if there is no stack."""
     stack = read_local_stack(home)
-    return (
-        stack | {"mail": None if os.environ.get(PREFIX + "SMTP_URL") else "file"} if stack else {}
-    )
+    if stack and not os.environ.get(PREFIX + "SMTP_URL"):
+        stack["mail"] = "file"
+    return stack
 
 
 def _unless_in_environment(settings: dict[str, Any]) -> dict[str, Any]:
