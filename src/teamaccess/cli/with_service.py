@@ -80,9 +80,9 @@ def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
     except (ConnectionError, SQLAlchemyError) as cause:
         driver_error = getattr(cause, "orig", cause)
         if is_outage(cause):
-            answered = sqlstate(cause) is not None
-            refusal = DatabaseRefuses if answered else DatabaseUnreachable
-            raise refusal(cause=driver_error) from cause
+            if sqlstate(cause) is not None:
+                raise DatabaseRefuses(cause=driver_error) from cause
+            raise DatabaseUnreachable(cause=driver_error) from cause
         if lacks_tables(cause):
             raise NotMigrated(cause=driver_error) from cause
         raise

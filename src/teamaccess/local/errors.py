@@ -45,8 +45,8 @@ class HomelessUser(LocalStackFailed):
     """The process's user has no home folder, and a path begins there."""
 
     message = (
-        "{what} is in the home folder of this process's user, who has none. Set HOME to a folder that "
-        "they can write to, or {cure}."
+        "{what} is in the home folder of this process's user, and the user has no home folder. Set HOME "
+        "to a folder that they can write to, or {cure}."
     )
 
 

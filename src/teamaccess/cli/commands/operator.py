@@ -43,7 +43,7 @@ class OtherIssuer(Invalid):
     """`operator link-login` names an issuer whose tokens are not accepted."""
 
     message = (
-        "Nobody can sign in at {issuer}: this service accepts only tokens of {accepted} "
+        "A login at {issuer} would never work: this service accepts only tokens of {accepted} "
         "(TEAMACCESS_OIDC_ISSUER), character by character. Leave --issuer out. If the issuer changes, "
         "set TEAMACCESS_OIDC_ISSUER to the new one for this command."
     )

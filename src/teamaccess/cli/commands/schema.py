@@ -144,8 +144,10 @@ def check_datastore(as_json: AsJson = False) -> None:
     try:
         problems = process.run_to_end(datastore_problems(os.environ.get(VARIABLE)))
     except (ConnectionError, SQLAlchemyError) as cause:
-        refusal = DatastoreRefuses if sqlstate(cause) is not None else DatastoreUnreachable
-        raise refusal(cause=getattr(cause, "orig", cause)) from cause
+        driver_error = getattr(cause, "orig", cause)
+        if sqlstate(cause) is not None:
+            raise DatastoreRefuses(cause=driver_error) from cause
+        raise DatastoreUnreachable(cause=driver_error) from cause
     good = "SpiceDB's database has everything."
     print_result(as_json, "\n".join(problems) or good, problems=problems)
     raise typer.Exit(1 if problems else 0)

@@ -51,6 +51,7 @@ def migrate(
     try:
         upgrade(sqlalchemy_url(settings.owner_database_url), revision)
     except PostgresUnreachable as cause:
-        refusal = OwnerRefused if cause.sqlstate is not None else OwnerCannotConnect
-        raise refusal(cause=cause) from cause
+        if cause.sqlstate is not None:
+            raise OwnerRefused(cause=cause) from cause
+        raise OwnerCannotConnect(cause=cause) from cause
     print_result(as_json, f"The database is at revision {revision}.", revision=revision)
