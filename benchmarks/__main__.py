@@ -26,7 +26,7 @@ from benchmarks import (
 from benchmarks.support.environment import Environment, open_environment
 from benchmarks.support.report import Table, as_json, draw
 from teamaccess.common import process
-from teamaccess.common.streams import harden_streams
+from teamaccess.common.formats.streams import harden_streams
 
 BENCHMARKS: dict[str, Callable[[Environment], Coroutine[Any, Any, list[Table]]]] = {
     "role_change": role_change.measure,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from teamaccess.common.streams import harden_streams
+from teamaccess.common.formats.streams import harden_streams
 
 SOURCE: Final = Path(__file__).parents[1] / "src" / "teamaccess"
 

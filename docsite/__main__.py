@@ -13,7 +13,7 @@ import tomlkit
 from docsite import http_api
 from docsite.navigation import navigation
 from docsite.pages import BrokenLinks, stage
-from teamaccess.common.streams import harden_streams
+from teamaccess.common.formats.streams import harden_streams
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"

@@ -348,7 +348,7 @@ async def test_a_login_without_access_finds_whom_an_operator_named_by_the_addres
     alone = (await eve.me(eve.token(email_verified=False, iat=ago(60)))).json()["id"]
     address = acme.address("eve")
     members = tmp_path / "members.csv"
-    members.write_text(f"email,role\n{address},support\n")
+    members.write_text(f"email,name,role\n{address},,support\n")
     words = {
         "import": ("import", "members", str(members), "--organization", acme.id),
         "grant-administrator": ("operator", "grant-administrator", acme.id, address),

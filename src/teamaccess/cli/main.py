@@ -14,7 +14,7 @@ from teamaccess.cli.refusals import EXIT_FAILED, print_refusal, refuse_broken_te
 from teamaccess.cli.repeated_options import refuse_repeated_options
 from teamaccess.cli.terminal import echo
 from teamaccess.common.errors import Conflict
-from teamaccess.common.streams import harden_streams
+from teamaccess.common.formats.streams import harden_streams
 
 COMMANDS = {
     "dev": "processes.dev",

@@ -11,8 +11,8 @@ from pathlib import Path
 from rich.console import Console
 
 from teamaccess.common.errors import TeamaccessError
+from teamaccess.common.formats.streams import harden_streams
 from teamaccess.common.progress import Meter
-from teamaccess.common.streams import harden_streams
 from teamaccess.local.errors import BuildFailed, NoGo
 from teamaccess.local.spicedb.binary import (
     cached_binary,
