@@ -26,6 +26,7 @@ from benchmarks import (
 from benchmarks.support.environment import Environment, open_environment
 from benchmarks.support.report import Table, as_json, draw
 from teamaccess.common import process
+from teamaccess.common.formats.streams import harden_streams
 
 BENCHMARKS: dict[str, Callable[[Environment], Coroutine[Any, Any, list[Table]]]] = {
     "role_change": role_change.measure,
@@ -74,4 +75,5 @@ def main(
 
 
 if __name__ == "__main__":
+    harden_streams()
     typer.run(main)

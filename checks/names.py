@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from teamaccess.common.formats.streams import harden_streams
+
 SOURCE: Final = Path(__file__).parents[1] / "src" / "teamaccess"
 
 EDGES: Final = ("api/routes/", "cli/commands/")
@@ -44,6 +46,7 @@ class Place:
 
 def main() -> int:
     """Print what is wrong, and return the exit code."""
+    harden_streams()
     faults = faults_in(SOURCE, REPEATED)
     for fault in faults:
         print(fault)  # noqa: T201 - this is a command

@@ -13,6 +13,7 @@ import tomlkit
 from docsite import http_api
 from docsite.navigation import navigation
 from docsite.pages import BrokenLinks, stage
+from teamaccess.common.formats.streams import harden_streams
 
 ROOT = Path(__file__).parents[1]
 BUILD = ROOT / "build"
@@ -20,6 +21,7 @@ BUILD = ROOT / "build"
 
 def main() -> int:
     """Build the site and return the exit code."""
+    harden_streams()
     pages = BUILD / "docs"
     shutil.rmtree(BUILD, ignore_errors=True)
     try:

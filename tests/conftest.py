@@ -30,6 +30,7 @@ pytest_plugins = [
     "tests.support.http_server",
     "tests.support.isolated_deployments",
     "tests.support.issuer_server",
+    "tests.support.nameless_user",
     "tests.oidc.fixtures",
 ]
 """Every fixture that more than one folder uses comes from one of these."""

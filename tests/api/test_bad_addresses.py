@@ -111,10 +111,7 @@ CODES = {
     "role": INVALID | {(400, "unknown_role")},
     "team": INVALID | {(404, "unknown_team")},
     "at": INVALID
-    | {
-        (400, code)
-        for code in ("time_without_zone", "not_yet", "out_of_calendar", "before_it_began")
-    }
+    | {(400, code) for code in ("not_yet", "out_of_calendar", "before_it_began")}
     | {(400, "position_ahead")},
 }
 WHEN = ["at", "basis"]

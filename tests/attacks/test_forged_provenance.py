@@ -6,8 +6,9 @@ the metadata of a write alone proves nothing.
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import pytest
@@ -21,6 +22,7 @@ from teamaccess.storage import (
     LedgerEntry,
     Membership,
     OrganizationId,
+    RoleAssignment,
     WatchCursor,
 )
 from teamaccess.upkeep import Rebuilder
@@ -351,6 +353,36 @@ async def test_a_marker_without_the_updates_of_its_position_is_found_and_repaire
     assert answer.status_code == 200, answer.text
     await read_so_far(globex)
     assert len(await found(acme)) == 1
+
+
+class FastClock(datetime):
+    """The clock of a machine that is two hours ahead of PostgreSQL."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        return super().now(tz) + timedelta(hours=2)
+
+
+async def test_a_machine_whose_clock_is_ahead_delivers_what_a_forged_marker_hides(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own clock, the role that is missing would have ended already."""
+    monkeypatch.setattr("teamaccess.delivery.writer.datetime", FastClock)
+    service, bob = acme.deployment.service, acme.people["p0"].id
+    async with service.ledger.change(OPERATOR, acme.id, judging=False) as change:
+        given = {"organization_id": acme.id, "user_id": bob, "role": "product"}
+        end = change.now + timedelta(hours=1)
+        change.session.add(RoleAssignment(**given, granted_at=change.now, expires_at=end))
+        await service.ledger.decide(change)
+    entry = (await ledger_entries(acme))[-1]
+    claim = {"organization": acme.id, "position": str(entry.position)}
+    await forge(acme.deployment, *arrival(entry), changes=[claim])
+    role = f"organization:{acme.id}#product@user:{bob}[expiration:"
+    await wait_until(lambda: _holds(acme, role), seconds=20)
+
+
+async def _holds(organization: Organization, beginning: str) -> bool:
+    return any(str(each).startswith(beginning) for each in await spicedb_contents(organization))
 
 
 async def _lacks(organization: Organization, text: str) -> bool:

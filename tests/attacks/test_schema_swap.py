@@ -28,8 +28,10 @@ from tests.support.deployment import OPERATOR, Deployment, open_deployment
 from tests.support.isolated_deployments import IsolatedDeployments
 from tests.support.organization import Organization
 from tests.support.people import Person
+from tests.support.resources import add_resources
 from tests.support.responses import refused
 from tests.support.spicedb_proxy import running_worker, served_by, wait_until
+from tests.support.teams import Team
 
 
 async def foreign_schemas(deployment: Deployment) -> list[dict[str, Any]]:
@@ -230,6 +232,81 @@ async def test_a_process_with_a_newer_catalog_changes_nothing_before_it_is_appli
         service = tomorrow.service
         await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
         await wait_until(lambda: _changed(ahead, bob, "cashier"))
+
+
+NEXT_CATALOG = {
+    "resources:": """\
+  cashier:
+    name: Cashier
+    description: Opens tills.
+    granted_by: dashboard
+    teams: true
+resources:
+  tills:
+    label: Tills
+    actions:
+      open:
+        description: Open a till
+        level: manage
+        source: product
+        roles: [cashier]
+""",
+    "      delete: webhooks_delete\n": """\
+      delete: webhooks_delete
+    roles:
+      editor:
+        name: Editor
+        description: Views and edits this webhook.
+        actions: [view, edit]
+""",
+}
+"""What the next catalog has in addition: a role, an action, and a role on an object."""
+WAYS = {
+    "a custom role": ("POST", "roles", {"id": "opener", "name": "O", "actions": ["tills_open"]}),
+    "a role of a team": ("PUT", "teams/pay/roles", {"roles": ["cashier"]}),
+    "a role on an object": (
+        "PUT",
+        "resources/webhook/wh_1/grants",
+        {"grants": [{"role": "editor", "team": "pay"}]},
+    ),
+    "a grant among others": (
+        "POST",
+        "grants:batch",
+        {"items": [{"operation": "grant", "type": "webhook", "id": "wh_1", "role": "editor",
+                    "team": "pay"}]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_nothing_of_the_next_catalog_is_given_in_any_way_before_it_is_applied(
+    isolated: Deployment, tmp_path: Path, way: str
+) -> None:
+    acme = await isolated.create_organization("acme")
+    await Team.create(acme, "pay", "support")
+    await add_resources(acme, "webhook:wh_1")
+    text = find_catalog_file("fintoc").read_text()
+    for place, more in NEXT_CATALOG.items():
+        assert place in text
+        text = text.replace(place, more, 1)
+    (tmp_path / "fintoc.yaml").write_text(text)
+    settings = isolated.settings.model_copy(update={"catalog": str(tmp_path / "fintoc.yaml")})
+    async with open_deployment(settings, isolated.owner_url) as tomorrow:
+        ahead = served_by(tomorrow, acme)
+        method, path, body = WAYS[way]
+        before = await positions(acme)
+        answer = await ahead.administrator.ask(method, f"{acme.path}/{path}", json=body)
+        refused(answer, 503, "schema_mismatch")
+        assert await positions(acme) == before
+
+        service = tomorrow.service
+        await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
+
+        async def succeeds() -> bool:
+            answer = await ahead.administrator.ask(method, f"{acme.path}/{path}", json=body)
+            return answer.is_success
+
+        await wait_until(succeeds)
 
 
 async def test_a_schema_that_takes_too_long_to_compare_counts_as_foreign(

@@ -190,6 +190,25 @@ async def test_a_proxy_from_the_environment_does_not_get_the_key(
     assert asked == []
 
 
+@pytest.mark.parametrize("variable", ["grpc_proxy", "https_proxy", "http_proxy"])
+async def test_a_proxy_that_does_not_reach_spicedb_is_named_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    for name in (*PROXIES, "grpc_proxy", "no_proxy", "no_grpc_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "http://ana:hunter2@127.0.0.1:1")
+    async with Engine("spicedb.example:443", "the key", tls=True) as engine:
+        with pytest.raises(EngineUnavailable) as away:
+            await engine.check(organization("acme"), "member", user("usr_1"))
+    assert "through the proxy 127.0.0.1:1 of the environment" in str(away.value)
+    assert "hunter2" not in str(away.value)
+    monkeypatch.setenv("no_proxy", ".internal,.example")
+    async with Engine("spicedb.example:443", "the key", tls=True) as engine:
+        with pytest.raises(EngineUnavailable) as away:
+            await engine.check(organization("acme"), "member", user("usr_1"))
+    assert "proxy" not in str(away.value)
+
+
 # --- the login ---
 
 ISSUER_KEY = {"kty": "OKP", "crv": "Ed25519", "kid": "of the issuer", "x": "x"}
@@ -264,6 +283,21 @@ async def test_a_proxy_from_the_environment_is_not_used_for_an_issuer_on_this_ma
         found, errors = await keys_found(issuer.issuer, proxy_port)
     assert found == ISSUER_KEY["kid"], errors
     assert proxy.asked == []
+
+
+async def test_a_proxy_is_not_used_for_an_https_issuer_on_this_machine_either() -> None:
+    proxy = Spy(PROXY_KEY)
+    async with listening(proxy) as proxy_port:
+        found, errors = await keys_found("https://127.0.0.1:1", proxy_port)
+    assert (found, proxy.asked) == ("", [])
+    assert "Connection refused" in errors
+    assert "through the proxy" not in errors
+
+
+async def test_a_proxy_that_does_not_reach_the_issuer_is_named() -> None:
+    _, errors = await keys_found("https://login.example", 1)
+    assert "Connection refused" in errors
+    assert "through the proxy 127.0.0.1:1 in https_proxy" in errors
 
 
 async def test_a_proxy_from_the_environment_only_forwards_tls(

@@ -133,7 +133,6 @@ async def test_the_future_and_the_time_before_the_organization_are_refused(
         refused(await request_list(acme, name, 10**30), 400, "position_ahead")
         refused(await request_list(acme, name, 0), 400, "position_ahead")
         refused(await request_list(acme, name, "yesterday"), 400, "invalid_request")
-        refused(await request_list(acme, name, "2026-01-01T00:00:00"), 400, "time_without_zone")
 
 
 async def test_past_lists_need_the_permission_to_audit(

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from teamaccess.local.postgres.server import SPICEDB
+from teamaccess.local.stack import LocalStack
+from teamaccess.upkeep.datastore import VARIABLE
 from tests.support.command_line import Run
 from tests.support.deployment import Deployment
 
@@ -56,7 +59,21 @@ async def test_a_database_that_does_not_exist_is_named(
     done = await run(*command)
     assert done.exit_code == 2
     assert "does not exist" in done.output
+    assert "answers" in done.output
+    assert "with an error" in done.output
+    assert GUESS not in done.output
     assert "Traceback" not in done.output
+
+
+async def test_an_error_of_spicedbs_database_is_named(
+    run: Run, stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, stack.postgres.url("spicedb_none", SPICEDB))
+    done = await run("schema", "datastore")
+    assert done.exit_code == 2
+    assert done.stderr.startswith("SpiceDB's database answers with an error")
+    assert "does not exist" in done.stderr
+    assert VARIABLE in done.stderr
 
 
 @pytest.mark.usefixtures("run")

@@ -79,3 +79,19 @@ async def test_a_released_address_is_free_for_an_invitation(run: Run, acme: Orga
     new = (await acme.accept("bob")).json()["user"]
     roles = await acme.roles_by_member()
     assert (roles[bob.id], roles[new]) == (["support"], ["product"])
+
+
+@pytest.mark.parametrize("issuer", ["https://login.example/", "https://other.example"])
+async def test_an_issuer_whose_tokens_are_not_accepted_is_refused(
+    run: Run, acme: Organization, monkeypatch: pytest.MonkeyPatch, issuer: str
+) -> None:
+    monkeypatch.setenv("TEAMACCESS_OIDC_ISSUER", "https://login.example")
+    monkeypatch.setenv("TEAMACCESS_OIDC_AUDIENCE", "api")
+    ana = acme.administrator
+    words = ("operator", "link-login", ana.id, "--subject", f"ana-{acme.id}")
+
+    refused = await run(*words, "--issuer", issuer, *REASON, "--json")
+
+    assert (refused.exit_code, json.loads(refused.stderr)["code"]) == (2, "other_issuer")
+    assert (await row(acme, ana.id)).issuer is None
+    assert (await ana.ask("GET", "/v1/me")).status_code == 200  # the session did not end

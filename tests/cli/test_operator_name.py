@@ -11,10 +11,9 @@ from sqlalchemy import select
 from teamaccess.cli.operator_name import operator_name
 from teamaccess.storage import Event
 from tests.support.command_line import Run
+from tests.support.nameless_user import NAMELESS
 from tests.support.organization import Organization
 
-NAMELESS = 54_321
-"""A uid without a passwd entry, as OpenShift gives one to each container."""
 SELF = pwd.getpwuid(os.getuid()).pw_name
 
 
@@ -38,11 +37,8 @@ async def test_a_variable_does_not_replace_the_user(
 
 
 async def test_a_user_without_a_name_is_recorded_by_its_number(
-    run: Run, acme: Organization, monkeypatch: pytest.MonkeyPatch
+    run: Run, acme: Organization, without_passwd_entry: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "getuid", lambda: NAMELESS)
-    for name in ("USER", "LOGNAME", "LNAME", "USERNAME", "SUDO_USER"):
-        monkeypatch.delenv(name, raising=False)
     with pytest.raises((KeyError, OSError)):
         getpass.getuser()
     assert await recorded_actor(run, acme) == f"operator:uid-{NAMELESS}"

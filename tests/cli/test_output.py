@@ -19,6 +19,7 @@ from tests.support.organization import Organization
 from tests.support.people import Person
 
 NAME = "Zoë 株式 \U0001f600"
+ROOT = Path(__file__).parents[2]
 ENCODINGS = ["ascii", "cp1252"]
 
 
@@ -80,6 +81,38 @@ async def test_a_closed_pipe_does_not_change_a_verdict(
         assert b"Traceback" not in done.stderr
         assert b"Exception ignored" not in done.stderr
     os.close(closed_pipe)
+
+
+NAMES_WITH_A_FAULT = """
+import sys
+from checks import names
+names.REPEATED = {"nothing": "no reason"}
+sys.exit(names.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["-m", "benchmarks", "--help"], 0),
+        (["-m", "teamaccess.local.spicedb.build", "--help"], 0),
+        (["-c", NAMES_WITH_A_FAULT], 1),
+    ],
+    ids=["benchmarks", "build", "names"],
+)
+async def test_a_closed_pipe_does_not_change_what_other_programs_answer(
+    closed_pipe: int, words: list[str], code: int
+) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, *words],
+        stdout=closed_pipe,
+        stderr=subprocess.PIPE,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == code, done.stderr
+    assert done.stderr == b""
 
 
 async def test_a_change_is_made_although_nobody_reads_its_result(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from teamaccess.common.configuration.local_stack import UnreadableStack
 from teamaccess.common.configuration.setting_names import PROJECT_VARIABLES, UnknownSetting
 from teamaccess.common.configuration.settings import InvalidSettings, Settings, StackNotFound
 
@@ -52,6 +53,17 @@ def test_environment_variables_take_precedence_over_the_local_stack(
     settings = Settings.discover()
     assert settings.spicedb_endpoint == "spicedb.internal:443"
     assert settings.catalog == "finicom"
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize("name", ["dev.json", "secrets.json"])
+@pytest.mark.parametrize("content", ['{"secret_key": "hun', "[]", "{}", '{"spicedb": 5}', "\x00"])
+def test_a_file_of_the_stack_that_is_damaged_is_named(home: Path, name: str, content: str) -> None:
+    (home / name).write_text(content)
+    with pytest.raises(UnreadableStack) as refused:
+        Settings.discover()
+    assert str(home / name) in str(refused.value)
+    assert "hun" not in str(refused.value)
 
 
 def test_one_sentence_names_the_missing_settings(home: Path) -> None:
@@ -201,6 +213,17 @@ def test_the_variables_of_the_tests_are_listed() -> None:
         ("SPICEDB_ENDPOINT", "https://127.0.0.1:50051", "host:port"),
         ("SPICEDB_ENDPOINT", "127.0.0.1", "host:port"),
         ("SANDBOX_ENDPOINT", "http://127.0.0.1:50051", "host:port"),
+        ("SPICEDB_ENDPOINT", "127.0.0.1:99999", "1 to 65535"),
+        ("SPICEDB_ENDPOINT", "dns:///localhost:0", "1 to 65535"),
+        ("SPICEDB_ENDPOINT", "[::1]:0", "1 to 65535"),
+        ("SPICEDB_ENDPOINT", "ipv4:127.0.0.1:65536,127.0.0.1:50051", "1 to 65535"),
+        ("SANDBOX_ENDPOINT", "127.0.0.1:100000", "1 to 65535"),
+        ("SANDBOX_ENDPOINT", "localhost:", "1 to 65535"),
+        ("PUBLIC_URL", "https://team.example.com:0", "https://team.example.com"),
+        ("OIDC_AUDIENCE", "api ", "line break"),
+        ("OIDC_EMAIL_CLAIM", " email", "line break"),
+        ("OIDC_EMAIL_VERIFIED_CLAIM", "email_verified\n", "line break"),
+        ("OIDC_NAME_CLAIM", "na\tme", "line break"),
         ("SPICEDB_PRESHARED_KEY", "hunter2\n", "line breaks"),
     ],
 )
@@ -239,6 +262,14 @@ def test_mail_is_decided_once(monkeypatch: pytest.MonkeyPatch, mail: str) -> Non
         ("login.example", "api", "TEAMACCESS_OIDC_ISSUER"),
         ("https://", "api", "TEAMACCESS_OIDC_ISSUER"),
         ("https://[", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://login.example:8443/realm", "api", ""),
+        ("https://login.example\n", "api", "TEAMACCESS_OIDC_ISSUER"),
+        (" https://login.example", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://login.example:99999", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://login.example:0", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://login.example?a=b#c", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://login.example?", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://user:secret@login.example", "api", "TEAMACCESS_OIDC_ISSUER"),
         ("https://login.example", None, "belong together"),
         (None, "api", "belong together"),
     ],

@@ -4,12 +4,17 @@ Compiling takes minutes, so a script stands in for `go`, both when it works and 
 setup of every new machine runs the real one.
 """
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from platformdirs import user_cache_path
 
-from teamaccess.local.errors import BuildFailed, NoGo, ProgramMissing
+from teamaccess.local.errors import BuildFailed, HomelessUser, NoGo, ProgramMissing
+from teamaccess.local.home import Home
 from teamaccess.local.spicedb import binary, go
 from teamaccess.local.spicedb.binary import cached_binary, find_spicedb, pinned_go, pinned_version
 from teamaccess.local.spicedb.build import ensure_spicedb
@@ -123,3 +128,33 @@ def test_a_missing_or_old_go_is_reported_in_one_sentence(path: Path, script: str
     write_program(path / "go", script)
     with pytest.raises(NoGo, match=f"needs Go {pinned_go()} or newer"):
         ensure_spicedb()
+
+
+@pytest.mark.usefixtures("without_passwd_entry")
+def test_a_user_without_a_home_folder_learns_what_to_set(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(binary, "user_cache_path", user_cache_path)
+    with pytest.raises(HomelessUser, match=r"Set HOME .* TEAMACCESS_SPICEDB_BINARY"):
+        ensure_spicedb()
+    with pytest.raises(HomelessUser, match=r"Set HOME .* --home"):
+        Home(Path("~/stack"))
+    program = write_program(path / "spicedb", "")
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_BINARY", str(program))
+    assert find_spicedb() == program
+
+
+def test_a_build_goes_on_although_nobody_reads_its_progress(path: Path) -> None:
+    write_program(path / "go", BUILDS)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "teamaccess.local.spicedb.build"],
+        env={**os.environ, "XDG_CACHE_HOME": str(path / "cache")},
+        stdout=writer,
+        stderr=writer,
+        check=False,
+    )
+    os.close(writer)
+    assert done.returncode == 0
+    assert list((path / "cache").rglob("spicedb")) != []

@@ -1,14 +1,24 @@
 """A stack of real processes: what it stores, what it refuses, and how it ends them."""
 
+import errno
 import socket
 import stat
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
-from teamaccess.local.errors import AlreadyRunning, CommandFailed, HomeNotOurs, PortTaken
+from teamaccess.local.errors import (
+    AlreadyRunning,
+    CommandFailed,
+    HomeNotOurs,
+    PortRefused,
+    PortTaken,
+)
+from teamaccess.local.home import Home
 from teamaccess.local.postgres.server import APPLICATION, LocalPostgres
+from teamaccess.local.sockets import choose_port
 from teamaccess.local.stack import LocalStack
 from tests.conftest import SpiceDBFor
 from tests.local.conftest import NewStack
@@ -90,6 +100,22 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     ):
         pass
     assert letter.read_text() == "Dear Ana"
+
+
+def test_a_port_that_needs_a_right_is_not_called_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(socket.socket, "bind", Mock(side_effect=refusal))
+    with pytest.raises(PortRefused, match=r"Port 80 .* the API, .*Permission denied.* --port \(0 "):
+        choose_port(80, "the API", "--port")
+
+
+def test_damaged_secrets_are_named(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.secrets()
+    for damaged in ('{"secret_key": "hun', "{}", "[]"):
+        (tmp_path / "secrets.json").write_text(damaged)
+        with pytest.raises(HomeNotOurs, match=r"its secrets.json is damaged.*--fresh"):
+            home.secrets()
 
 
 @pytest.mark.usefixtures("postgres")

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -300,6 +301,68 @@ async def test_claims_that_cannot_be_used_are_recorded_at_the_first_sign_in(
     events = await acme.deployment.events(Event.PLATFORM)
     [linked] = [event for event in events if event.subject == f"user:{me['id']}"]
     assert linked.details["unusable"] == ["email", "name", "external_id"]
+
+
+async def test_an_external_id_that_becomes_free_belongs_to_the_login_then(
+    acme: Organization, eve: Login, login_commands: Run
+) -> None:
+    """An earlier issuer had a user with the same subject, who now gets another login."""
+    earlier = (await eve.me(eve.token(email=..., iat=ago(90)))).json()["id"]
+    await acme.deployment.execute_without_triggers(
+        "UPDATE users SET issuer = 'https://earlier.example' WHERE id = $1", earlier
+    )
+    me = (await eve.me(eve.token(email=..., iat=ago(80)))).json()
+    assert (me["id"] != earlier, me["external_id"]) == (True, None)
+    still_taken = (await eve.me(eve.token(email=..., iat=ago(60)))).json()
+    assert still_taken["external_id"] is None
+    other_login = ("operator", "link-login", earlier, "--subject", f"new~{acme.id}")
+    assert (await login_commands(*other_login, "--reason", "Case 4711")).exit_code == 0
+
+    me = (await eve.me(eve.token(email=..., iat=ago(30)))).json()
+
+    assert me["external_id"] == eve.name
+    assert await kinds_about(acme.deployment, me["id"]) == ["login_linked", "user_profile_changed"]
+    found = await acme.deployment.events(Event.PLATFORM)
+    assert found[-1].details["changed"] == ["external_id"]
+    assert await faults(acme, me["id"]) == []
+
+
+async def test_a_login_with_the_same_subject_at_another_issuer_keeps_the_external_id(
+    acme: Organization, eve: Login, login_commands: Run
+) -> None:
+    id = (await eve.me(eve.token(iat=ago(60)))).json()["id"]
+    await acme.deployment.execute_without_triggers(
+        "UPDATE users SET issuer = 'https://earlier.example' WHERE id = $1", id
+    )
+    same_subject = ("operator", "link-login", id, "--subject", eve.name)
+    assert (await login_commands(*same_subject, "--reason", "Another issuer")).exit_code == 0
+    await asyncio.sleep(1.1)  # tokens have whole seconds, and must be newer than the link
+    me = (await eve.me()).json()
+    assert (me["id"], me["external_id"]) == (id, eve.name)
+
+
+@pytest.mark.parametrize("how", ["import", "grant-administrator", "grant-auditor"])
+async def test_a_login_without_access_finds_whom_an_operator_named_by_the_address(
+    acme: Organization, eve: Login, login_commands: Run, tmp_path: Path, how: str
+) -> None:
+    alone = (await eve.me(eve.token(email_verified=False, iat=ago(60)))).json()["id"]
+    address = acme.address("eve")
+    members = tmp_path / "members.csv"
+    members.write_text(f"email,name,role\n{address},,support\n")
+    words = {
+        "import": ("import", "members", str(members), "--organization", acme.id),
+        "grant-administrator": ("operator", "grant-administrator", acme.id, address),
+        "grant-auditor": ("operator", "grant-auditor", address),
+    }
+    reason = () if how == "import" else ("--reason", "Case 4711")
+    assert (await login_commands(*words[how], *reason)).exit_code == 0
+    await asyncio.sleep(1.1)  # tokens have whole seconds, and must be newer than the user
+
+    me = (await eve.me()).json()
+
+    assert (me["id"] != alone, me["email"], me["external_id"]) == (True, address, eve.name)
+    path = f"{acme.path}/audit/matrix" if how == "grant-auditor" else f"{acme.path}/members"
+    assert (await eve.ask("GET", path)).status_code == 200
 
 
 async def test_a_profile_that_did_not_change_is_not_written(

@@ -16,7 +16,7 @@ from teamaccess.api.head import AnswerHead
 from teamaccess.api.identity.authentication import Authentication, provide_service, provide_user
 from teamaccess.api.identity.callers import request_id
 from teamaccess.api.metrics import Metrics
-from teamaccess.api.requests.bodies import Body, require_body
+from teamaccess.api.requests.bodies import Body, TimesInBodies, require_body
 from teamaccess.api.requests.parameters import provide_at, provide_past_moment
 from teamaccess.api.requests.queries import refuse_unknown_parameters
 from teamaccess.api.requests.receiving import LARGEST_BODY, ReceiveBody
@@ -76,7 +76,7 @@ def create_app(settings: Settings) -> Litestar:
         guards=[refuse_unknown_parameters, require_body],
         before_send=[add_headers],
         after_exception=[problems.record_refusal],
-        plugins=[problems.plugin],
+        plugins=[problems.plugin, TimesInBodies()],
         dto=Body,
         return_dto=None,
         request_max_body_size=LARGEST_BODY,

@@ -63,7 +63,7 @@ class AuditSources:
         """Return the organization as it is, or as it was at a moment.
 
         Callers take turns: `caller` is `Attribution.caller`. Raises UnknownOrganization. For the present
-        it also raises CatalogNotInForce; for a moment TimeWithoutZone, OutOfCalendar, SchemaNotRecorded,
+        it also raises CatalogNotInForce; for a moment OutOfCalendar, SchemaNotRecorded,
         and what `position_at` raises.
         """
         if not is_organization_id(organization):

@@ -12,9 +12,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from teamaccess.cli.refusals import EXIT_FAILED, print_refusal, refuse_broken_text
 from teamaccess.cli.repeated_options import refuse_repeated_options
-from teamaccess.cli.streams import harden_streams
 from teamaccess.cli.terminal import echo
 from teamaccess.common.errors import Conflict
+from teamaccess.common.formats.streams import harden_streams
 
 COMMANDS = {
     "dev": "processes.dev",

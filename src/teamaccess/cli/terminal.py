@@ -1,12 +1,10 @@
-"""Print on a terminal, and read times from arguments."""
+"""Print on a terminal."""
 
 import sys
 from collections.abc import Iterable
-from datetime import datetime
 
 import typer
 
-from teamaccess.common.formats.times import parse_time
 from teamaccess.common.text import escape_controls
 from teamaccess.views.tables import csv_file, rows_as_csv
 
@@ -25,8 +23,3 @@ def echo_csv(rows: Iterable[Iterable[str]]) -> None:
     sys.stdout.flush()
     sys.stdout.buffer.writelines(line.encode() for line in csv_file(rows))
     sys.stdout.buffer.flush()
-
-
-def time_of(text: str) -> datetime:
-    """Return the time that an argument gives, in UTC if it has no zone. Raises what `parse_time` does."""
-    return parse_time(text, utc_without_zone=True)

@@ -15,6 +15,7 @@ from teamaccess.cli.terminal import echo
 from teamaccess.common import logs, process
 from teamaccess.common.configuration.settings import Settings
 from teamaccess.common.errors import NotFound, Unavailable
+from teamaccess.common.postgres.connect import sqlstate
 from teamaccess.common.postgres.outages import is_outage, lacks_tables
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service, open_service
@@ -28,6 +29,16 @@ class DatabaseUnreachable(Unavailable):
 
     message = (
         "PostgreSQL does not answer ({cause}). Check that it runs, and check "
+        "TEAMACCESS_DATABASE_URL."
+    )
+
+
+class DatabaseRefuses(DatabaseUnreachable):
+    """PostgreSQL answers with an error, such as a wrong password, and the command cannot go on."""
+
+    code = "database_unreachable"
+    message = (
+        "PostgreSQL answers with an error ({cause}). Correct what it names, or "
         "TEAMACCESS_DATABASE_URL."
     )
 
@@ -69,6 +80,8 @@ def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
     except (ConnectionError, SQLAlchemyError) as cause:
         driver_error = getattr(cause, "orig", cause)
         if is_outage(cause):
+            if sqlstate(cause) is not None:
+                raise DatabaseRefuses(cause=driver_error) from cause
             raise DatabaseUnreachable(cause=driver_error) from cause
         if lacks_tables(cause):
             raise NotMigrated(cause=driver_error) from cause

@@ -23,13 +23,9 @@ VISIBLE_ASCII = re.compile(r"[!-~]+")
 
 def is_https_or_loopback(url: str) -> bool:
     """Return whether the URL uses https, or http on this machine."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-    except ValueError:
-        return False
-    return bool(host) and (
-        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    parts = _split(url)
+    return parts is not None and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
     )
 
 
@@ -62,8 +58,8 @@ def is_web_url(url: str) -> bool:
         parts is not None
         and parts.scheme in ("http", "https")
         and parts.username is None
-        and not parts.query
-        and not parts.fragment
+        and "?" not in url
+        and "#" not in url
     )
 
 
@@ -95,7 +91,7 @@ def read_smtp_url(url: str) -> SmtpServer:
             "password percent-encoded (%23 %3F %2F %40 %3A %25)"
         )
     server = SERVER.fullmatch(address)
-    if server is None or (server["port"] and not 0 < int(server["port"]) <= HIGHEST_PORT):
+    if server is None or (server["port"] and not _is_port(server["port"])):
         raise ValueError("must end with a host and a port, such as mail.example.com:587")
     if at_sign and not (user and colon and password):
         raise ValueError("must have both a user and a password before the @, or neither")
@@ -118,7 +114,13 @@ def is_target(endpoint: str) -> bool:
     """Return whether gRPC can connect to the text: host:port, a socket, or a form of its own."""
     if not VISIBLE_ASCII.fullmatch(endpoint) or endpoint.startswith(("http:", "https:")):
         return False
-    return re.fullmatch(r"[A-Za-z0-9._-]+|[^:]*:[0-9]+/.*|:[0-9]*", endpoint) is None
+    if re.fullmatch(r"[A-Za-z0-9._-]+|[^:]*:[0-9]+/.*|:[0-9]*", endpoint):
+        return False
+    if endpoint.startswith("unix"):  # a path may end like a port
+        return True
+    return not endpoint.endswith(":") and all(
+        _is_port(port) for port in re.findall(r":([0-9]+)(?=,|$)", endpoint)
+    )
 
 
 def _split(url: str) -> SplitResult | None:
@@ -127,10 +129,14 @@ def _split(url: str) -> SplitResult | None:
         return None
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
+        host, port = parts.hostname or "", parts.port
     except ValueError:
         return None
-    return parts if HOST.fullmatch(host) or _is_ip(host) else None
+    return parts if port != 0 and (HOST.fullmatch(host) or _is_ip(host)) else None
+
+
+def _is_port(digits: str) -> bool:
+    return len(digits) <= len(str(HIGHEST_PORT)) and 0 < int(digits) <= HIGHEST_PORT
 
 
 def _is_ip(host: str) -> bool:

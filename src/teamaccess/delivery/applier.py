@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from math import inf
 from typing import NamedTuple
 from weakref import WeakValueDictionary
@@ -20,6 +21,7 @@ from teamaccess.delivery.writer import Write, Writer, merge_entries, write_metad
 from teamaccess.engine import Engine
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
+from teamaccess.ledger.session import database_time
 from teamaccess.storage import DONE, ApplicationStatus, LedgerApplication, OrganizationId, RunKind
 
 log = structlog.get_logger()
@@ -68,7 +70,7 @@ class Applier:
     def __init__(self, engine: Engine, status_pool: AsyncEngine) -> None:
         self._engine = engine
         self._status_pool = status_pool
-        self._writer = Writer(engine, self._record_arrival, self._permit_entry)
+        self._writer = Writer(engine, self._record_arrival, self._permit_entry, self._read_clock)
         self._locks: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
         self._confirmed: dict[OrganizationId, Confirmed] = {}
 
@@ -180,6 +182,10 @@ class Applier:
             for entry in entries:
                 position = (entry.organization, entry.position)
                 await runs.begin_runs(connection, kind, [position], request_id=entry.request_id)
+
+    async def _read_clock(self) -> datetime:
+        async with self._status_pool.begin() as connection:
+            return await database_time(connection)
 
     async def _record_arrival(self, writes: Sequence[Write], token: str) -> None:
         # A crash may lose these rows without harm, because the markers confirm the entries at the next

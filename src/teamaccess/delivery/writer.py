@@ -47,7 +47,10 @@ MARKER_LIFETIME = timedelta(days=30)
 
 
 def position_marker(id: OrganizationId, position: int, hash: bytes, now: datetime) -> Relationship:
-    """Return the marker of one position, which expires after thirty days."""
+    """Return the marker of one position, which expires after thirty days.
+
+    Only SpiceDB compares this end, with its own clock. So the time of any of our clocks is good enough.
+    """
     applied = ledger_position(position, hash.hex())
     return organization(id).relates(APPLIED, applied, until=now + MARKER_LIFETIME)
 
@@ -179,6 +182,9 @@ gather, and a transaction for many organizations costs little more than a transa
 RecordArrival = Callable[[Sequence[Write], str], Awaitable[None]]
 """Records that SpiceDB has the writes, with their ZedToken."""
 
+ReadClock = Callable[[], Awaitable[datetime]]
+"""Returns the time of PostgreSQL's clock, which decides every expiry."""
+
 PermitRun = Callable[[RunKind, Entry], Awaitable[None]]
 """Records that something of an entry will be written again, before the write."""
 
@@ -211,10 +217,15 @@ class Writer:
     """
 
     def __init__(
-        self, engine: Engine, record_arrival: RecordArrival, permit_run: PermitRun
+        self,
+        engine: Engine,
+        record_arrival: RecordArrival,
+        permit_run: PermitRun,
+        read_clock: ReadClock,
     ) -> None:
         self._engine = engine
         self._record_arrival, self._permit_run = record_arrival, permit_run
+        self._read_clock = read_clock
         self._waiting: deque[QueuedWrite] = deque()
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -301,7 +312,7 @@ class Writer:
 
         Nothing is written if SpiceDB has a later position, which may have reversed the updates.
         """
-        updates = await not_in_force(self._engine, write.net_updates)
+        updates = await not_in_force(self._engine, write.net_updates, await self._read_clock())
         last, head = write.last, write.head
         if not updates or await self._engine.find_zed_token(head) is None:
             return None
@@ -353,17 +364,20 @@ class Writer:
 
 
 async def not_in_force(
-    engine: Engine, updates: Iterable[Update], at: Consistency = FULLY_CONSISTENT
+    engine: Engine,
+    updates: Iterable[Update],
+    now: datetime,
+    at: Consistency = FULLY_CONSISTENT,
 ) -> list[Update]:
     """Return those of the updates that SpiceDB's relationships contradict.
 
     SECURITY: the marker of a position does not prove that its updates are in force. Everybody with
     SpiceDB's key can write the marker and the head of a position without its updates.
 
-    A relationship that has expired counts as gone, whether SpiceDB still holds it or not. Raises
-    EngineUnavailable, and EngineRefused if SpiceDB does not remember the revision.
+    A relationship that has expired counts as gone, whether SpiceDB still holds it or not. `now` is the
+    time of PostgreSQL's clock: with a clock that is ahead, a missing update could seem to have expired.
+    Raises EngineUnavailable, and EngineRefused if SpiceDB does not remember the revision.
     """
-    now = datetime.now(UTC)
     contradicted: list[Update] = []
     for update in updates:
         wanted = update.relationship

@@ -1,7 +1,9 @@
 """The gRPC channel to SpiceDB."""
 
 import json
+import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import grpc
 from grpc.aio import Channel
@@ -34,6 +36,11 @@ ANSWER_MS = 1000
 """How long that sign may take. Then the connection counts as dead, and its calls are retried on a new
 one. Together with SILENT_MS it is shorter than the time that a check may take."""
 
+PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
+"""The variables in which gRPC looks for a proxy. The first one counts."""
+EXEMPTIONS = ("no_grpc_proxy", "no_proxy")
+"""The variables with endings of the hosts that gRPC reaches without a proxy. The first one counts."""
+
 LARGEST_MESSAGE = 32 * 1024 * 1024
 """Bytes of one message from SpiceDB. Watch reports each write in one message, and somebody else's import
 may be large."""
@@ -63,3 +70,18 @@ def channel(endpoint: str, tls_ca: Path | None, *, tls: bool = False) -> Channel
         )  # a proxy cannot reach this machine's loopback
     authority = tls_ca.read_bytes() if tls_ca is not None else None
     return grpc.aio.secure_channel(endpoint, grpc.ssl_channel_credentials(authority), options)
+
+
+def proxy_for(endpoint: str) -> str | None:
+    """Return host and port of the proxy through which gRPC reaches an encrypted endpoint, if any.
+
+    gRPC reads these variables itself, and its errors name the proxy's address as if it were SpiceDB's.
+    """
+    named = next((os.environ[name] for name in PROXIES if os.environ.get(name)), None)
+    if named is None or is_local_endpoint(endpoint):
+        return None
+    exempt = next((os.environ[name] for name in EXEMPTIONS if os.environ.get(name)), "")
+    host = endpoint.rpartition(":")[0].rpartition("/")[2]
+    if any(host.endswith(each.strip()) for each in exempt.split(",") if each.strip()):
+        return None
+    return urlsplit(named).netloc.rpartition("@")[2]  # never its password

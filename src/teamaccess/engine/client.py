@@ -30,7 +30,7 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 from grpc.aio import AioRpcError
 
-from teamaccess.engine.channel import channel
+from teamaccess.engine.channel import channel, proxy_for
 from teamaccess.engine.errors import EngineRefused, EngineUnavailable, error_of_bulk_item, translate
 from teamaccess.relationships import (
     ObjectReference,
@@ -78,6 +78,7 @@ class Client:
         self, endpoint: str, preshared_key: str, tls_ca: Path | None = None, *, tls: bool = False
     ) -> None:
         self._channel = channel(endpoint, tls_ca, tls=tls)
+        self._proxy = proxy_for(endpoint) if tls or tls_ca is not None else None
         self._metadata = (("authorization", f"Bearer {preshared_key}"),)
         # the same stubs serve both kinds of channel, but their types differ
         self._permissions = cast(
@@ -206,7 +207,7 @@ class Client:
         try:
             return await call
         except AioRpcError as error:
-            raise translate(error) from error
+            raise translate(error, self._proxy) from error
 
 
 def exact_snapshot(zed_token: str) -> Consistency:

@@ -88,7 +88,7 @@ class Engine(Client):
             async for response in call:
                 yield relationship_from_message(response.relationship), response.read_at.token
         except AioRpcError as error:
-            raise translate(error) from error
+            raise translate(error, self._proxy) from error
 
     async def find_zed_token(self, relationship: Relationship) -> str | None:
         """Return a ZedToken at which SpiceDB holds the relationship, None if it does not hold it."""
@@ -131,7 +131,7 @@ class Engine(Client):
             while page := cast("Any", await asyncio.wait_for(call.read(), PAGE_SECONDS)):
                 yield stored_relationships(page.relationships)
         except AioRpcError as error:
-            raise no_answer(translate(error)) from error
+            raise no_answer(translate(error, self._proxy)) from error
         except TimeoutError as silence:
             raise EngineUnavailable(cause="it stopped sending what it holds") from silence
         finally:
@@ -179,7 +179,7 @@ class Engine(Client):
             async for response in call:
                 yield response.resource_object_id
         except AioRpcError as error:
-            raise no_answer(translate(error)) from error
+            raise no_answer(translate(error, self._proxy)) from error
 
     async def lookup_subjects(
         self,
@@ -203,7 +203,7 @@ class Engine(Client):
             async for response in call:
                 yield response.subject.subject_object_id
         except AioRpcError as error:
-            raise no_answer(translate(error)) from error
+            raise no_answer(translate(error, self._proxy)) from error
 
     def watch(self, since: str | None = None) -> AsyncIterator[ObservedWrite]:
         """Yield every write after the ZedToken `since`, by default from now on (Watch)."""
@@ -226,7 +226,7 @@ class Engine(Client):
         except AioRpcError as error:
             if error.code() is StatusCode.NOT_FOUND:
                 return False
-            raise no_answer(translate(error)) from error
+            raise no_answer(translate(error, self._proxy)) from error
         return True
 
     async def schema_differences(

@@ -57,8 +57,10 @@ class NotThere(Exception):
     """A relationship that the write requires does not exist, so nothing was written."""
 
 
-def translate(error: AioRpcError) -> Exception:
+def translate(error: AioRpcError, proxy: str | None = None) -> Exception:
     """Return our own exception for a failed call. SpiceDB's ErrorInfo distinguishes the failures.
+
+    `proxy` is the proxy of the connection, if any. An outage names it, because it may be the cause.
 
     Every failure that is not clearly a refusal of the request counts as an outage. An outage may pass by
     itself or be fixed by an operator (a wrong key, for example), so a change must not be given up for it.
@@ -72,7 +74,8 @@ def translate(error: AioRpcError) -> Exception:
         return EngineUnavailable(cause=error.details())
     if code is StatusCode.INVALID_ARGUMENT or (code in REFUSALS and reason is not None):
         return EngineRefused(reason or code.name, error.details() or "")
-    return EngineUnavailable(cause=f"{code.name}: {error.details()}")
+    through = f", through the proxy {proxy} of the environment" if proxy else ""
+    return EngineUnavailable(cause=f"{code.name}: {error.details()}{through}")
 
 
 def error_of_bulk_item(permission: str, status: status_pb2.Status) -> EngineUnavailable:

@@ -11,6 +11,7 @@ import msgspec
 from sqlalchemy import Table, event, func, insert, make_url, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
     AsyncEngine,
     AsyncSession,
     async_sessionmaker,
@@ -179,7 +180,7 @@ NOW = select(func.clock_timestamp())
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
 
-async def database_time(session: AsyncSession) -> datetime:
+async def database_time(session: AsyncSession | AsyncConnection) -> datetime:
     """Return the time of PostgreSQL's clock. All decisions use this clock."""
     now: datetime = (await session.execute(NOW)).scalar_one()
     return now

@@ -20,6 +20,15 @@ class PortTaken(LocalStackFailed):
     )
 
 
+class PortRefused(LocalStackFailed):
+    """The operating system refuses a port that the stack needs, although no program uses it."""
+
+    message = (
+        "Port {port} of 127.0.0.1, needed for {what}, can't be used ({reason}). Choose another port "
+        "with {option} (0 takes any free one)."
+    )
+
+
 class AlreadyRunning(LocalStackFailed):
     """A stack runs in the home folder; two would share its data."""
 
@@ -30,6 +39,15 @@ class HomeNotOurs(LocalStackFailed):
     """The folder holds other things, or cannot be used, so the stack leaves it alone."""
 
     message = "{path} can't be the home of a stack: {reason}. Choose another folder with --home."
+
+
+class HomelessUser(LocalStackFailed):
+    """The process's user has no home folder, and a path begins there."""
+
+    message = (
+        "{what} is in the home folder of this process's user, and the user has no home folder. Set HOME "
+        "to a folder that they can write to, or {cure}."
+    )
 
 
 class OtherCatalog(LocalStackFailed):

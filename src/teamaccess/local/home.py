@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from teamaccess.local.errors import AlreadyRunning, HomeNotOurs
+from teamaccess.local.errors import AlreadyRunning, HomelessUser, HomeNotOurs
+
+DAMAGED_SECRETS = "its secrets.json is damaged. Restore it, or erase the home with --fresh"
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,17 @@ class Secrets:
 
 
 class Home:
-    """A folder that only its owner can read. One stack at a time uses it."""
+    """A folder that only its owner can read. One stack at a time uses it.
+
+    Raises HomelessUser for a folder under `~` if the process's user has no home folder.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.expanduser().resolve()
+        try:
+            self.path = path.expanduser().resolve()
+        except RuntimeError:
+            what, cure = f"The home of the stack, {path},", "choose another --home"
+            raise HomelessUser(what=what, cure=cure) from None
         self.logs = self.path / "logs"
         self.mail = self.path / "mail"
         self.processes = self.path / "processes"
@@ -54,11 +63,14 @@ class Home:
             yield
 
     def secrets(self) -> Secrets:
-        """Return this home's secrets. The first call makes them."""
+        """Return this home's secrets. The first call makes them. Raises HomeNotOurs."""
         if not self._secrets.exists():
             made = Secrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
             write_private(self._secrets, json.dumps(asdict(made), indent=2))
-        return Secrets(**json.loads(self._secrets.read_text(encoding="utf-8")))
+        try:
+            return Secrets(**json.loads(self._secrets.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):  # not JSON, or not these two secrets
+            raise HomeNotOurs(path=self.path, reason=DAMAGED_SECRETS) from None
 
     def erase(self) -> None:
         """Remove all data of this home. The caller must hold its lock."""

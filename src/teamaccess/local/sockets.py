@@ -1,5 +1,6 @@
 """Choose folders with short paths for unix sockets, and free ports."""
 
+import errno
 import hashlib
 import os
 import socket
@@ -8,7 +9,7 @@ import tempfile
 from pathlib import Path
 from pwd import struct_passwd
 
-from teamaccess.local.errors import HomeNotOurs, PortTaken
+from teamaccess.local.errors import HomeNotOurs, PortRefused, PortTaken
 
 LONGEST_SOCKET_PATH = 100
 """In bytes. Operating systems allow 104 to 108."""
@@ -42,12 +43,15 @@ def make_socket_folder(folder: Path, user: struct_passwd | None) -> None:
 
 
 def choose_port(requested: int, what: str, option: str) -> int:
-    """Return the requested port, or any free one for 0. Raises PortTaken."""
+    """Return the requested port, or any free one for 0. Raises PortTaken and PortRefused."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", requested))
-        except OSError:
-            raise PortTaken(port=requested, what=what, option=option) from None
+        except OSError as error:
+            needed = {"port": requested, "what": what, "option": option}
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(**needed) from None
+            raise PortRefused(reason=error.strerror, **needed) from None
         port: int = probe.getsockname()[1]
         return port

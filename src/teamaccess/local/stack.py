@@ -48,7 +48,7 @@ class LocalStack:
     def start_spicedb(self, database: str = SPICEDB, port: int = 0) -> LocalSpiceDB:
         """Start a SpiceDB that keeps its relationships in `database`, and create that if it is missing.
 
-        Port 0 means any free port. Raises PortTaken, and the errors of `ensure_spicedb`.
+        Port 0 means any free port. Raises PortTaken, PortRefused, and the errors of `ensure_spicedb`.
         """
         binary = ensure_spicedb()
         self.postgres.create_database(database, owner=SPICEDB)

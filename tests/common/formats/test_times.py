@@ -12,7 +12,6 @@ from teamaccess.common.formats.times import (
     LostPlus,
     NoSuchTime,
     OutOfCalendar,
-    TimeWithoutZone,
     parse_time,
 )
 
@@ -33,6 +32,9 @@ LAST_SECOND = datetime(2026, 3, 31, 23, 59, 59, tzinfo=UTC)
         ("2026-03-31T23:59:59.5Z", LAST_SECOND + timedelta(milliseconds=500)),
         ("2026-03-31T23:59:59.123456789Z", LAST_SECOND + timedelta(microseconds=123456)),
         ("2026-03-31T23:59:59.999999999Z", LAST_SECOND + timedelta(microseconds=999999)),
+        ("2026-03-31T23:59:59", LAST_SECOND),
+        ("2026-03-31 23:59:59 Z", LAST_SECOND),
+        ("2026-04-01 01:59:59 +0200", LAST_SECOND),
         ("2026-03-31T23:59Z", LAST_SECOND.replace(second=0)),
         ("2026-03-31", datetime(2026, 3, 31, tzinfo=UTC)),
         (" 2026-03-31\n", datetime(2026, 3, 31, tzinfo=UTC)),
@@ -56,10 +58,10 @@ def test_a_time_is_read_as_utc(text: str, time: datetime) -> None:
         ("2026-03-31T23:59:59+99:00", NoSuchTime),
         ("\u0662\u0660\u0662\u0666-03-31", NoSuchTime),  # Arabic digits
         ("2026-03-31T23:59:59." + "1" * 1000 + "Z", NoSuchTime),
-        ("2026-03-31T23:59:59", TimeWithoutZone),
         ("2026-03-31T23:59:59 02:00", LostPlus),
         ("2026-03-31T23:59:59.5 0200", LostPlus),
         ("9999-12-31T23:59:59-12:00", OutOfCalendar),
+        ("9999-12-31T23:59:59.999999Z", OutOfCalendar),
         ("0001-01-01T00:00:00+14:00", OutOfCalendar),
     ],
 )

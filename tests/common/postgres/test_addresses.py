@@ -222,3 +222,24 @@ async def test_an_address_that_would_not_take_effect_is_refused_at_the_start(
     for part in ("hunter2", "hun", "ter2"):
         assert part not in done.output
         assert part not in str(refused.value)
+
+
+def test_an_address_without_a_user_is_refused_where_the_process_has_no_name(
+    without_passwd_entry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidAddress, match=r"Add the user: postgresql://user@host/database"):
+        sqlalchemy_url("postgresql://localhost/teamaccess")
+    sqlalchemy_url("postgresql://localhost/teamaccess?user=teamaccess")
+    monkeypatch.setenv("PGUSER", "teamaccess")
+    sqlalchemy_url("postgresql://localhost/teamaccess")
+
+
+def test_a_service_is_refused_where_the_process_has_no_home(
+    without_passwd_entry: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    address = "postgresql://teamaccess@/?service=x"
+    with pytest.raises(InvalidAddress, match="PGSERVICEFILE"):
+        sqlalchemy_url(address)
+    (tmp_path / "services").write_text("[x]\nhost=localhost\nuser=teamaccess\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    assert "localhost" in sqlalchemy_url(address)

@@ -1,15 +1,25 @@
 """What became of a mail: the invitation stays, shows it, and can be sent again after a failure."""
 
+import errno
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import aiosmtplib
 import pytest
 
 from teamaccess.changes import Ledger
 from teamaccess.common.configuration.limits import Limits
-from teamaccess.directory.mail import Mail, Mailer, NoMailer, SmtpMailer, UnsafeMail
+from teamaccess.directory.mail import (
+    FileMailer,
+    Mail,
+    Mailer,
+    NoMailer,
+    SmtpMailer,
+    UnsafeMail,
+)
 from teamaccess.storage import Delivery
 from tests.support.inbox import Inbox, url
 from tests.support.organization import Organization
@@ -155,6 +165,25 @@ async def test_a_failure_is_shown_as_a_code_and_counts_only_if_a_server_may_have
         refused(resent, 429, "sent_too_often")
     else:
         assert (resent.json()["delivery"], resent.json()["delivery_problem"]) == ("file", None)
+
+
+@pytest.mark.parametrize("obstacle", ["a file in place of the folder", "a full disk"])
+async def test_a_mail_that_cannot_be_written_into_a_file_blames_no_server(
+    acme: Organization,
+    use_mailer: Callable[[Mailer], None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    obstacle: str,
+) -> None:
+    folder = tmp_path / "mail"
+    if obstacle == "a full disk":
+        full = OSError(errno.ENOSPC, "No space left on device")
+        monkeypatch.setattr(Path, "write_bytes", Mock(side_effect=full))
+    else:
+        folder.touch()
+    use_mailer(FileMailer(folder))
+    invited = (await acme.invite("bob", ["support"])).json()
+    assert (invited["delivery"], invited["delivery_problem"]) == ("failed", "mail_not_written")
 
 
 async def test_a_repeated_request_says_what_became_of_the_mail(

@@ -13,14 +13,31 @@ from litestar.connection import ASGIConnection, Request
 from litestar.dto import AbstractDTO
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.handlers import BaseRouteHandler
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIType, Schema
+from litestar.plugins import OpenAPISchemaPlugin
 from litestar.status_codes import HTTP_415_UNSUPPORTED_MEDIA_TYPE
 
 from teamaccess.api.requests.allowed_values import allowed_in_body, one_of
 from teamaccess.common.formats.duplicates import refuse_duplicate_keys
+from teamaccess.common.formats.times import Instant, decode_instant
 
+TIME = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME)
 JSON = re.compile(r"application/([\w.+-]+\+)?json")
 WRONG_VALUE = re.compile(r"Invalid (enum )?value ")
 PLACE = re.compile(r" - at `\$\.?(?P<key>.*)`$")
+
+
+class TimesInBodies(OpenAPISchemaPlugin):
+    """Describes the times in bodies, whose type only `decode_instant` knows."""
+
+    @staticmethod
+    def is_plugin_supported_type(value: Any) -> bool:
+        """Return whether it is the type of a time."""
+        return value is Instant
+
+    def to_openapi_schema(self, *_: Any, **__: Any) -> Schema:
+        """Return the schema of a time."""
+        return TIME
 
 
 class Body(AbstractDTO[Any]):
@@ -81,7 +98,7 @@ async def require_body(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRo
 
 @cache
 def _decoder(body_type: type[Any]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(body_type)
+    return msgspec.json.Decoder(body_type, dec_hook=decode_instant)
 
 
 def _mistake(error: Exception, body_type: Any) -> dict[str, str]:

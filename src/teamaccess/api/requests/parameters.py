@@ -36,8 +36,8 @@ AtText = Annotated[
         name="at",
         format="date-time",
         max_length=100,
-        description="A past time with its zone, as in 2026-03-31T23:59:59Z, or a date. Omit it for the "
-        "present.",
+        description="A past time, as in 2026-03-31T23:59:59Z, or a date. Without an offset it is UTC. "
+        "Omit it for the present.",
     ),
 ]
 
@@ -46,8 +46,9 @@ MomentText = Annotated[
     QueryParameter(
         name="at",
         max_length=100,
-        description="A past time with its zone, as in 2026-03-31T23:59:59Z, a date, or a ledger "
-        "position. The list is as it was then. It requires the right to audit. Omit it for the present.",
+        description="A past time, as in 2026-03-31T23:59:59Z, a date, or a ledger position. Without an "
+        "offset it is UTC. The list is as it was then. It requires the right to audit. Omit it for the "
+        "present.",
     ),
 ]
 

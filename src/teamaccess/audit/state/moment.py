@@ -55,7 +55,7 @@ class Moment(NamedTuple):
     basis: Basis = Basis.DECIDED
 
     def in_utc(self) -> "Moment":
-        """Return the same time in UTC. Raises TimeWithoutZone and OutOfCalendar."""
+        """Return the same time in UTC. Raises OutOfCalendar."""
         return self._replace(at=as_utc(self.at))
 
 

@@ -52,7 +52,7 @@ class LoginMoved(EventDetails):
 
 
 class UserProfileChanged(EventDetails):
-    """The address or the name of a user was taken over from their login. `changed` names which."""
+    """A user's address, name or external id was taken over from their login. `changed` names which."""
 
     kind: ClassVar = EventKind.USER_PROFILE_CHANGED
     subject: ClassVar = Subject.USER

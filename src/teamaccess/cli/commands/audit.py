@@ -13,8 +13,9 @@ from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.questions.people import DisplayNames, Person, actor_with_names, display_names
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
-from teamaccess.cli.terminal import echo, echo_csv, time_of
+from teamaccess.cli.terminal import echo, echo_csv
 from teamaccess.cli.with_service import AsJson, with_service
+from teamaccess.common.formats.times import parse_time
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 from teamaccess.views.audit import (
@@ -184,7 +185,7 @@ def show_why(
 
 
 def _scope(organization: str, at: str | None, basis: Basis) -> AuditScope:
-    time = time_of(at) if at is not None else None
+    time = parse_time(at) if at is not None else None
     return AuditScope(OrganizationId(organization), time, basis)
 
 

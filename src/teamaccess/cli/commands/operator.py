@@ -11,7 +11,6 @@ from teamaccess.audit.auditors.find import list_auditors as list_all
 from teamaccess.audit.auditors.grant import grant_auditor as grant_audits
 from teamaccess.audit.auditors.grant import revoke_auditor as revoke_audits
 from teamaccess.changes import Change
-from teamaccess.cli.terminal import time_of
 from teamaccess.cli.with_service import (
     AsJson,
     operator_attribution,
@@ -20,6 +19,8 @@ from teamaccess.cli.with_service import (
     with_service,
 )
 from teamaccess.common.errors import Invalid
+from teamaccess.common.formats.times import parse_time
+from teamaccess.common.sentences.excerpts import LONGEST_LOCAL_QUOTE
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members.administrators import grant_administrator as grant_role
 from teamaccess.directory.organizations import create
@@ -36,6 +37,17 @@ class NoIssuer(Invalid):
     """`operator link-login` names no issuer, and the settings have none."""
 
     message = "Name the issuer with --issuer: TEAMACCESS_OIDC_ISSUER is not set."
+
+
+class OtherIssuer(Invalid):
+    """`operator link-login` names an issuer whose tokens are not accepted."""
+
+    message = (
+        "A login at {issuer} would never work: this service accepts only tokens of {accepted} "
+        "(TEAMACCESS_OIDC_ISSUER), character by character. Leave --issuer out. If the issuer changes, "
+        "set TEAMACCESS_OIDC_ISSUER to the new one for this command."
+    )
+    longest_quote = LONGEST_LOCAL_QUOTE
 
 
 @app.callback()
@@ -115,7 +127,7 @@ def grant_auditor(
 ) -> None:
     """Let a person ask the audit questions about every organization, and nothing else."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
-    end = time_of(until) if until is not None else None
+    end = parse_time(until) if until is not None else None
     user = _change_user(lambda change: grant_audits(change, email, cleaned_reason, end)).id
     print_result(
         as_json,
@@ -158,6 +170,8 @@ def link_login(
         named = issuer or service.settings.oidc_issuer
         if named is None:
             raise NoIssuer
+        if service.settings.oidc_issuer not in (None, named):
+            raise OtherIssuer(issuer=named, accepted=service.settings.oidc_issuer)
         async with service.ledger.change(operator_attribution()) as change:
             linked = await link_to_user(change, user, named, subject, cleaned_reason)
             await service.ledger.commit(change)

@@ -16,6 +16,7 @@ from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import AsJson, operator_attribution, progress_of, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.common.formats.duplicates import read_yaml
+from teamaccess.common.formats.times import decode_instant
 from teamaccess.common.sentences.plurals import pluralize
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.service import Service
@@ -146,7 +147,8 @@ async def _apply(service: Service, document: Document, state: str) -> str:
 
 def _read(file: Path) -> Document:
     try:
-        return msgspec.convert(read_yaml(file.read_text(encoding="utf-8-sig")), Document)
+        content = read_yaml(file.read_text(encoding="utf-8-sig"))
+        return msgspec.convert(content, Document, dec_hook=decode_instant)
     except (OSError, ValueError, RecursionError, yaml.YAMLError, msgspec.ValidationError) as wrong:
         raise BadPlan(file=file, cause=" ".join(str(wrong).split())) from wrong
 

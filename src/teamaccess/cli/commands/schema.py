@@ -23,6 +23,7 @@ from teamaccess.cli.commands.plan import CHANGES, AsMarkdown, exit_code, show
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common import logs, process
 from teamaccess.common.errors import Conflict, Unavailable
+from teamaccess.common.postgres.connect import sqlstate
 from teamaccess.common.progress import Meter
 from teamaccess.directory.organizations.find import list_organizations
 from teamaccess.directory.roles.ids import refuse_taken
@@ -67,6 +68,17 @@ class DatastoreUnreachable(Unavailable):
 
     message = (
         f"SpiceDB's database does not answer ({{cause}}). Check that it runs, and check {VARIABLE}."
+    )
+
+
+class DatastoreRefuses(DatastoreUnreachable):
+    """The database behind SpiceDB answers with an error, such as a wrong password."""
+
+    code = "datastore_unreachable"
+    message = (
+        "SpiceDB's database answers with an error ({cause}). Correct what it names, or "
+        + VARIABLE
+        + "."
     )
 
 
@@ -132,7 +144,10 @@ def check_datastore(as_json: AsJson = False) -> None:
     try:
         problems = process.run_to_end(datastore_problems(os.environ.get(VARIABLE)))
     except (ConnectionError, SQLAlchemyError) as cause:
-        raise DatastoreUnreachable(cause=getattr(cause, "orig", cause)) from cause
+        driver_error = getattr(cause, "orig", cause)
+        if sqlstate(cause) is not None:
+            raise DatastoreRefuses(cause=driver_error) from cause
+        raise DatastoreUnreachable(cause=driver_error) from cause
     good = "SpiceDB's database has everything."
     print_result(as_json, "\n".join(problems) or good, problems=problems)
     raise typer.Exit(1 if problems else 0)

@@ -1,6 +1,5 @@
 """The settings: environment variables `TEAMACCESS_*`, or else the files that `teamaccess dev` wrote."""
 
-import json
 import os
 import re
 from pathlib import Path
@@ -12,11 +11,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from teamaccess.common.configuration.limits import PREFIX as LIMIT_PREFIX
 from teamaccess.common.configuration.limits import Limits
+from teamaccess.common.configuration.local_stack import read_local_stack
 from teamaccess.common.configuration.setting_names import refuse_unknown_names
 from teamaccess.common.errors import Invalid, NotFound
 from teamaccess.common.postgres.address import read_address, sqlalchemy_url
 from teamaccess.common.sentences.excerpts import LONGEST_LOCAL_QUOTE
 from teamaccess.common.urls import (
+    HIGHEST_PORT,
     is_https_or_loopback,
     is_local_endpoint,
     is_mailbox,
@@ -185,9 +186,22 @@ class Settings(BaseSettings):
     @field_validator("oidc_issuer")
     @classmethod
     def _login_is_reached_safely(cls, issuer: str | None) -> str | None:
-        if issuer is not None and not is_https_or_loopback(issuer):
-            raise ValueError("must be an address under https, or on this machine")
+        if issuer is not None and not (is_https_or_loopback(issuer) and is_web_url(issuer)):
+            raise ValueError(
+                "must be an address under https, or on this machine, spelled as in the tokens' iss, "
+                "without spaces, user, ? and #, such as https://login.example.com"
+            )
         return issuer
+
+    @field_validator(
+        "oidc_audience", "oidc_email_claim", "oidc_email_verified_claim", "oidc_name_claim"
+    )
+    @classmethod
+    def _text_of_a_token_is_exact(cls, text: str | None) -> str | None:
+        """Refuse what no token has, because it is compared exactly."""
+        if text is not None and (text != text.strip() or not text.isprintable()):
+            raise ValueError("has a space or a line break around it. Remove it")
+        return text
 
     @field_validator("public_url")
     @classmethod
@@ -221,7 +235,10 @@ class Settings(BaseSettings):
     @classmethod
     def _endpoint_is_a_target(cls, endpoint: str | None) -> str | None:
         if endpoint is not None and not is_target(endpoint):
-            raise ValueError("must be host:port, without a scheme and a path")
+            raise ValueError(
+                "must be host:port, without a scheme and a path, and with a port from 1 to "
+                f"{HIGHEST_PORT}"
+            )
         return endpoint
 
     @field_validator("spicedb_tls_ca")
@@ -285,13 +302,13 @@ class Settings(BaseSettings):
     def discover(cls) -> Self:
         """Return the environment's settings, completed by those of the local stack.
 
-        Raises StackNotFound if a required setting is missing, InvalidSettings if a value is invalid, and
-        UnknownSetting if a name is misspelled.
+        Raises StackNotFound if a required setting is missing, InvalidSettings if a value is invalid,
+        UnknownSetting if a name is misspelled, and UnreadableStack.
         """
         refuse_unknown_setting_names()
         home = Path(os.environ.get(PREFIX + "HOME") or ".teamaccess")
         try:
-            return cls(**_unless_in_environment(_local_stack(home)))
+            return cls(**_unless_in_environment(_of_local_stack(home)))
         except ValidationError as invalid:
             raise _in_one_sentence(invalid, home) from None
 
@@ -302,23 +319,12 @@ def refuse_unknown_setting_names() -> None:
     refuse_unknown_names(PREFIX, [*Settings.model_fields.keys() - {"limits"}, *limits])
 
 
-def _local_stack(home: Path) -> dict[str, Any]:
+def _of_local_stack(home: Path) -> dict[str, Any]:
     """Return the settings of the stack in `home`, none if there is no stack."""
-    try:
-        stack = json.loads((home / "dev.json").read_text(encoding="utf-8"))
-        secrets = json.loads((home / "secrets.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return {
-        "catalog": stack["catalog"],
-        "database_url": stack["database_url"],
-        "public_url": stack["api"],
-        "mail": None if os.environ.get(PREFIX + "SMTP_URL") else "file",
-        "secret_key": secrets["secret_key"],
-        "spicedb_endpoint": stack["spicedb"]["endpoint"],
-        "spicedb_preshared_key": stack["spicedb"]["preshared_key"],
-        "sandbox_endpoint": stack.get("sandbox", {}).get("endpoint"),
-    }
+    stack = read_local_stack(home)
+    if stack and not os.environ.get(PREFIX + "SMTP_URL"):
+        stack["mail"] = "file"
+    return stack
 
 
 def _unless_in_environment(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The formats of text that people and programs send and receive: JSON, YAML, times."""
+"""The formats of text that people and programs send and receive: JSON, YAML, times, and streams."""

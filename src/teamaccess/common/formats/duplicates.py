@@ -2,13 +2,23 @@
 
 import json
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from teamaccess.common.errors import Invalid
 
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+TIMESTAMP = "tag:yaml.org,2002:timestamp"
+
+
+class _Loader(SAFE):  # type: ignore[misc]
+    """Leaves times as text, because `parse_time` reads them."""
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, form) for tag, form in resolvers if tag != TIMESTAMP]
+        for first, resolvers in SAFE.yaml_implicit_resolvers.items()
+    }
 
 
 class DuplicateKey(Invalid):
@@ -47,11 +57,11 @@ def _refuse_pairs(pairs: list[tuple[str, Any]]) -> None:
 
 
 def read_yaml(text: str) -> Any:
-    """Return the content of a YAML or JSON file.
+    """Return the content of a YAML or JSON file. A time stays text.
 
     Raises yaml.YAMLError, and DuplicateLine for a key that a block has twice.
     """
-    loader = LOADER(text)
+    loader = _Loader(text)
     try:
         root = loader.get_single_node()
         if root is None:

@@ -5,6 +5,7 @@ parameter takes effect as documented, or the URL is refused. No message quotes a
 the URL that could be a piece of one.
 """
 
+import getpass
 import os
 import re
 from pathlib import Path
@@ -157,7 +158,21 @@ def _checked_and_completed(parameters: dict[str, str]) -> dict[str, str]:
             raise InvalidAddress("has host and hostaddr. This driver needs one of them: keep host")
         parameters["host"] = address
     _check_ports(parameters)
+    _check_user(parameters)
     return parameters
+
+
+def _check_user(parameters: dict[str, str]) -> None:
+    """Refuse an address without a user where the driver finds none, as in a container with any uid."""
+    if "user" in parameters or os.environ.get("PGUSER"):
+        return
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        raise InvalidAddress(
+            "names no user, and the user of this process has no name. Add the user: "
+            "postgresql://user@host/database"
+        ) from None
 
 
 def _check_ports(parameters: dict[str, str]) -> None:

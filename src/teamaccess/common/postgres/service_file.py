@@ -11,7 +11,7 @@ def read_service(service: str, file: str | None) -> dict[str, str]:
     The file is the one that the URL names, else PGSERVICEFILE, else ~/.pg_service.conf. Raises
     ValueError if it has no such service.
     """
-    path = Path(file or os.environ.get("PGSERVICEFILE") or Path.home() / ".pg_service.conf")
+    path = Path(file or os.environ.get("PGSERVICEFILE") or _default_file())
     services = configparser.RawConfigParser(
         delimiters=("=",), comment_prefixes=("#",), default_section="\0none"
     )
@@ -26,3 +26,13 @@ def read_service(service: str, file: str | None) -> dict[str, str]:
     if not services.has_section(service):
         raise ValueError(f"names a service that {str(path)!r} does not have")
     return {name: value for name, value in services.items(service) if value}
+
+
+def _default_file() -> Path:
+    try:
+        return Path.home() / ".pg_service.conf"
+    except RuntimeError:
+        raise ValueError(
+            "names a service, and the user of this process has no home folder. Name the file in "
+            "PGSERVICEFILE, or add servicefile=<file>"
+        ) from None

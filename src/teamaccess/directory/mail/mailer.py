@@ -14,14 +14,18 @@ from teamaccess.directory.mail.verify import serialize_verified
 from teamaccess.storage import Delivery
 
 
+class MailNotWritten(Exception):
+    """A mail could not be written into the folder of mails. No mail server was asked."""
+
+
 class Mailer(Protocol):
     """Sends mails."""
 
     async def send(self, mail: Mail) -> Delivery:
         """Send the mail. Return what became of it: `sent`, or `file` or `off` if nobody gets it.
 
-        Raises UnsafeMail if mail programs would read it differently, and OSError or aiosmtplib's
-        SMTPException if the server does not accept it.
+        Raises UnsafeMail if mail programs would read it differently, MailNotWritten, and OSError or
+        aiosmtplib's SMTPException if the server does not accept it.
         """
 
 
@@ -32,9 +36,15 @@ class FileMailer:
         self._folder = folder
 
     async def send(self, mail: Mail) -> Delivery:
-        """Write `<folder>/<random>.eml`. Only its owner can read it, because it contains a secret."""
+        """Write `<folder>/<random>.eml`. Only its owner can read it, because it contains a secret.
+
+        Raises MailNotWritten if the folder cannot be used or the disk is full.
+        """
         content = serialize_verified(mail, readable=True).replace(b"\r\n", b"\n")
-        await asyncio.to_thread(self._write, content)
+        try:
+            await asyncio.to_thread(self._write, content)
+        except OSError as cause:
+            raise MailNotWritten(str(cause)) from cause
         return Delivery.FILE
 
     def _write(self, content: bytes) -> None:

@@ -7,7 +7,7 @@ import aiosmtplib
 import structlog
 
 from teamaccess.directory.mail.mail import Mail
-from teamaccess.directory.mail.mailer import Mailer
+from teamaccess.directory.mail.mailer import Mailer, MailNotWritten
 from teamaccess.directory.mail.verify import UnsafeMail
 from teamaccess.storage import Delivery, DeliveryProblem
 
@@ -28,6 +28,7 @@ class Outcome(NamedTuple):
 
 PROBLEMS: tuple[tuple[type[Exception], DeliveryProblem, bool], ...] = (
     (UnsafeMail, DeliveryProblem.UNSAFE, False),
+    (MailNotWritten, DeliveryProblem.NOT_WRITTEN, False),
     (aiosmtplib.SMTPAuthenticationError, DeliveryProblem.SIGN_IN_REFUSED, False),
     (aiosmtplib.SMTPConnectTimeoutError, DeliveryProblem.UNREACHABLE, False),
     (aiosmtplib.SMTPConnectError, DeliveryProblem.UNREACHABLE, False),

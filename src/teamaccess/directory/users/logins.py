@@ -174,7 +174,7 @@ async def link_login(
     user.issuer, user.subject, user.profile_at = issuer, subject, None
     user.linked_at = func.clock_timestamp()  # SECURITY: this ends all earlier sessions
     if follows:
-        user.external_id = _unless_taken("external_id", subject)
+        user.external_id = _unless_taken("external_id", subject, but_by=user.id)
     with _sign_in_again_if_raced():
         await change.session.flush()
     await change.session.refresh(user)
@@ -289,6 +289,9 @@ def _may_be_linked(user: User) -> bool:
     return user.issuer is None and not user.is_service_account
 
 
-def _unless_taken(column: str, value: str) -> ColumnElement[str | None]:
-    taken = exists().where(OTHERS.c[column] == value).select_from(OTHERS)
-    return case((taken, None), else_=literal(value))
+def _unless_taken(
+    column: str, value: str, *, but_by: UserId | None = None
+) -> ColumnElement[str | None]:
+    """Return the value, or null if a user other than `but_by` has it in the column."""
+    taken = exists().where(OTHERS.c[column] == value, OTHERS.c.id.is_distinct_from(but_by))
+    return case((taken.select_from(OTHERS), None), else_=literal(value))

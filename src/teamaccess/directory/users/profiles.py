@@ -1,4 +1,4 @@
-"""A user's address and name follow what their login says of them.
+"""A user's address, name and external id follow what their login says of them.
 
 A user has the address that their newest token vouches for. So an address that they give up is free for
 its next owner, who gets nothing of theirs: memberships belong to the user, not to the address.
@@ -53,13 +53,17 @@ class ProfileBusy(Exception):
 
 
 def differs(user: User, login: Login) -> bool:
-    """Return whether the login says something newer of the user.
+    """Return whether the login says something newer of the user, or may give them an external id.
 
     A token from before the last change says what was true before it.
     """
     if user.profile_at is not None and login.issued_at <= user.profile_at:
         return False
-    return login.email not in (None, user.email) or login.name not in (None, user.name)
+    return (
+        login.email not in (None, user.email)
+        or login.name not in (None, user.name)
+        or user.external_id is None
+    )
 
 
 def verified_address(user: User, login: Login) -> str | None:
@@ -89,10 +93,11 @@ async def waiting_shortly(change: Change, login: Login) -> AsyncIterator[None]:
 
 
 async def take_over(change: Change, id: UserId, login: Login) -> User:
-    """Take address and name over from the login. Return the user.
+    """Take address, name and a free external id over from the login. Return the user.
 
-    After too many changes within an hour (`may_record`), the next login after it is taken over. Raises
-    AddressHasAnotherLogin.
+    The subject of a login may have been another user's external id at the first sign-in. Each newer token
+    tries it again. After too many changes within an hour (`may_record`), the next login after it is taken
+    over. Raises AddressHasAnotherLogin.
     """
     user = await change.session.get_one(User, id, with_for_update=True, populate_existing=True)
     if not differs(user, login):  # another request has taken it over meanwhile
@@ -108,8 +113,12 @@ async def take_over(change: Change, id: UserId, login: Login) -> User:
     if login.name not in (None, user.name):
         user.name = login.name
         changed.append("name")
+    if user.external_id is None and await _is_free(change.session, login.subject):
+        user.external_id = login.subject
+        changed.append("external_id")
     user.profile_at = login.issued_at
-    await record(change, UserProfileChanged(changed=changed), Event.PLATFORM, id)
+    if changed:
+        await record(change, UserProfileChanged(changed=changed), Event.PLATFORM, id)
     return user
 
 
@@ -119,6 +128,11 @@ async def holder_of(session: AsyncSession, email: str | None) -> User | None:
         return None
     holder: User | None = await session.scalar(select(User).where(User.email == email))
     return holder
+
+
+async def _is_free(session: AsyncSession, external_id: str) -> bool:
+    taken = select(User.id).where(User.external_id == external_id)
+    return await session.scalar(taken) is None
 
 
 def address_taken(login: Login) -> AddressHasAnotherLogin:

@@ -5,18 +5,20 @@ import json
 import time
 from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.request import (
     HTTPRedirectHandler,
     ProxyHandler,
     Request,
     build_opener,
     getproxies,
+    proxy_bypass,
 )
 
 import structlog
 
 from teamaccess.common.errors import Unavailable
-from teamaccess.common.urls import is_https_or_loopback
+from teamaccess.common.urls import is_https_or_loopback, is_loopback
 
 log = structlog.get_logger()
 
@@ -53,6 +55,10 @@ class LoginUnavailable(Unavailable):
 
 class NotTheIssuer(Exception):
     """The answer is not the metadata or the keys of this issuer."""
+
+
+class ProxyFailed(OSError):
+    """The issuer could not be asked through the proxy that the environment names."""
 
 
 class SigningKeys:
@@ -167,8 +173,15 @@ def _fetch(url: str) -> dict[str, Any]:
     if not is_https_or_loopback(url):
         raise NotTheIssuer(f"{url} is not under https")
     request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 - checked above
-    with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
-        answer = json.loads(response.read(LARGEST_ANSWER))
+    proxy = _proxy_for(url)
+    opener = _THROUGH_PROXY if proxy else _DIRECT
+    try:
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+            answer = json.loads(response.read(LARGEST_ANSWER))
+    except (OSError, HTTPException) as cause:
+        if proxy is None:
+            raise
+        raise ProxyFailed(f"{cause}, through the proxy {proxy} in https_proxy") from cause
     if not isinstance(answer, dict):
         raise NotTheIssuer(f"{url} does not answer with a JSON object")
     return answer
@@ -181,7 +194,15 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
+_PROXIES = {name: at for name, at in getproxies().items() if name == "https"}
 # SECURITY: plain http is for an issuer on this machine, so it never goes through a proxy
-_OPENER = build_opener(
-    _NoRedirects, ProxyHandler({name: at for name, at in getproxies().items() if name == "https"})
-)
+_DIRECT = build_opener(_NoRedirects, ProxyHandler({}))
+_THROUGH_PROXY = build_opener(_NoRedirects, ProxyHandler(_PROXIES))
+
+
+def _proxy_for(url: str) -> str | None:
+    """Return host and port of the proxy for the URL, None without one. It cannot reach this machine."""
+    host = urlsplit(url).hostname or ""
+    if "https" not in _PROXIES or is_loopback(host) or proxy_bypass(host):
+        return None
+    return urlsplit(_PROXIES["https"]).netloc.rpartition("@")[2]  # never its password

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from teamaccess.local.errors import ProgramMissing
+from teamaccess.local.errors import HomelessUser, ProgramMissing
 from teamaccess.local.spicedb.go import Version, parse_version
+
+OTHER_SPICEDB = "name an installed SpiceDB in TEAMACCESS_SPICEDB_BINARY"
 
 
 def pinned_module() -> Path:
@@ -31,9 +33,16 @@ def pinned_go() -> str:
 
 
 def cached_binary() -> Path:
-    """Return the path of the SpiceDB built from the pinned module. This user's checkouts share it."""
+    """Return the path of the SpiceDB built from the pinned module. This user's checkouts share it.
+
+    Raises HomelessUser.
+    """
     build = f"{pinned_version()}-{platform.system()}-{platform.machine()}".lower()
-    return user_cache_path("teamaccess") / "spicedb" / build / "spicedb"
+    try:
+        cache = user_cache_path("teamaccess")
+    except RuntimeError:
+        raise HomelessUser(what="The SpiceDB that is built once", cure=OTHER_SPICEDB) from None
+    return cache / "spicedb" / build / "spicedb"
 
 
 def find_spicedb() -> Path | None:
@@ -41,10 +50,10 @@ def find_spicedb() -> Path | None:
 
     TEAMACCESS_SPICEDB_BINARY is used in any version. A SpiceDB on PATH is used only if it is at least as
     new as the pinned version, because we rely on that version's flags and behaviour. Raises
-    ProgramMissing if TEAMACCESS_SPICEDB_BINARY does not name a program.
+    ProgramMissing if TEAMACCESS_SPICEDB_BINARY does not name a program, and HomelessUser.
     """
     if configured := os.environ.get("TEAMACCESS_SPICEDB_BINARY"):
-        return _configured(Path(configured).expanduser())
+        return _configured(Path(os.path.expanduser(configured)))  # noqa: PTH111 - needs no home folder
     on_path = shutil.which("spicedb")
     if on_path and _version(on_path) >= parse_version(pinned_version()):
         return Path(on_path)

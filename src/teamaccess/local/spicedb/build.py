@@ -11,6 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from teamaccess.common.errors import TeamaccessError
+from teamaccess.common.formats.streams import harden_streams
 from teamaccess.common.progress import Meter
 from teamaccess.local.errors import BuildFailed, NoGo
 from teamaccess.local.spicedb.binary import (
@@ -108,6 +109,7 @@ def _one_build_at_a_time(folder: Path) -> Iterator[None]:
 
 def main() -> int:
     """Build SpiceDB if it is missing. `--needs-go` only says whether Go must be installed first."""
+    harden_streams()
     arguments = argparse.ArgumentParser(description=main.__doc__)
     arguments.add_argument("--needs-go", action="store_true")
     try:

@@ -37,6 +37,7 @@ class DeliveryProblem(StrEnum):
     REFUSED = "mail_refused"
     UNSUPPORTED = "address_not_supported"
     UNSAFE = "mail_not_safe"
+    NOT_WRITTEN = "mail_not_written"
     INTERRUPTED = "interrupted"
     INTERNAL = "internal_error"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,7 +19,7 @@ from teamaccess.delivery.provenance.writes import (
 )
 from teamaccess.delivery.writer import not_in_force
 from teamaccess.engine import Engine, EngineRefused, ObservedWrite, exact_snapshot
-from teamaccess.ledger import Entry
+from teamaccess.ledger import Entry, database_time
 from teamaccess.relationships import InvalidRelationship, Update
 from teamaccess.storage import EngineRun, LedgerEntry, OrganizationId, RunKind, RunPhase
 
@@ -58,7 +59,10 @@ async def judge_write(session: AsyncSession, engine: Engine, observed: ObservedW
     )
     arrived = match_claim(observed.updates, claimed, ledger, seen)
     for organization, missing in arrived.missing.items():
-        if not await _were_in_force(engine, missing, observed.zed_token, judgement, organization):
+        now = await database_time(session)
+        if not await _were_in_force(
+            engine, missing, now, observed.zed_token, judgement, organization
+        ):
             judgement.incomplete.append(organization)
             del arrived.newest[organization]
             own = [each for each in observed.updates if tenant_of_update(each) == organization]
@@ -88,6 +92,7 @@ async def _drop_skipped_updates(
 async def _were_in_force(
     engine: Engine,
     missing: Sequence[Update],
+    now: datetime,
     zed_token: str,
     judgement: Judgement,
     organization: OrganizationId,
@@ -97,7 +102,7 @@ async def _were_in_force(
     If SpiceDB no longer remembers that moment, a comparison decides.
     """
     try:
-        return not await not_in_force(engine, missing, exact_snapshot(zed_token))
+        return not await not_in_force(engine, missing, now, exact_snapshot(zed_token))
     except EngineRefused:
         judgement.rebuilt.add(organization)
         return True

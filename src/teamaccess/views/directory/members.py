@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from teamaccess.common.formats.times import Instant
 from teamaccess.directory.members.find import HeldRoleView, RoleOrigin
 from teamaccess.directory.members.listing import MemberEntry
 from teamaccess.storage import Membership, MembershipStatus, UserKind
-from teamaccess.views.request import Instant, Reason, Request, RoleReference, WithExpiry
+from teamaccess.views.request import Reason, Request, RoleReference, WithExpiry
 
 
 class RoleInput(WithExpiry, kw_only=True):

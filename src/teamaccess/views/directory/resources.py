@@ -89,7 +89,6 @@ class GrantInput(WithExpiry, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError, which makes the body invalid, unless it names one thing and one holder."""
-        super().__post_init__()
         if (self.action is UNSET) == (self.role is UNSET):
             raise ValueError("A grant must have either `action` or `role`")
         if (self.user is UNSET) == (self.team is UNSET):

@@ -45,7 +45,6 @@ class PlaceOperationInput(WithExpiry, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError, which makes the body invalid, for a removal with an expiry."""
-        super().__post_init__()
         if self.operation == "remove" and self.expires_at is not None:
             raise ValueError("A place that is removed has no expiry")
 

@@ -11,11 +11,11 @@ import msgspec
 from teamaccess.access.authorize import Ends, RoleTwice
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import naming_item
+from teamaccess.common.formats.times import Instant
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.users.addresses import InvalidEmail, normalize_email
 from teamaccess.directory.users.find import LONGEST_USER_REFERENCE, resolve_member
-from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import RoleId, UserId
 from teamaccess.storage.base import LONGEST_LOCAL_ID
 
@@ -28,7 +28,7 @@ UserReference = Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_USE
 """A member's id, e-mail address or external id. `external:` before it names an external id only."""
 ObjectReference = Annotated[str, msgspec.Meta(min_length=3, max_length=300)]
 """An object as `type:id`, such as `webhook:wh_1`."""
-End = Annotated[datetime, msgspec.Meta(tz=True)] | None
+End = Instant | None
 
 Send = Callable[[OrganizationChange, Letter], Awaitable[object]]
 """Sends an invitation's mail after the commit."""
@@ -65,11 +65,6 @@ class PlanContext:
 class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, frozen=True):
     """One proposed operation."""
 
-    def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, for a time beyond the calendar."""
-        if (end := getattr(self, "expires_at", None)) is not None:
-            in_utc(end)
-
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:
         """Make it in an open change. Raises what the use case does."""
         raise NotImplementedError
@@ -94,11 +89,6 @@ class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     role: LocalId
     expires_at: End = None
-
-    def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as invalid input, for a time beyond the calendar."""
-        if self.expires_at is not None:
-            in_utc(self.expires_at)
 
 
 async def find_user_id(change: OrganizationChange, text: str) -> UserId:

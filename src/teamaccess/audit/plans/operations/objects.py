@@ -24,7 +24,6 @@ from teamaccess.directory.resources.grants import (
     remove_grant,
     replace_grants,
 )
-from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import HolderKind, ResourceId
 
 
@@ -40,8 +39,6 @@ class ProposedGrant(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_
     def __post_init__(self) -> None:
         """Raise ValueError, which msgspec reports as invalid input, for an ambiguous grant."""
         refuse_ambiguous(self.action, self.role, self.user, self.team)
-        if self.expires_at is not None:
-            in_utc(self.expires_at)
 
 
 class RegisterObject(Proposed, tag="register_object", frozen=True):
@@ -100,7 +97,6 @@ class AddGrant(Proposed, tag="grant", frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError, which msgspec reports as invalid input, for an ambiguous grant."""
-        super().__post_init__()
         refuse_ambiguous(self.action, self.role, self.user, self.team)
 
     async def make(self, change: OrganizationChange, context: PlanContext) -> None:

@@ -29,6 +29,16 @@ class OwnerCannotConnect(Unavailable):
     )
 
 
+class OwnerRefused(OwnerCannotConnect):
+    """PostgreSQL answers the owner of the tables with an error, such as a wrong password."""
+
+    code = "owner_cannot_connect"
+    message = (
+        "PostgreSQL answers the owner of the tables with an error ({cause}). Correct what it names, or "
+        "TEAMACCESS_OWNER_DATABASE_URL."
+    )
+
+
 @app.command()
 def migrate(
     revision: Annotated[str, typer.Option(help="The revision to upgrade to.")] = "head",
@@ -41,5 +51,7 @@ def migrate(
     try:
         upgrade(sqlalchemy_url(settings.owner_database_url), revision)
     except PostgresUnreachable as cause:
+        if cause.sqlstate is not None:
+            raise OwnerRefused(cause=cause) from cause
         raise OwnerCannotConnect(cause=cause) from cause
     print_result(as_json, f"The database is at revision {revision}.", revision=revision)
