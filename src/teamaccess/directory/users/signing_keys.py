@@ -1,7 +1,6 @@
 """The public keys of an OpenID issuer, fetched from the address that it publishes."""
 
 import asyncio
-import json
 import time
 from http.client import HTTPException
 from typing import Any
@@ -16,6 +15,7 @@ from urllib.request import (
 import structlog
 
 from teamaccess.common.errors import Unavailable
+from teamaccess.common.formats.duplicates import RepeatedKey, read_json
 from teamaccess.common.urls import is_https_or_loopback
 
 log = structlog.get_logger()
@@ -169,7 +169,11 @@ def _fetch(url: str) -> dict[str, Any]:
         raise NotTheIssuer(f"{url} is not under https")
     request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 - checked above
     with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:
-        answer = json.loads(response.read(LARGEST_ANSWER))
+        text = response.read(LARGEST_ANSWER)
+    try:
+        answer = read_json(text)
+    except RepeatedKey as repeated:
+        raise NotTheIssuer(f"the answer of {url} is ambiguous: {repeated}") from None
     if not isinstance(answer, dict):
         raise NotTheIssuer(f"{url} does not answer with a JSON object")
     return answer
