@@ -3,9 +3,10 @@
 import os
 from importlib.util import find_spec
 
-# gRPC reads it when it is loaded. Without it, each process that a benchmark starts would print a warning
-# about forking between the lines of the progress. The children run other programs and use no gRPC.
-os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "false"
+from teamaccess.__main__ import QUIET
+
+for _variable, _value in QUIET.items():  # gRPC reads them when it is loaded
+    os.environ.setdefault(_variable, _value)
 
 NEEDED = ("authzed", "typer", "psutil", "asyncpg")
 """Packages of the extra `embedded`, one of each kind."""

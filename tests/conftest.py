@@ -2,9 +2,12 @@
 
 import os
 
-# gRPC's own handling of a fork crashes the child now and then, and ours only become other programs. It
-# looks at this when it is imported.
-os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+from teamaccess.__main__ import QUIET
+
+# gRPC looks at these when it is imported. Its own handling of a fork crashes the child now and then, and
+# its lines come between those of `make soak`.
+for variable, value in QUIET.items():
+    os.environ.setdefault(variable, value)
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack

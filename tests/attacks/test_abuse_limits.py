@@ -546,4 +546,27 @@ async def test_large_counts_are_taken_rarely(acme: Organization, limit: Limit) -
         )  # counted before the first one: enough room is left
     limit(objects=3)
     assert_limit_reached(await register_resource(acme, "webhook:3"), "objects", 3)
-    assert counted[acme.id, "objects"][1] == 3
+
+
+async def test_what_is_not_committed_counts_for_no_later_change(
+    acme: Organization, limit: Limit
+) -> None:
+    """A plan that removes everything must not leave a small count behind."""
+    counted = acme.deployment.service.ledger._counted
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await add_resources(acme, "webhook:a", "webhook:b")
+    for name in ("webhook:a", "webhook:b"):
+        limit(grants=2)  # so close to the limit that each change counts
+        assert (await set_grants(acme, name, grant_to(bob, "edit"))).is_success
+    before = counted[acme.id, "grants"]
+    changes = [
+        {"change": "set_grants", "object": "webhook:a", "grants": []},
+        {"change": "set_grants", "object": "webhook:b", "grants": []},
+        {"change": "grant", "object": "webhook:a", "action": "delete", "user": bob.id},
+    ]
+    planned = await acme.administrator.ask(
+        "POST", f"{acme.path}/audit/plan", json={"changes": changes}
+    )
+    assert planned.status_code == 200, planned.text
+    assert planned.json()["refusal"] is None
+    assert counted[acme.id, "grants"] == before

@@ -95,3 +95,52 @@ async def test_an_issuer_whose_tokens_are_not_accepted_is_refused(
     assert (refused.exit_code, json.loads(refused.stderr)["code"]) == (2, "other_issuer")
     assert (await row(acme, ana.id)).issuer is None
     assert (await ana.ask("GET", "/v1/me")).status_code == 200  # the session did not end
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("operator", "link-login", "USER", "--subject", "new-SUBJECT", *ISSUER, *REASON),
+        ("operator", "release-address", "USER", *REASON),
+        ("operator", "revoke-auditor", "USER", *REASON),
+        ("token", "issue", "USER"),
+    ],
+    ids=lambda words: words[1],
+)
+@pytest.mark.parametrize("form", ["staff-{id}", "external:staff-{id}", "external:{id}@idp.example"])
+async def test_a_command_finds_a_person_by_external_id(
+    run: Run, acme: Organization, words: tuple[str, ...], form: str
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    external_id = form.format(id=acme.id)
+    await acme.set_external_id(bob, external_id.removeprefix("external:"))
+    if "revoke-auditor" in words:
+        await run("operator", "grant-auditor", bob.email, *REASON)
+    named = [word.replace("USER", external_id).replace("SUBJECT", acme.id) for word in words]
+
+    done = await run(*named, "--json")
+
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts.get("user", facts.get("subject")) == bob.id
+
+
+async def test_a_command_never_takes_the_external_id_of_one_person_for_another(
+    run: Run, acme: Organization
+) -> None:
+    """A login chooses its own external id."""
+    mallory, bob = (await acme.add_members({"mallory": [], "bob": []})).values()
+    for name in (bob.id, bob.email):
+        await acme.set_external_id(mallory, name)
+        done = await run("token", "issue", name, "--json")
+        assert json.loads(done.stdout)["subject"] == bob.id
+    await run("operator", "release-address", bob.email, *REASON)
+    gone = await run("token", "issue", bob.email, "--json")
+    assert json.loads(gone.stderr)["code"] == "unknown_user"
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 1000, "external:"])
+async def test_a_text_that_cannot_name_a_user_is_refused(run: Run, name: str) -> None:
+    refused = await run("operator", "release-address", name, *REASON, "--json")
+    assert refused.exit_code == 2
+    assert json.loads(refused.stderr)["code"] == "unknown_user"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from teamaccess.__main__ import QUIET
 from teamaccess.storage import User
 from tests.support.command_line import Run
 from tests.support.organization import Organization
@@ -222,6 +223,8 @@ async def test_no_line_of_a_library_comes_between_those_of_a_command(
     run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     """SpiceDB has no TLS here, and gRPC reported each refused handshake by itself."""
+    for name in QUIET:
+        monkeypatch.delenv(name, raising=False)  # which the tests set for themselves
     monkeypatch.setenv("TEAMACCESS_SPICEDB_TLS", "true")
     monkeypatch.setenv("TEAMACCESS_LOG_FORMAT", "json")
     process = await asyncio.create_subprocess_exec(

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from teamaccess.__main__ import QUIET
 from tests.local.dev_process import StartDev, refusal
 
 
@@ -18,6 +19,17 @@ def test_dev_json_lists_all_addresses_and_only_its_owner_reads_it(
     assert stat.S_IMODE((home / "dev.json").stat().st_mode) == 0o600
     assert {child.name() for child in dev.children} >= {"postgres", "spicedb"}
     assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
+
+
+def test_nothing_of_a_library_is_printed_from_the_start_to_the_end(
+    start_dev: StartDev, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in QUIET:
+        monkeypatch.delenv(name, raising=False)  # which the tests set for themselves
+    dev = start_dev()
+    assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
+    assert dev.stop() == 0
+    assert dev.rest_of_errors() == ""
 
 
 PROXIES = ("http_proxy", "HTTPS_PROXY", "ALL_PROXY", "grpc_proxy")

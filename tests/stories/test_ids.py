@@ -1,7 +1,11 @@
 """Ids: what they may have, and what a refusal says."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from teamaccess.storage import is_local_id, is_organization_id, is_role_id
+from teamaccess.storage.base import suggest_local_id, suggest_organization_id, suggest_role_id
 from tests.support.organization import Organization
 from tests.support.resources import grant_to, register_resource, set_grants
 from tests.support.responses import refused
@@ -42,6 +46,61 @@ async def test_a_refused_id_is_answered_with_the_reason_and_an_id_that_works(
         "POST", f"{acme.path}/resources:batch", json={"items": [item]}
     )
     assert refused(batch, 400, "invalid_resource_id")["example"] == example
+
+
+@pytest.mark.parametrize(
+    ("id", "example"),
+    [
+        ("Refund-Clerk", "refund_clerk"),
+        ("trésorier.paris", "tresorier_paris"),
+        ("ab", "role_ab"),
+        ("2nd_line", "role_2nd_line"),
+        ("経理", "role_1"),
+        ("_" + "x" * 62 + "_", "x" * 62),
+        ("Support", "support_own"),
+        ("Links Edit", "links_edit_own"),
+    ],
+)
+async def test_a_refused_role_id_is_answered_with_the_reason_and_an_id_that_works(
+    acme: Organization, id: str, example: str
+) -> None:
+    ana, body = acme.administrator, {"id": id, "name": "Own", "actions": ["refunds_create"]}
+    problem = refused(
+        await ana.ask("POST", f"{acme.path}/roles", json=body), 400, "invalid_role_id"
+    )
+    assert problem["example"] == example
+    assert "SpiceDB takes" in problem["detail"]
+    made = await ana.ask("POST", f"{acme.path}/roles", json={**body, "id": example})
+    assert made.status_code == 201, made.text
+
+
+@pytest.mark.parametrize(
+    ("id", "example"),
+    [
+        ("Acme {} Inc.", "acme-{}-inc"),
+        ("café_{}", "cafe-{}"),
+        ("../{}", "{}"),
+        ("A/B", "a-b"),
+        ("Ö.!", "org-o"),
+        ("経理部", "org-1"),
+    ],
+)
+async def test_a_refused_organization_id_is_answered_with_the_reason_and_an_id_that_works(
+    initech: Organization, id: str, example: str
+) -> None:
+    body = {"id": id.format(initech.id), "name": "Another"}
+    founded = await initech.administrator.ask("POST", "/v1/organizations", json=body)
+    problem = refused(founded, 400, "invalid_organization_id")
+    assert problem["example"] == example.format(initech.id)
+    assert "part of URLs and of SpiceDB's ids" in problem["detail"]
+    assert is_organization_id(problem["example"])
+
+
+@given(st.text(max_size=100))
+def test_every_suggested_id_is_valid(text: str) -> None:
+    assert is_organization_id(suggest_organization_id(text))
+    assert is_role_id(suggest_role_id(text))
+    assert is_local_id(suggest_local_id(text))
 
 
 @pytest.mark.parametrize(

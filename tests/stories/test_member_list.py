@@ -161,6 +161,27 @@ async def test_a_member_who_was_never_active_counts_from_joining(acme: Organizat
     assert new.id not in await users(acme, inactive_days=30)
 
 
+async def test_a_member_who_joins_again_counts_from_the_second_time(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await acme.set_joined_at(bob, datetime.now(UTC) - timedelta(days=100))
+    assert await users(acme, inactive_days=90) == [bob.id]
+    (await acme.remove(bob)).raise_for_status()
+    bob.token = await acme.deployment.token(bob.id)
+    await acme.invite("bob", ["support"])
+    again = await acme.accept("bob", headers={"Authorization": f"Bearer {bob.token}"})
+    assert again.json()["user"] == bob.id
+    assert await users(acme, inactive_days=1) == []
+
+
+async def test_a_service_account_that_acts_for_members_is_active(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    site, idle = await acme.add_backend_account("users_access"), await acme.add_service_account()
+    for account in (site, idle):
+        await acme.set_joined_at(account, datetime.now(UTC) - timedelta(days=100))
+    await site.on_behalf_of(bob.id).ask("GET", f"{acme.path}/members")
+    assert await users(acme, inactive_days=90) == [idle.id]
+
+
 async def test_a_member_without_the_permission_cannot_list_members(initech: Organization) -> None:
     bob = await initech.member("bob", roles=["write"])
     for path in ("members", f"members/{bob.id}", "invitations"):

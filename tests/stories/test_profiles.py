@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from asyncpg import Connection
 from sqlalchemy import text
@@ -18,7 +19,7 @@ from tests.support.command_line import Run
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import wait_until
+from tests.support.spicedb_proxy import another_process, wait_until
 
 
 @pytest.fixture
@@ -181,12 +182,11 @@ async def test_another_login_with_the_same_address_is_refused_until_an_operator_
     company = Login(eve.provider, eve.deployment, f"entra|{acme.id}'; rm -rf /")
     same = {"email": acme.address("eve"), "email_verified": True}
 
-    problem = refused(await company.me(company.token(**same)), 409, "address_has_another_login")
+    answer = await company.me(company.token(**same))
+    problem = refused(answer, 409, "address_has_another_login")
     quoted = f"'entra|{acme.id}'\"'\"'; rm -rf /'"  # an operator may paste it into a shell
     assert f"operator link-login {same['email']}" in problem["detail"]
     assert f"--subject {quoted} --reason TEXT" in problem["detail"]
-    await wait_until(lambda: is_refusal_recorded(acme.deployment, "address_has_another_login"))
-
     words = ("operator", "link-login", same["email"], "--subject", company.name)
     linked = await login_commands(*words, "--reason", "We moved to Entra ID")
     assert linked.exit_code == 0, linked.stderr
@@ -207,6 +207,20 @@ async def test_another_login_with_the_same_address_is_refused_until_an_operator_
     again = await login_commands(*words, "--reason", "Twice")
     assert "has this login already" in again.stderr
     assert await faults(acme, id) == []
+
+
+async def test_a_login_that_is_refused_for_its_address_is_recorded_with_the_cause(
+    acme: Organization, eve: Login
+) -> None:
+    """A new process, because one records the same refusal of unknown people once a minute."""
+    await eve.me(eve.token(iat=ago(60)))
+    same = {"email": acme.address("eve"), "email_verified": True}
+    limits = {"refusals_per_actor": 1_000_000, "refusals_per_chain": 1_000_000}
+    async with another_process(acme.deployment, **limits) as new:
+        company = Login(eve.provider, new, f"entra-{acme.id}")
+        answer = await company.me(company.token(**same))
+        refused(answer, 409, "address_has_another_login")
+        await wait_until(lambda: is_refusal_recorded(answer, new, "address_has_another_login"))
 
 
 async def test_an_operator_frees_the_address_of_a_mailbox_with_a_new_owner(
@@ -418,11 +432,15 @@ async def test_two_spellings_of_an_address_are_one_person(acme: Organization, ev
     refused(await other.me(same), 409, "address_has_another_login")
 
 
-async def is_refusal_recorded(deployment: Deployment, cause: str) -> bool:
-    """Whether a refused sign-in is recorded with this cause. Recording may wait for the chain."""
-    events = await deployment.events(Event.PLATFORM)
-    refusals = [event for event in events if event.kind == "sign_in_refused"]
-    return any(refusal.details["cause"] == cause for refusal in refusals)
+async def is_refusal_recorded(answer: httpx.Response, deployment: Deployment, cause: str) -> bool:
+    """Whether this refused sign-in is recorded with the cause. Recording may wait for the chain."""
+    recorded = [
+        (event.kind, event.details["cause"])
+        for event in await deployment.events(Event.PLATFORM)
+        if event.request_id == answer.headers["X-Request-Id"]
+    ]
+    assert recorded in ([], [("sign_in_refused", cause)])
+    return bool(recorded)
 
 
 async def faults(acme: Organization, *users: str) -> list[str]:

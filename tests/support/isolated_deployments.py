@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import psutil
@@ -15,12 +16,51 @@ from sqlalchemy import make_url
 
 from teamaccess.common.configuration.settings import Settings
 from teamaccess.local.postgres.installation import find_installation
-from teamaccess.local.postgres.server import OWNER, SUPERUSER, LocalPostgres
-from teamaccess.local.spicedb.server import LocalSpiceDB
+from teamaccess.local.postgres.server import OWNER, SPICEDB, SUPERUSER, LocalPostgres
+from teamaccess.local.sockets import choose_port
+from teamaccess.local.spicedb.build import ensure_spicedb
+from teamaccess.local.spicedb.server import USERSETS_INDEX, LocalSpiceDB
 from teamaccess.local.stack import LocalStack
 from teamaccess.storage.migrations import upgrade
 from tests.support.deployment import Deployment, open_deployment
 from tests.support.fixtures import hosted
+
+NEW_IDENTITY = "UPDATE metadata SET unique_id = gen_random_uuid()"
+"""Without it, copies of one SpiceDB's database would be one SpiceDB to its ZedTokens."""
+
+
+@dataclass
+class MigratedTemplates:
+    """Databases that are migrated once in a test process, and copied for each test."""
+
+    stack: LocalStack
+
+    @cached_property
+    def teamaccess(self) -> str:
+        """The name of a database with our tables."""
+        name = "teamaccess_migrated"
+        self.stack.postgres.create_database(name, owner=OWNER)
+        upgrade(self.stack.postgres.url(name, OWNER))
+        return name
+
+    @cached_property
+    def spicedb(self) -> str:
+        """The name of a database with SpiceDB's tables and our index."""
+        name = "spicedb_migrated"
+        self.stack.postgres.create_database(name, owner=SPICEDB)
+        self.spicedb_on(name).migrate()
+        self.stack.postgres.psql(USERSETS_INDEX, name)
+        return name
+
+    def spicedb_on(self, database: str) -> LocalSpiceDB:
+        """A SpiceDB on a database, not yet started."""
+        return LocalSpiceDB(
+            ensure_spicedb(),
+            self.stack.supervisor,
+            database_url=self.stack.postgres.url(database, SPICEDB),
+            key=self.stack.home.secrets().spicedb_preshared_key,
+            port=choose_port(0, "SpiceDB", ""),
+        )
 
 
 @dataclass
@@ -29,17 +69,21 @@ class IsolatedDeployments:
 
     stack: LocalStack
     home: Path
+    templates: MigratedTemplates
 
     async def database(self) -> str:
         """Create a database with our tables. Returns its name."""
-        name = f"teamaccess_{secrets.token_hex(4)}"
-        self.stack.postgres.create_database(name, owner=OWNER)
-        await asyncio.to_thread(upgrade, self.stack.postgres.url(name, OWNER))
+        return await self.copy(await asyncio.to_thread(lambda: self.templates.teamaccess), OWNER)
+
+    async def datastore(self) -> str:
+        """Create a database with SpiceDB's tables. Returns its name."""
+        name = await self.copy(await asyncio.to_thread(lambda: self.templates.spicedb), SPICEDB)
+        await asyncio.to_thread(self.stack.postgres.psql, NEW_IDENTITY, name)
         return name
 
     async def copy(self, name: str, owner: str) -> str:
         """Copy a database without connections. Returns the name of the copy."""
-        another = f"{name}_{secrets.token_hex(2)}"
+        another = f"{name}_{secrets.token_hex(4)}"
         create = self.stack.postgres.create_database
         await asyncio.to_thread(create, another, owner, template=name)
         return another
@@ -61,8 +105,10 @@ class IsolatedDeployments:
 
     async def spicedb(self, database: str | None = None) -> tuple[str, LocalSpiceDB]:
         """Start a SpiceDB on a database, a new one if none is named; return both."""
-        name = database or f"spicedb_{secrets.token_hex(4)}"
-        return name, await asyncio.to_thread(self.stack.start_spicedb, name)
+        name = database or await self.datastore()
+        spicedb = self.templates.spicedb_on(name)
+        await asyncio.to_thread(spicedb.start, name)
+        return name, spicedb
 
     async def stop(self, spicedb: LocalSpiceDB) -> None:
         """End a SpiceDB, so that its database can be copied."""
@@ -100,12 +146,18 @@ class IsolatedDeployments:
         return self.stack.postgres.url(database, OWNER)
 
 
+@pytest.fixture(scope="session")
+def templates(stack: LocalStack, postgres: LocalPostgres) -> MigratedTemplates:
+    """Databases with every table and no rows. Nothing connects to them, so they can be copied."""
+    return MigratedTemplates(stack)
+
+
 @pytest.fixture
 def isolated_deployments(
-    stack: LocalStack, postgres: LocalPostgres, tmp_path: Path
+    stack: LocalStack, templates: MigratedTemplates, tmp_path: Path
 ) -> IsolatedDeployments:
     """Creates deployments with databases and a SpiceDB that no other test uses."""
-    return IsolatedDeployments(stack, tmp_path)
+    return IsolatedDeployments(stack, tmp_path, templates)
 
 
 @pytest.fixture

@@ -39,6 +39,8 @@ class IssuerServer(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.named = self.url
         self.keys: list[dict[str, Any]] = []
+        self.bodies: dict[str, str] = {}
+        """What the issuer answers instead, by path."""
 
     def token(self, private: Private, algorithm: str, kid: str | None, **claims: Any) -> str:
         """A token with the times of this moment."""
@@ -60,10 +62,10 @@ class _Answers(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         keys = {"keys": self.server.keys}
         about = {"issuer": self.server.named, "jwks_uri": f"{self.server.url}/keys"}
-        body = json.dumps(keys if self.path == "/keys" else about).encode()
+        body = json.dumps(keys if self.path == "/keys" else about)
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(self.server.bodies.get(self.path, body).encode())
 
     def log_message(self, *_: Any) -> None:
         """Log nothing."""

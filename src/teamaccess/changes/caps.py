@@ -38,7 +38,13 @@ async def refuse_full(
         return
     counted = select(func.count()).select_from(present.limit(most).subquery())
     count: int = (await change.session.execute(counted)).scalar_one()
-    change.counted[organization, limit] = (change.position_of(organization), count)
+    position = change.position_of(organization)
+
+    async def remember() -> None:
+        # SECURITY: only after the commit. A change that is rolled back may have removed what it counted.
+        change.counted[organization, limit] = (position, count)
+
+    change.after_commit.append(remember)
     if count + adding > most:
         raise LimitReached(organization=organization, limit=limit, most=most)
 

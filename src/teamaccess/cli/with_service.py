@@ -59,6 +59,10 @@ class NoSuchOrganization(NotFound):
 HIGHEST_PORT = 65535
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+NAMES_A_USER = (
+    "A user's id, e-mail address or external id. `external:` before it names an external id only."
+)
+UserArgument = Annotated[str, typer.Argument(help=NAMES_A_USER)]
 
 
 def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:

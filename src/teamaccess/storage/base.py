@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -34,7 +35,10 @@ ResourceId = NewType("ResourceId", str)
 RequestId = NewType("RequestId", str)
 TokenId = NewType("TokenId", str)
 
-ORGANIZATION_PATTERN = r"^[a-z0-9-]{3,64}$"
+LONGEST_NAME_ID = 64
+"""The longest id of an organization or a role."""
+
+ORGANIZATION_PATTERN = rf"^[a-z0-9-]{{3,{LONGEST_NAME_ID}}}$"
 """A slug. It is immutable, and is not reused after the organization has ended."""
 
 LONGEST_LOCAL_ID = 128
@@ -85,6 +89,25 @@ def is_organization_id(text: str) -> bool:
 def suggest_local_id(text: str) -> str:
     """Return a valid id that resembles the text."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")[:LONGEST_LOCAL_ID] or "id-1"
+
+
+def suggest_organization_id(text: str) -> str:
+    """Return a valid id of an organization that resembles the text."""
+    slug = _plain(text, "-")
+    return slug if len(slug) >= 3 else f"org-{slug or 1}"
+
+
+def suggest_role_id(text: str) -> str:
+    """Return a valid id of a role that resembles the text."""
+    name = _plain(text, "_")
+    return name if is_role_id(name) else f"role_{name or 1}"[:LONGEST_NAME_ID].rstrip("_")
+
+
+def _plain(text: str, separator: str) -> str:
+    """Return the text in lower case and without accents, with a separator for all but a-z and 0-9."""
+    ascii_only = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    name = re.sub(r"[^a-z0-9]+", separator, ascii_only).strip(separator)
+    return name[:LONGEST_NAME_ID].rstrip(separator)
 
 
 def is_local_id(text: str) -> bool:

@@ -4,6 +4,7 @@ teamaccess speaks to SpiceDB over gRPC, which shows nothing of the database behi
 this check connect to the database, with the address that SpiceDB itself has.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -22,6 +23,7 @@ STATEMENT_CACHE = {
 }
 """Parameters of that address: statements are prepared once and planned with their values each time
 (docs/decisions/0027)."""
+QUOTED_PARAMETERS = {*SUPPORTED, *STATEMENT_CACHE}
 INDEX = (
     "CREATE INDEX CONCURRENTLY IF NOT EXISTS relation_tuple_usersets_idx ON relation_tuple "
     "(namespace, object_id, relation) WHERE userset_relation <> '...'"
@@ -52,7 +54,7 @@ async def datastore_problems(address: str | None) -> list[str]:
     if not address:
         raise DatastoreUnknown(mistake="is not set")
     parts = urlsplit(address)
-    parameters = dict(parse_qsl(parts.query))
+    parameters = _parameters(parts.query)
     # SpiceDB's driver has more parameters than libpq, and takes PostgreSQL's settings as parameters
     known = {name: value for name, value in parameters.items() if name in SUPPORTED}
     try:
@@ -66,6 +68,17 @@ async def datastore_problems(address: str | None) -> list[str]:
     finally:
         await engine.dispose()
     return [*_of_database(state), *_of_address(parameters)]
+
+
+def _parameters(query: str) -> dict[str, str]:
+    """Return the parameters of the address; raises DatastoreUnknown for one that is there twice."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:  # SpiceDB's driver takes the first one, and libpq the last
+            # SECURITY: another name may be part of a password
+            which = f"the parameter {name}" if name in QUOTED_PARAMETERS else "a parameter"
+            raise DatastoreUnknown(mistake=f"has {which} twice. Keep one of them")
+    return {name: value for name, value in pairs if value}
 
 
 def _of_database(state: Row[*tuple[bool | None, ...]]) -> Iterator[str]:

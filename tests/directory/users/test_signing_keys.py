@@ -142,3 +142,21 @@ async def test_an_issuer_that_does_not_answer_is_a_problem(issuer_server: Issuer
     await away.keys.refresh()
     assert away.problem is not None
     assert "does not answer" in away.problem
+
+
+@pytest.mark.parametrize("path", ["/.well-known/openid-configuration", "/keys"])
+async def test_an_answer_with_a_key_twice_is_a_problem(
+    issuer_server: IssuerServer, issuer: Issuer, path: str
+) -> None:
+    keys = f"{issuer_server.url}/keys"
+    issuer_server.keys = [public(RSA, kid="k")]
+    issuer_server.bodies[path] = {
+        "/keys": '{"keys": [], "keys": []}',
+        "/.well-known/openid-configuration": (
+            f'{{"issuer": "{issuer_server.url}", "jwks_uri": "{keys}/1", "jwks_uri": "{keys}"}}'
+        ),
+    }[path]
+    with pytest.raises(LoginUnavailable, match="2 times in one object"):
+        await issuer.verify(issuer_server.token(RSA, "RS256", "k"))
+    assert issuer.problem is not None
+    assert issuer.problem.startswith(f"the answer of {issuer_server.url}{path} is ambiguous: ")

@@ -129,8 +129,15 @@ def test_a_file_of_heads_is_read_line_by_line() -> None:
         HEAD.replace(":1,", ":1e30,"),
         HEAD.replace("000", "xyz", 1),
         HEAD.replace('"hash":"0', '"hash":"'),
+        HEAD.replace("}", ',"more":' + "[" * 100_000 + "]" * 100_000 + "}"),
     ],
 )
 def test_a_malformed_head_is_reported_with_its_line(line: str) -> None:
     with pytest.raises(InvalidHeads, match=r"a file, line 2: this is not a chain head"):
         list(read_kept_heads([HEAD.encode(), line.encode()], "a file"))
+
+
+def test_a_head_with_a_key_twice_is_refused() -> None:
+    line = HEAD.replace("}", ',"position":2}')
+    with pytest.raises(InvalidHeads, match=r"line 1: .* the key 'position' 2 times in one object"):
+        list(read_kept_heads([line.encode()], "a file"))

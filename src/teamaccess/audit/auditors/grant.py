@@ -49,16 +49,16 @@ async def grant_auditor(change: Change, email: str, reason: str, until: datetime
     return user
 
 
-async def revoke_auditor(change: Change, id_or_email: str, reason: str) -> User:
-    """End an appointment; return the user, who keeps what they may audit as a member.
+async def revoke_auditor(change: Change, name: str, reason: str) -> User:
+    """End the appointment of the user whom `find_user` finds; return the user.
 
-    Raises UnknownUser and NoAuditor.
+    They keep what they may audit as a member. Raises UnknownUser and NoAuditor.
     """
-    user = await find_user(change.session, id_or_email)
+    user = await find_user(change.session, name)
     ended: UserId | None = await change.session.scalar(
         delete(Auditor).where(Auditor.user_id == user.id).returning(Auditor.user_id)
     )
     if ended is None:
-        raise NoAuditor(user=id_or_email)
+        raise NoAuditor(user=name)
     await record(change, AuditorRevoked(), Event.PLATFORM, user.id, reason)
     return user

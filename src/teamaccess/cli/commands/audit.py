@@ -14,7 +14,7 @@ from teamaccess.audit.questions.people import DisplayNames, Person, actor_with_n
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
 from teamaccess.cli.terminal import echo, echo_csv
-from teamaccess.cli.with_service import AsJson, with_service
+from teamaccess.cli.with_service import NAMES_A_USER, AsJson, with_service
 from teamaccess.common.formats.times import parse_time
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
@@ -69,14 +69,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 DENIED = 1
 
 Organization = Annotated[str, typer.Argument(help="The organization's id.")]
-UserArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="USER",
-        help="A user's id, e-mail address or external id. `external:` before it names an external id "
-        "only.",
-    ),
-]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help=NAMES_A_USER)]
 Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
 Resource = Annotated[str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]

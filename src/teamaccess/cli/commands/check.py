@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from teamaccess.audit.resolve_user import resolve_user
-from teamaccess.cli.with_service import AsJson, print_result, with_service
+from teamaccess.cli.with_service import AsJson, UserArgument, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.directory.resources.questions import question_about
@@ -28,13 +28,7 @@ class NoZedToken(Invalid):
 @app.command()
 def check(
     organization: Annotated[str, typer.Argument(help="The organization's id.")],
-    user: Annotated[
-        str,
-        typer.Argument(
-            help="The user's id, e-mail address or external id. `external:` before it names an external "
-            "id only."
-        ),
-    ],
+    user: UserArgument,
     action: Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")],
     resource: Annotated[
         str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")

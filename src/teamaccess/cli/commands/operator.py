@@ -13,6 +13,7 @@ from teamaccess.audit.auditors.grant import revoke_auditor as revoke_audits
 from teamaccess.changes import Change
 from teamaccess.cli.with_service import (
     AsJson,
+    UserArgument,
     operator_attribution,
     print_result,
     progress_of,
@@ -140,21 +141,23 @@ def grant_auditor(
 
 @app.command("revoke-auditor")
 def revoke_auditor(
-    email: Annotated[str, typer.Argument(help="The person's address or user id.")],
+    user: UserArgument,
     reason: Annotated[str, typer.Option(help="The reason. Auditors see it.")],
     as_json: AsJson = False,
 ) -> None:
     """Take back `grant-auditor`. The person keeps audit permissions that they have as a member."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
-    user = _change_user(lambda change: revoke_audits(change, email, cleaned_reason)).id
+    ended = _change_user(lambda change: revoke_audits(change, user, cleaned_reason))
     print_result(
-        as_json, f"{email} ({user}) is no longer an auditor of all organizations.", user=user
+        as_json,
+        f"{ended.email or user} ({ended.id}) is no longer an auditor of all organizations.",
+        user=ended.id,
     )
 
 
 @app.command("link-login")
 def link_login(
-    user: Annotated[str, typer.Argument(help="The person's address or user id.")],
+    user: UserArgument,
     subject: Annotated[str, typer.Option(help="The `sub` of the person's tokens.")],
     reason: Annotated[str, typer.Option(help="The reason. Auditors see it.")],
     issuer: Annotated[
@@ -191,7 +194,7 @@ def link_login(
 
 @app.command("release-address")
 def release_address(
-    user: Annotated[str, typer.Argument(help="The person's address or user id.")],
+    user: UserArgument,
     reason: Annotated[str, typer.Option(help="The reason. Auditors see it.")],
     as_json: AsJson = False,
 ) -> None:

@@ -7,7 +7,13 @@ import typer
 
 from teamaccess.changes.events import record_alone
 from teamaccess.changes.events.users import TokenIssued
-from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
+from teamaccess.cli.with_service import (
+    NAMES_A_USER,
+    AsJson,
+    operator_attribution,
+    print_result,
+    with_service,
+)
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.users.find import find_user
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
@@ -31,7 +37,10 @@ class NoTokenForAccount(Invalid):
 class UserOrOperator(Invalid):
     """`token issue` needs a user or an operator, and was given neither or both."""
 
-    message = "Name either a user, by id or e-mail address, or an operator, with --operator NAME."
+    message = (
+        "Name either a user, by id, e-mail address or external id, or an operator, with "
+        "--operator NAME."
+    )
 
 
 @app.callback()
@@ -41,7 +50,7 @@ def commands() -> None:
 
 @app.command("issue")
 def issue_token(
-    user: Annotated[str | None, typer.Argument(help="A user's id or e-mail address.")] = None,
+    user: Annotated[str | None, typer.Argument(help=NAMES_A_USER)] = None,
     operator_name: Annotated[
         str | None, typer.Option("--operator", help="An operator's name, instead of a user.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import yaml
 
 from teamaccess.common.errors import Invalid
+from teamaccess.common.sentences.plurals import pluralize
 
 SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TIMESTAMP = "tag:yaml.org,2002:timestamp"
@@ -27,6 +28,14 @@ class DuplicateKey(Invalid):
     message = "The body has the key {key!r} {count:time} in one object. Send it once."
 
 
+class RepeatedKey(ValueError):
+    """An object of a JSON text has a key twice."""
+
+    def __init__(self, key: str, count: int) -> None:
+        super().__init__(f"it has the key {key!r} {pluralize(count, 'time')} in one object")
+        self.key, self.count = key, count
+
+
 class DuplicateLine(ValueError):
     """A block of a YAML or JSON file has a key twice."""
 
@@ -40,20 +49,36 @@ def refuse_duplicate_keys(text: bytes) -> None:
     `\\u0061` and `a` are the same key. The text must be valid JSON in UTF-8.
     """
     # numbers stay text, because Python takes long to read huge ones
-    json.loads(
-        text.decode(),
-        object_pairs_hook=_refuse_pairs,
-        parse_int=str,
-        parse_float=str,
-        parse_constant=str,
-    )
+    try:
+        json.loads(
+            text.decode(),
+            object_pairs_hook=_refuse_pairs,
+            parse_int=str,
+            parse_float=str,
+            parse_constant=str,
+        )
+    except RepeatedKey as repeated:
+        raise DuplicateKey(key=repeated.key, count=repeated.count) from None
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return the content of a JSON text.
+
+    Raises ValueError for anything else, and RepeatedKey for an object that has a key twice.
+    """
+    return json.loads(text, object_pairs_hook=_object_of)
+
+
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    _refuse_pairs(pairs)
+    return dict(pairs)
 
 
 def _refuse_pairs(pairs: list[tuple[str, Any]]) -> None:
     counts = Counter(key for key, _ in pairs)
     for key, count in counts.items():
         if count > 1:
-            raise DuplicateKey(key=key, count=count)
+            raise RepeatedKey(key, count)
 
 
 def read_yaml(text: str) -> Any:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, bindparam, select, tuple_
+from sqlalchemy import ColumnElement, bindparam, exists, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.directory.members.find import HeldRoleView, holds, is_in, roles_held
 from teamaccess.storage import (
     Activity,
+    ApiToken,
     Membership,
     MembershipStatus,
     OrganizationId,
@@ -67,7 +68,8 @@ class MemberFilter:
     team: TeamId | None = None
     status: MembershipStatus | None = None
     inactive_days: int | None = None
-    """Members without activity for so many days. A member who was never active counts from joining."""
+    """Members without activity for so many days. Joining counts as activity, and so does every use of a
+    service account's token, also on behalf of members."""
     kind: UserKind | None = None
 
     def of(self, now: datetime) -> list[ColumnElement[bool]]:
@@ -86,10 +88,20 @@ class MemberFilter:
             since = now - timedelta(days=self.inactive_days)
             conditions.append(Membership.joined_at <= since)
             conditions.append(~Membership.activity.has(Activity.last_active_at > since))
+            conditions.append(~_used_token(since))
         if self.kind is not None:
             person = User.service_account_of.is_(None)
             conditions.append(person if self.kind is UserKind.PERSON else ~person)
         return conditions
+
+
+def _used_token(since: datetime) -> ColumnElement[bool]:
+    """Return the condition that a token of the service account was used after the time."""
+    return exists().where(
+        ApiToken.organization_id == Membership.organization_id,
+        ApiToken.user_id == Membership.user_id,
+        ApiToken.last_used_at > since,
+    )
 
 
 async def list_members(

@@ -30,13 +30,15 @@ from teamaccess.storage import (
     User,
     is_organization_id,
 )
+from teamaccess.storage.base import suggest_organization_id
 
 
 class InvalidOrganizationId(Invalid):
     """The id has a form that neither SpiceDB nor a URL takes."""
 
     message = (
-        "{id!r} is not a valid organization id. Use 3 to 64 characters of a-z, 0-9 and hyphen."
+        "{id!r} is not a valid organization id. Use 3 to 64 characters of a-z, 0-9 and hyphen, because "
+        "the id is part of URLs and of SpiceDB's ids. For example: {example!r}."
     )
 
 
@@ -68,7 +70,7 @@ async def create_organization(
     if founder is not None and role is None:
         raise OnlyOperatorsFound
     if not is_organization_id(id):
-        raise InvalidOrganizationId(id=id)
+        raise InvalidOrganizationId(id=id, example=suggest_organization_id(id))
     if founder is not None:
         await change.prove_schema()
         await refuse_serial_founder(change, founder)

@@ -8,6 +8,7 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.common.lookalikes import find_lookalike, find_lookalike_yielding
 from teamaccess.storage import CustomRole, RoleId, is_role_id
+from teamaccess.storage.base import suggest_role_id
 
 NOBODY = "none"
 """Stands for no role where a role is expected."""
@@ -18,7 +19,7 @@ class InvalidRoleId(Invalid):
 
     message = (
         "{id!r} is not a valid role id. Use 3 to 64 characters of a-z, 0-9 and _; start with a "
-        "letter, and don't end with _."
+        "letter, and don't end with _, because that is what SpiceDB takes. For example: {example!r}."
     )
 
 
@@ -46,9 +47,9 @@ class RoleNameTaken(Conflict):
 def refuse_bad_id(catalog: Catalog, id: str) -> RoleId:
     """Return the id. Raises InvalidRoleId, RoleIdReserved and RoleNameTaken."""
     if not is_role_id(id):
-        raise InvalidRoleId(id=id)
+        raise InvalidRoleId(id=id, example=_free_id(catalog, suggest_role_id(id)))
     if because := _meaning_of(catalog, id):
-        raise RoleIdReserved(id=id, because=because, example=f"{id[:60]}_own")
+        raise RoleIdReserved(id=id, because=because, example=_free_id(catalog, id))
     if (taken := find_lookalike(id, _predefined_names(catalog))) is not None:
         raise RoleNameTaken(name=id, taken=taken)
     return RoleId(id)
@@ -67,6 +68,12 @@ async def refuse_taken_name(change: OrganizationChange, name: str, of: RoleId) -
     others = [*_predefined_names(change.catalog), *rows]
     if (taken := await find_lookalike_yielding(name, others)) is not None:
         raise RoleNameTaken(name=name, taken=taken)
+
+
+def _free_id(catalog: Catalog, id: str) -> str:
+    """Return the valid id if the catalog has no use for it, otherwise one that resembles it."""
+    taken = _meaning_of(catalog, id) or find_lookalike(id, _predefined_names(catalog))
+    return f"{id[:60]}_own" if taken else id
 
 
 def _predefined_names(catalog: Catalog) -> list[str]:

@@ -138,10 +138,8 @@ async def later_sign_in(change: Change, id: UserId, login: Login) -> User:
             return await take_over(change, id, login)
 
 
-async def link_login(
-    change: Change, id_or_email: str, issuer: str, subject: str, reason: str
-) -> User:
-    """Give the login to the user, as an operator. Return the user.
+async def link_login(change: Change, name: str, issuer: str, subject: str, reason: str) -> User:
+    """Give the login to the user whom `find_user` finds, as an operator. Return the user.
 
     It replaces another login of the user and ends all their earlier sessions. A user who has the login
     without any access loses it. Raises InvalidLogin, UnknownUser, LinkedAlready,
@@ -151,7 +149,7 @@ async def link_login(
         not (0 < len(each) <= LONGEST_SUBJECT and each.isprintable()) for each in (issuer, subject)
     ):
         raise InvalidLogin(longest=LONGEST_SUBJECT)
-    found = await find_user(change.session, id_or_email)
+    found = await find_user(change.session, name)
     locked = (
         select(User)
         .where(or_(User.id == found.id, (User.issuer == issuer) & (User.subject == subject)))
@@ -162,9 +160,9 @@ async def link_login(
     users = {user.id: user for user in await change.session.scalars(locked)}
     user = users.pop(found.id)
     if user.is_service_account:
-        raise UnknownUser(user=id_or_email)
+        raise UnknownUser(user=name)
     if (user.issuer, user.subject) == (issuer, subject):
-        raise LinkedAlready(user=id_or_email)
+        raise LinkedAlready(user=name)
     for giver in users.values():
         if await _has_access(change, giver.id):
             raise LoginInUse(user=giver.id)
@@ -182,12 +180,13 @@ async def link_login(
     return user
 
 
-async def release_address(change: Change, id_or_email: str, reason: str) -> User:
-    """Take the address from the user, as an operator. Return the user, who keeps everything else.
+async def release_address(change: Change, name: str, reason: str) -> User:
+    """Take the address from the user whom `find_user` finds, as an operator. Return the user.
 
-    It is for a mailbox with a new owner. Raises UnknownUser and NoAddressToRelease.
+    They keep everything else. It is for a mailbox with a new owner. Raises UnknownUser and
+    NoAddressToRelease.
     """
-    user = await find_user(change.session, id_or_email)
+    user = await find_user(change.session, name)
     if user.email is None:
         raise NoAddressToRelease(user=user.id)
     user.email = None

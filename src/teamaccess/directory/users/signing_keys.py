@@ -1,7 +1,6 @@
 """The public keys of an OpenID issuer, fetched from the address that it publishes."""
 
 import asyncio
-import json
 import time
 from http.client import HTTPException
 from typing import Any
@@ -18,6 +17,7 @@ from urllib.request import (
 import structlog
 
 from teamaccess.common.errors import Unavailable
+from teamaccess.common.formats.duplicates import RepeatedKey, read_json
 from teamaccess.common.urls import is_https_or_loopback, is_loopback
 
 log = structlog.get_logger()
@@ -177,7 +177,11 @@ def _fetch(url: str) -> dict[str, Any]:
     opener = _THROUGH_PROXY if proxy else _DIRECT
     try:
         with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
-            answer = json.loads(response.read(LARGEST_ANSWER))
+            answer = read_json(response.read(LARGEST_ANSWER))
+    except RepeatedKey as repeated:
+        raise NotTheIssuer(f"the answer of {url} is ambiguous: {repeated}") from None
+    except RecursionError:
+        raise NotTheIssuer(f"the answer of {url} is nested too deeply") from None
     except (OSError, HTTPException) as cause:
         if proxy is None:
             raise

@@ -14,6 +14,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.common.errors import Invalid
+from teamaccess.common.formats.duplicates import read_json
 from teamaccess.ledger.chains.chain import ChainKind, genesis_hash
 from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
@@ -88,9 +89,11 @@ def read_kept_heads(lines: Iterable[bytes], source: str) -> Iterator[KeptHead]:
     """Yield the heads of a file's lines. Raises InvalidHeads at a line without a valid head."""
     for number, line in enumerate(lines, 1):
         try:
-            yield json.decode(line, type=KeptHead)
-        except MsgspecError as mistake:
+            head = json.decode(line, type=KeptHead)
+            read_json(line)  # refuses a key that is there twice; msgspec takes the last one
+        except (MsgspecError, ValueError, RecursionError) as mistake:
             raise InvalidHeads(source=source, line=number, mistake=mistake) from None
+        yield head
 
 
 async def compare_heads(
