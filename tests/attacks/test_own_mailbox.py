@@ -141,3 +141,22 @@ async def test_rights_come_before_an_outdated_state(initech: Organization, lea: 
     refused(answer, 403, "own_access_extended")
     answer = await lea.ask("PUT", path, json={"roles": ["read"]}, **outdated)
     refused(answer, 412, "roles_changed_meanwhile")
+
+
+async def test_a_removal_cancels_the_invitations_to_every_address_of_the_mailbox(
+    initech: Organization,
+) -> None:
+    bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
+    other = bob.email.replace("bob@", "bobby@")
+    for email in (bob.email.replace("@", "+x@"), other):
+        body = {"email": email, "roles": ["admin"]}
+        sent = await initech.administrator.ask("POST", f"{initech.path}/invitations", json=body)
+        assert sent.status_code == 201, sent.text
+    (
+        await initech.administrator.ask("DELETE", f"{initech.path}/members/{bob.id}")
+    ).raise_for_status()
+    accepted = {}
+    for email in (bob.email.replace("@", "+x@"), other):
+        body = {"token": initech.deployment.invitation_token(email), "name": "Bob"}
+        accepted[email] = await initech.deployment.http.post("/v1/invitations/accept", json=body)
+    assert [each.status_code for each in accepted.values()] == [409, 200]
