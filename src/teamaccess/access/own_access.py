@@ -31,6 +31,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     literal_column,
+    or_,
     select,
     text,
     union,
@@ -55,7 +56,6 @@ from teamaccess.storage import (
     Channel,
     Invitation,
     InvitationRole,
-    RoleId,
     User,
     UserId,
 )
@@ -169,17 +169,19 @@ async def keeping_own_ends(change: OrganizationChange) -> AsyncIterator[None]:
         await _refuse_extension(change, before)
 
 
-async def refuse_own_offer(
-    change: OrganizationChange, address: str, roles: Collection[RoleId]
-) -> None:
-    """Raise OwnAccessExtended if the address is the actor's, and they hold some of the roles temporarily.
+async def refuse_own_offer(change: OrganizationChange, invitation: Invitation) -> None:
+    """Raise OwnAccessExtended if an invitation is for its sender, and they hold its roles temporarily.
 
     An invitation is compared when it is sent and when a change of a role fills it. The acceptance
     compares again, because the access of the inviter may end by now.
+
+    SECURITY: the people behind a service account's token sent the invitation too. The row does not name
+    the token, so everybody behind a token that could have sent it counts.
     """
-    callers = await _callers(change)
-    if mailbox(address) in callers.mailboxes:
+    callers = await _callers_of(change, await _behind_invitation(change, invitation))
+    if mailbox(invitation.email) in callers.mailboxes:
         own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset())
+        roles = invitation.roles
         for action in sorted((await roles_here(change, roles)).permissions_of(roles)):
             if own.limit(change, action) != NEVER:
                 raise OwnAccessExtended(user=change.actor, action=action)
@@ -257,8 +259,11 @@ async def _own_ends(change: OrganizationChange, callers: Callers) -> Mapping[Use
 
 
 async def _callers(change: OrganizationChange) -> Callers:
+    return await _callers_of(change, await _behind_sent_token(change))
+
+
+async def _callers_of(change: OrganizationChange, behind: PeopleBehind) -> Callers:
     actors = frozenset([change.actor, *filter(None, [change.attribution.account])])
-    behind = await _behind_sent_token(change)
     users = sorted(actors | behind.people)
     addresses = await change.session.scalars(ADDRESSES, {"users": users})
     return Callers(actors, behind, frozenset(mailbox(each) for each in addresses if each))
@@ -268,8 +273,27 @@ async def _behind_sent_token(change: OrganizationChange) -> PeopleBehind:
     """Return the people behind the token with which the request was sent."""
     id = change.attribution.token
     token = await change.session.get(ApiToken, (change.organization, id)) if id else None
-    if token is None:
-        return PeopleBehind(frozenset(), None)
+    return await _behind(change, token) if token is not None else PeopleBehind(frozenset(), None)
+
+
+async def _behind_invitation(change: OrganizationChange, invitation: Invitation) -> PeopleBehind:
+    """Return the people behind each token with which the invitation could have been sent."""
+    tokens = await change.session.scalars(
+        select(ApiToken).where(
+            ApiToken.organization_id == change.organization,
+            ApiToken.user_id == (invitation.invited_via or invitation.invited_by),
+            ApiToken.created_at <= invitation.sent_at,
+            ApiToken.expires_at > invitation.sent_at,
+            or_(ApiToken.revoked_at.is_(None), ApiToken.revoked_at >= invitation.sent_at),
+        )
+    )
+    behind = [await _behind(change, token) for token in tokens]
+    ends = [each.until for each in behind if each.until is not None]
+    people = frozenset[UserId]().union(*(each.people for each in behind))
+    return PeopleBehind(people, min(ends, default=None))
+
+
+async def _behind(change: OrganizationChange, token: ApiToken) -> PeopleBehind:
     if token.people is not None:
         return PeopleBehind(frozenset(token.people), token.people_until)
     return PeopleBehind(await _makers(change, token), None)
