@@ -88,6 +88,11 @@ SELVES = MembersWhere(_selves())
 """The members with one of these ids (`users`) or `mailboxes`."""
 SERVICE_ACCOUNTS = MembersWhere(User.service_account_of == ORGANIZATION)
 """The service accounts of the organization."""
+EVEN_SUSPENDED = (
+    MembersWhere(_selves(), suspended=True),
+    MembersWhere(User.service_account_of == ORGANIZATION, suspended=True),
+)
+"""Both of them, with what suspended ones have after they return."""
 BY_ID = MembersWhere(User.id.in_(USER_IDS), suspended=True)
 """Members by their ids (`users`), suspended ones too."""
 
@@ -133,6 +138,8 @@ class OwnAccess:
     service_accounts: Mapping[UserId, Ends]
     offered: frozenset[str]
     """What pending invitations offer to a mailbox of theirs."""
+    after_return: Mapping[UserId, Ends]
+    """The access of all these accounts, as if none were suspended."""
 
     def limit(
         self, change: OrganizationChange, key: Key, *, apart_from: UserId | None = None
@@ -180,7 +187,7 @@ async def refuse_own_offer(change: OrganizationChange, invitation: Invitation) -
     """
     callers = await _callers_of(change, await _behind_invitation(change, invitation))
     if mailbox(invitation.email) in callers.mailboxes:
-        own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset())
+        own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset(), {})
         roles = invitation.roles
         for action in sorted((await roles_here(change, roles)).permissions_of(roles)):
             if own.limit(change, action) != NEVER:
@@ -195,7 +202,7 @@ async def people_behind_token(change: OrganizationChange, account: UserId) -> Pe
     if change.attribution.channel is not Channel.API:
         return PeopleBehind(frozenset(), None)
     callers = await _callers(change)
-    own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset())
+    own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset(), {})
     held = await access_ends(change, BY_ID, users=[account])
     limits = [own.limit(change, key, apart_from=account) for key in held.get(account, {})]
     until = min([callers.behind.until or NEVER, *limits])
@@ -215,7 +222,8 @@ async def _temporary_access(change: OrganizationChange) -> OwnAccess | None:
         return None
     service_accounts = await access_ends(change, SERVICE_ACCOUNTS)
     offered = await _offered_to(change, callers.mailboxes)
-    return OwnAccess(callers, selves, service_accounts, offered)
+    after_return = await _ends_after_return(change, callers)
+    return OwnAccess(callers, selves, service_accounts, offered, after_return)
 
 
 async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> None:
@@ -227,6 +235,14 @@ async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> No
             if user not in callers.users:
                 allowed = max(allowed, before.limit(change, key))
             if end > allowed:
+                raise OwnAccessExtended(user=user, action=_name(key))
+    # SECURITY: somebody else may reactivate an account without knowing what it was given meanwhile
+    for user, ends in (await _ends_after_return(change, callers)).items():
+        for key, end in ends.items():
+            held = before.after_return.get(user, {})
+            if user not in callers.users and end > max(
+                before.limit(change, key), access_end(change, held, key)
+            ):
                 raise OwnAccessExtended(user=user, action=_name(key))
     sent = await _offered_to(change, callers.mailboxes, Invitation.sent_at == change.now)
     for action in sorted(sent | await _offered_to(change, callers.mailboxes) - before.offered):
@@ -256,6 +272,16 @@ async def _own_ends(change: OrganizationChange, callers: Callers) -> Mapping[Use
     """Return the ends of the access of everybody who counts as one of the callers."""
     users, mailboxes = sorted(callers.users), sorted(callers.mailboxes)
     return await access_ends(change, SELVES, users=users, mailboxes=mailboxes)
+
+
+async def _ends_after_return(change: OrganizationChange, callers: Callers) -> Mapping[UserId, Ends]:
+    """Return the ends for the same accounts and all service accounts, as if none were suspended."""
+    selves, service_accounts = EVEN_SUSPENDED
+    users, mailboxes = sorted(callers.users), sorted(callers.mailboxes)
+    return {
+        **await access_ends(change, service_accounts),
+        **await access_ends(change, selves, users=users, mailboxes=mailboxes),
+    }
 
 
 async def _callers(change: OrganizationChange) -> Callers:
