@@ -284,3 +284,18 @@ async def test_an_auditor_is_not_backdated(
         .replace("details)", "details, reason_hash)")
         .replace("}')", "}', 'r')"),
     )
+
+
+async def test_an_invitation_that_was_sent_very_often_is_sent_again(
+    acme: Organization, application_connection: Connection
+) -> None:
+    id = (await acme.invite("carla", ["product"])).json()["id"]
+    await run_transaction(
+        application_connection,
+        "UPDATE invitations SET times_sent = 2147483647, sent_at = '2026-01-01'"
+        f" WHERE organization_id = '{acme.id}' AND id = '{id}'",
+        "SELECT * FROM ledger_drain()",
+    )
+    path = f"{acme.path}/invitations/{id}/resend"
+    sent = await acme.administrator.ask("POST", path)
+    assert sent.is_success, sent.text

@@ -143,3 +143,50 @@ async def test_missing_rights_are_refused_before_an_outdated_state(
     refused(answer, 403, "own_access_extended")
     answer = await lea.ask("PUT", path, json={"roles": ["read"]}, **outdated)
     refused(answer, 412, "roles_changed_meanwhile")
+
+
+async def test_a_removal_cancels_the_invitations_to_every_address_of_the_mailbox(
+    initech: Organization,
+) -> None:
+    bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
+    other = bob.email.replace("bob@", "bobby@")
+    for email in (bob.email.replace("@", "+x@"), other):
+        body = {"email": email, "roles": ["admin"]}
+        sent = await initech.administrator.ask("POST", f"{initech.path}/invitations", json=body)
+        assert sent.status_code == 201, sent.text
+    (
+        await initech.administrator.ask("DELETE", f"{initech.path}/members/{bob.id}")
+    ).raise_for_status()
+    accepted = {}
+    for email in (bob.email.replace("@", "+x@"), other):
+        body = {"token": initech.deployment.invitation_token(email), "name": "Bob"}
+        accepted[email] = await initech.deployment.http.post("/v1/invitations/accept", json=body)
+    assert [each.status_code for each in accepted.values()] == [409, 200]
+
+
+async def test_a_suspended_person_does_not_return_under_another_address(
+    initech: Organization,
+) -> None:
+    bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
+    email = bob.email.replace("@", "+x@")
+    body = {"email": email, "roles": ["admin"]}
+    sent = await initech.administrator.ask("POST", f"{initech.path}/invitations", json=body)
+    assert sent.status_code == 201, sent.text
+    (await initech.suspend(bob)).raise_for_status()
+    acceptance = {"token": initech.deployment.invitation_token(email), "name": "Bob"}
+    http = initech.deployment.http
+    refused(await http.post("/v1/invitations/accept", json=acceptance), 409, "invitee_suspended")
+    (await initech.change_status("reactivate", bob)).raise_for_status()
+    assert (await http.post("/v1/invitations/accept", json=acceptance)).status_code == 200
+
+
+async def test_nobody_gives_a_suspended_account_of_theirs_what_outlasts_their_own(
+    initech: Organization, lea: Person
+) -> None:
+    """Somebody else would reactivate it later, and make the access permanent."""
+    second = (await initech.add_members({"lea+second": ["read"]}))["lea+second"]
+    robot = await initech.create_service_account("read")
+    for account in (second, robot):
+        (await initech.suspend(account)).raise_for_status()
+        refused(await put_roles(initech, lea, account, "admin"), 403, "own_access_extended")
+        assert (await put_roles(initech, initech.administrator, account, "read")).is_success

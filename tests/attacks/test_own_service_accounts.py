@@ -166,3 +166,26 @@ async def test_an_account_that_became_permanent_rotates_its_token(
     assert (await put_roles(initech, initech.administrator, robot, "admin")).status_code == 200
     again = await rotate(robot, robot, rotated.json()["id"], days=90)
     assert again.status_code == 201, again.text
+
+
+@pytest.mark.parametrize("on_behalf", [False, True], ids=["by itself", "for a member"])
+async def test_an_account_invitation_is_judged_by_the_people_behind_its_token(
+    initech: Organization, robot: ServiceAccount, on_behalf: bool
+) -> None:
+    """The person behind the token is permanent when it is sent, and temporary when it is accepted."""
+    pat = (await initech.add_members({"pat": ["admin"]}))["pat"]
+    made = await new_token(pat, robot, days=90)
+    assert made.status_code == 201, made.text
+    robot.token = made.json()["secret"]
+    sender = robot.on_behalf_of(initech.administrator.id) if on_behalf else robot
+    own = pat.email.replace("@", "+machine@")
+    body = {"email": own, "roles": ["admin"]}
+    sent = await sender.ask("POST", f"{initech.path}/invitations", json=body)
+    assert sent.status_code == 201, sent.text
+    await initech.set_role_expiry(pat, "admin", await soon(initech.deployment))
+    acceptance = {"token": initech.deployment.invitation_token(own), "name": "Pat"}
+    http = initech.deployment.http
+    answer = await http.post("/v1/invitations/accept", json=acceptance)
+    refused(answer, 409, "inviter_lost_rights")
+    await initech.set_role_expiry(pat, "admin", None)
+    assert (await http.post("/v1/invitations/accept", json=acceptance)).status_code == 200

@@ -22,21 +22,21 @@ else:
 @pytest.fixture
 async def application_connection(fintoc: Deployment) -> AsyncIterator[Connection]:
     """Signed in as the application, without its code."""
-    async with _connected(fintoc.settings.database_url) as connection:
+    async with connected(fintoc.settings.database_url) as connection:
         yield connection
 
 
 @pytest.fixture
 async def owner_connection(fintoc: Deployment) -> AsyncIterator[Connection]:
     """Signed in as the owner of the tables."""
-    async with _connected(fintoc.owner_url) as connection:
+    async with connected(fintoc.owner_url) as connection:
         yield connection
 
 
 @pytest.fixture
 async def superuser_connection(fintoc: Deployment) -> AsyncIterator[Connection]:
     """Connected as a superuser. Only hashes reveal what this role changes."""
-    async with _connected(fintoc.owner_url.replace(OWNER, SUPERUSER, 1)) as connection:
+    async with connected(fintoc.owner_url.replace(OWNER, SUPERUSER, 1)) as connection:
         yield connection
 
 
@@ -77,7 +77,8 @@ async def run_transaction(connection: Connection, *statements: str) -> None:
 
 
 @asynccontextmanager
-async def _connected(url: str) -> AsyncIterator[Connection]:
+async def connected(url: str) -> AsyncIterator[Connection]:
+    """A connection to a database by its URL."""
     connection = await asyncpg.connect(url)
     try:
         yield connection

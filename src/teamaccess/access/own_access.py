@@ -31,6 +31,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     literal_column,
+    or_,
     select,
     text,
     union,
@@ -55,7 +56,6 @@ from teamaccess.storage import (
     Channel,
     Invitation,
     InvitationRole,
-    RoleId,
     User,
     UserId,
 )
@@ -88,6 +88,11 @@ COUNTED_AS_CALLER = MembersWhere(_counts_as_caller())
 """The members with one of these ids (`users`) or `mailboxes`."""
 SERVICE_ACCOUNTS = MembersWhere(User.service_account_of == ORGANIZATION)
 """The service accounts of the organization."""
+EVEN_SUSPENDED = (
+    MembersWhere(_counts_as_caller(), suspended=True),
+    MembersWhere(User.service_account_of == ORGANIZATION, suspended=True),
+)
+"""Both of them, with what suspended ones have after they return."""
 BY_ID = MembersWhere(User.id.in_(USER_IDS), suspended=True)
 """Members by their ids (`users`), suspended ones too."""
 
@@ -135,6 +140,8 @@ class OwnAccess:
     """When the access of the organization's service accounts ends."""
     offered: frozenset[str]
     """The actions that pending invitations offer to a mailbox of a caller."""
+    after_return: Mapping[UserId, AccessEnds]
+    """The access of all these accounts, as if none were suspended."""
 
     def limit(
         self, change: OrganizationChange, key: AccessKey, *, apart_from: UserId | None = None
@@ -172,17 +179,19 @@ async def keeping_own_ends(change: OrganizationChange) -> AsyncIterator[None]:
         await _refuse_extension(change, before)
 
 
-async def refuse_own_offer(
-    change: OrganizationChange, address: str, roles: Collection[RoleId]
-) -> None:
-    """Raise OwnAccessExtended if the address is the actor's, and they hold some of the roles temporarily.
+async def refuse_own_offer(change: OrganizationChange, invitation: Invitation) -> None:
+    """Raise OwnAccessExtended if an invitation is for its sender, and they hold its roles temporarily.
 
     An invitation is compared when it is sent, and when an offered role gets more actions. It is compared
     again when it is accepted, because the inviter's access may have become temporary since.
+
+    SECURITY: the people behind a service account's token sent the invitation too. The row does not name
+    the token, so everybody behind a token that could have sent it counts.
     """
-    callers = await _callers(change)
-    if mailbox(address) in callers.mailboxes:
-        own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset())
+    callers = await _callers_of(change, await _behind_invitation(change, invitation))
+    if mailbox(invitation.email) in callers.mailboxes:
+        own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset(), {})
+        roles = invitation.roles
         for action in sorted((await role_set_in(change, roles)).permissions_of(roles)):
             if own.limit(change, action) != NEVER:
                 raise OwnAccessExtended(user=change.actor, action=action)
@@ -196,7 +205,7 @@ async def people_behind_token(change: OrganizationChange, account: UserId) -> Pe
     if change.attribution.channel is not Channel.API:
         return PeopleBehind(frozenset(), None)
     callers = await _callers(change)
-    own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset())
+    own = OwnAccess(callers, await _own_ends(change, callers), {}, frozenset(), {})
     held = await read_access_ends(change, BY_ID, users=[account])
     limits = [own.limit(change, key, apart_from=account) for key in held.get(account, {})]
     until = min([callers.behind.until or NEVER, *limits])
@@ -216,7 +225,8 @@ async def _temporary_access(change: OrganizationChange) -> OwnAccess | None:
         return None
     service_accounts = await read_access_ends(change, SERVICE_ACCOUNTS)
     offered = await _offered_to(change, callers.mailboxes)
-    return OwnAccess(callers, own, service_accounts, offered)
+    after_return = await _ends_after_return(change, callers)
+    return OwnAccess(callers, own, service_accounts, offered, after_return)
 
 
 async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> None:
@@ -228,6 +238,14 @@ async def _refuse_extension(change: OrganizationChange, before: OwnAccess) -> No
             if user not in callers.users:
                 allowed = max(allowed, before.limit(change, key))
             if end > allowed:
+                raise OwnAccessExtended(user=user, action=_name(key))
+    # SECURITY: somebody else may reactivate an account without knowing what it was given meanwhile
+    for user, ends in (await _ends_after_return(change, callers)).items():
+        for key, end in ends.items():
+            held = before.after_return.get(user, {})
+            if user not in callers.users and end > max(
+                before.limit(change, key), access_end(change, held, key)
+            ):
                 raise OwnAccessExtended(user=user, action=_name(key))
     sent = await _offered_to(change, callers.mailboxes, Invitation.sent_at == change.now)
     for action in sorted(sent | await _offered_to(change, callers.mailboxes) - before.offered):
@@ -259,9 +277,24 @@ async def _own_ends(change: OrganizationChange, callers: Callers) -> Mapping[Use
     return await read_access_ends(change, COUNTED_AS_CALLER, users=users, mailboxes=mailboxes)
 
 
+async def _ends_after_return(
+    change: OrganizationChange, callers: Callers
+) -> Mapping[UserId, AccessEnds]:
+    """Return the ends for the same accounts and all service accounts, as if none were suspended."""
+    selves, service_accounts = EVEN_SUSPENDED
+    users, mailboxes = sorted(callers.users), sorted(callers.mailboxes)
+    return {
+        **await read_access_ends(change, service_accounts),
+        **await read_access_ends(change, selves, users=users, mailboxes=mailboxes),
+    }
+
+
 async def _callers(change: OrganizationChange) -> Callers:
+    return await _callers_of(change, await _behind_sent_token(change))
+
+
+async def _callers_of(change: OrganizationChange, behind: PeopleBehind) -> Callers:
     actors = frozenset([change.actor, *filter(None, [change.attribution.account])])
-    behind = await _behind_sent_token(change)
     users = sorted(actors | behind.people)
     addresses = await change.session.scalars(ADDRESSES, {"users": users})
     return Callers(actors, behind, frozenset(mailbox(each) for each in addresses if each))
@@ -271,8 +304,27 @@ async def _behind_sent_token(change: OrganizationChange) -> PeopleBehind:
     """Return the people behind the token with which the request was sent."""
     id = change.attribution.token
     token = await change.session.get(ApiToken, (change.organization, id)) if id else None
-    if token is None:
-        return PeopleBehind(frozenset(), None)
+    return await _behind(change, token) if token is not None else PeopleBehind(frozenset(), None)
+
+
+async def _behind_invitation(change: OrganizationChange, invitation: Invitation) -> PeopleBehind:
+    """Return the people behind each token with which the invitation could have been sent."""
+    tokens = await change.session.scalars(
+        select(ApiToken).where(
+            ApiToken.organization_id == change.organization,
+            ApiToken.user_id == (invitation.invited_via or invitation.invited_by),
+            ApiToken.created_at <= invitation.sent_at,
+            ApiToken.expires_at > invitation.sent_at,
+            or_(ApiToken.revoked_at.is_(None), ApiToken.revoked_at >= invitation.sent_at),
+        )
+    )
+    behind = [await _behind(change, token) for token in tokens]
+    ends = [each.until for each in behind if each.until is not None]
+    people = frozenset[UserId]().union(*(each.people for each in behind))
+    return PeopleBehind(people, min(ends, default=None))
+
+
+async def _behind(change: OrganizationChange, token: ApiToken) -> PeopleBehind:
     if token.people is not None:
         return PeopleBehind(frozenset(token.people), token.people_until)
     return PeopleBehind(await _makers(change, token), None)

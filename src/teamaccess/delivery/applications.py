@@ -13,6 +13,7 @@ from teamaccess.storage import (
     DONE,
     LedgerApplication,
     LedgerEntry,
+    LedgerHead,
     OrganizationId,
 )
 
@@ -40,6 +41,12 @@ def newest_confirmed(organization: OrganizationId) -> Select[int, bytes, str | N
 def last_changed_organization() -> Select[OrganizationId]:
     """Select the organization that was changed last."""
     return select(LedgerEntry.organization_id).order_by(LedgerEntry.decided_at.desc()).limit(1)
+
+
+def last_changed_organizations(most: int) -> Select[OrganizationId]:
+    """Select the organizations that were changed last. This reads the heads of all ledgers."""
+    newest_first = LedgerHead.decided_at.desc()
+    return select(LedgerHead.organization_id).order_by(newest_first).limit(most)
 
 
 async def pending_entries(connection: AsyncConnection, organization: OrganizationId) -> list[Entry]:

@@ -150,6 +150,19 @@ async def test_planned_changes_are_made_only_if_the_state_is_unchanged(acme: Org
     assert await acme.can(bob, "webhooks_create", at=made.headers["Zed-Token"])
 
 
+async def test_a_change_without_the_right_to_plan_does_not_reveal_the_state(
+    acme: Organization,
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    team = await Team.create(acme, "pay")
+    (await team.add_member(bob)).raise_for_status()
+    leaving = {"change": "take_from_team", "team": "pay", "user": bob.id}
+    body = {"changes": [leaving]}
+    headers = {"If-Match": '"x"'}
+    answer = await bob.ask("POST", f"{acme.path}/changes", json=body, headers=headers)
+    assert "state" not in refused(answer, 403, "missing_permission")
+
+
 async def test_a_condition_may_list_several_plans(acme: Organization) -> None:
     ana = acme.administrator.id
     last = {"change": "remove", "user": ana}

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.lists.past_directory import PastDirectory, PastEvent
-from teamaccess.storage import Invitation, InvitationRole, RoleId, UserId
+from teamaccess.storage import Invitation, InvitationRole, UserId
 
 INVITATION_EVENTS = (
     "member_invited",
@@ -41,15 +41,15 @@ async def invitations_with_time(
 def _as_it_was(row: Invitation, events: Sequence[PastEvent], at: datetime) -> Invitation:
     """Return the invitation as it was, as a row that belongs to no session."""
     sent = [event for event in events if event.kind in ("member_invited", "invitation_resent")]
-    offered = [event.details["roles"] for event in events if "roles" in event.details]
+    offered = [event.details.roles for event in events if event.details.roles is not None]
     ended = {event.kind: event for event in events}
     accepted = ended.get("invitation_accepted")
     cancelled = ended.get("invitation_cancelled")
     expires_at, roles = row.expires_at, row.roles
     if sent:
-        expires_at = datetime.fromisoformat(sent[-1].details["expires_at"])
+        expires_at = sent[-1].details.expires_at or expires_at
     if offered:
-        roles = [RoleId(role) for role in offered[-1]]
+        roles = offered[-1]
     lapsed = row.lapsed_at if row.lapsed_at is not None and row.lapsed_at <= at else None
     inviter = sent[-1].actor.partition(" ")[0].removeprefix("user:") if sent else row.invited_by
     return Invitation(

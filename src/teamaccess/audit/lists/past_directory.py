@@ -4,8 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
+import msgspec
 from sqlalchemy import ARRAY, Text, any_, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,25 +18,43 @@ from teamaccess.audit.state.past import PastSource
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Invalid
 from teamaccess.ledger import UnknownOrganization
-from teamaccess.storage import Event, LedgerEntry, OrganizationId, UserId, is_organization_id
+from teamaccess.storage import (
+    Event,
+    LedgerEntry,
+    OrganizationId,
+    RoleId,
+    UserId,
+    is_organization_id,
+)
 
 LAST_POSITION = 2**63 - 1
-LIST_EVENTS = (
-    "member_suspended",
-    "member_reactivated",
-    "member_removed",
-    "member_left",
-    "membership_ended",
-    "team_created",
-    "team_renamed",
-    "team_deleted",
-    "member_invited",
-    "invitation_resent",
-    "invitation_offer_changed",
-    "invitation_cancelled",
-    "invitation_accepted",
-    "invitation_expired",
-)
+
+
+class _Kind(NamedTuple):
+    """What the lists read of one kind of event."""
+
+    subject: str
+    """The type of its subject."""
+    needs: str | None = None
+    """The detail without which it cannot be read."""
+
+
+LIST_EVENTS = {
+    "member_suspended": _Kind("user"),
+    "member_reactivated": _Kind("user"),
+    "member_removed": _Kind("user"),
+    "member_left": _Kind("user"),
+    "membership_ended": _Kind("user"),
+    "team_created": _Kind("team", "name"),
+    "team_renamed": _Kind("team", "name"),
+    "team_deleted": _Kind("team"),
+    "member_invited": _Kind("invitation", "expires_at"),
+    "invitation_resent": _Kind("invitation", "expires_at"),
+    "invitation_offer_changed": _Kind("invitation", "roles"),
+    "invitation_cancelled": _Kind("invitation"),
+    "invitation_accepted": _Kind("invitation"),
+    "invitation_expired": _Kind("invitation"),
+}
 """The kinds of events that the lists need in addition to the ledger."""
 EVENTS = (
     select(Event.kind, Event.actor, Event.subject, Event.details, Event.occurred_at)
@@ -57,6 +76,14 @@ class PositionAhead(Invalid):
     )
 
 
+class PastDetails(msgspec.Struct, frozen=True):
+    """What the lists read of an event's details."""
+
+    name: str | None = None
+    roles: list[RoleId] | None = None
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
 class PastEvent(NamedTuple):
     """An event that had occurred by then."""
 
@@ -64,7 +91,7 @@ class PastEvent(NamedTuple):
     actor: str
     subject: str
     """The id of its subject."""
-    details: dict[str, Any]
+    details: PastDetails
     occurred_at: datetime
 
 
@@ -170,10 +197,29 @@ async def _events(
     session: AsyncSession, organization: OrganizationId, at: datetime
 ) -> list[PastEvent]:
     keys = {"organization": organization, "kinds": list(LIST_EVENTS), "at": at}
-    return [
-        PastEvent(kind, actor, subject.partition(":")[2], details, occurred_at)
-        for kind, actor, subject, details, occurred_at in await session.execute(EVENTS, keys)
-    ]
+    events = (_read(*row) for row in await session.execute(EVENTS, keys))
+    return [event for event in events if event is not None]
+
+
+def _read(
+    kind: str, actor: str, subject: str | None, details: object, occurred_at: datetime
+) -> PastEvent | None:
+    """Return the event, or None if it has another form than the application writes.
+
+    SECURITY: a thief with the database password can append such an event. Events are immutable, so the
+    lists leave it out.
+    """
+    type, _, id = (subject or "").partition(":")
+    try:
+        known = msgspec.convert(details, PastDetails)
+        if known.expires_at is not None:
+            known.expires_at.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        return None
+    expected = LIST_EVENTS[kind]
+    if type != expected.subject or (expected.needs and getattr(known, expected.needs) is None):
+        return None
+    return PastEvent(kind, actor, id, known, occurred_at)
 
 
 def _unexpired(facts: Facts, at: datetime) -> list[Fact]:

@@ -46,7 +46,7 @@ async def members_at(session: AsyncSession, past: PastDirectory) -> list[MemberE
     gates = {
         UserId(subject.removeprefix("user:")): fact
         for relation, subject, fact in past.of(f"organization:{past.organization}")
-        if relation == "member"
+        if relation == "member" and "#" not in subject
     }
     suspended = suspensions_at(past)
     users = sorted(gates.keys() | suspended.keys())

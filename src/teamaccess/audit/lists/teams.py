@@ -35,7 +35,7 @@ async def teams_at(session: AsyncSession, past: PastDirectory) -> list[Team]:
             teams[TeamId(id)] = Team(
                 organization_id=past.organization,
                 id=TeamId(id),
-                name=events[-1].details["name"],
+                name=events[-1].details.name or id,
                 created_at=made[-1].occurred_at,
             )
     known = await session.scalars(select(Team).where(Team.organization_id == past.organization))

@@ -10,8 +10,8 @@ from sqlalchemy import Row, text
 from teamaccess.audit.state.moment import Basis
 from teamaccess.common.sharing.loop_share import give_way
 from teamaccess.ledger import Sessions
-from teamaccess.relationships import EXPIRATION_PREFIX, InvalidRelationship, Relationship, user
-from teamaccess.relationships.relationship import WAS, parse_instant, parse_update
+from teamaccess.relationships import EXPIRATION_PREFIX, Relationship, user
+from teamaccess.relationships.relationship import WAS, is_update, parse_instant, parse_update
 from teamaccess.storage import ApplicationStatus, OrganizationId, UserId
 
 SMALLEST_PAGE, LARGEST_PAGE = 20, 500
@@ -106,6 +106,9 @@ async def facts_at(
     Only the ledger is read, because its chain can be verified. The rows are not. With the basis
     `enforced`, skipped entries do not count and repairs do.
 
+    SECURITY: updates that are not relationships are left out. An operator can only skip such an entry,
+    which stays in the chain, so it must not stop readers.
+
     `permits` is for facts that fill a sandbox. It leaves out refused relationships that the schema does
     not allow, because the sandbox would refuse them too. `about` leaves out updates about other users.
     """
@@ -127,7 +130,7 @@ async def advance(
         for position, decided_at, updates, status in page:
             if basis is Basis.ENFORCED and status == ApplicationStatus.SKIPPED:
                 continue
-            for update in updates:
+            for update in filter(is_update, updates):
                 if permits is None or status not in REFUSED or _is_permitted(update, permits):
                     facts.apply(update, position, decided_at, basis)
             await give_way()
@@ -155,10 +158,7 @@ def _began(previous: Fact | None, position: int, decided_at: datetime) -> int:
 
 
 def _is_permitted(update: str, permits: Permits) -> bool:
-    try:
-        return permits(parse_update(update).relationship)
-    except InvalidRelationship:
-        return False
+    return permits(parse_update(update).relationship)
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -242,7 +242,11 @@ class Graph:
         """Return the custom roles that contain an action, as objects."""
         relation = self._catalog.permissions[action].grant_relation
         subjects = self._subjects[f"{self._organization}#{relation}"]
-        return [subject.removesuffix("#member") for subject in subjects]
+        return [
+            subject.removesuffix("#member")
+            for subject in subjects
+            if subject.startswith("role:") and subject.endswith("#member")
+        ]
 
     def _all_users(self, key: str) -> set[UserId]:
         """Return the users who have a relation, directly or through a team."""
@@ -253,7 +257,7 @@ class Graph:
         return {
             UserId(subject.removeprefix("user:"))
             for subject in self._subjects[key]
-            if subject.startswith("user:")
+            if subject.startswith("user:") and "#" not in subject
         }
 
     def _index(self, identity: str) -> None:

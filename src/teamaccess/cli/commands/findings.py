@@ -1,9 +1,11 @@
 """`teamaccess findings`: list differences and writes that bypass the ledger, and resolve them."""
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
+import msgspec
 import typer
 
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
@@ -23,6 +25,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 LARGEST_ID = 2**63 - 1
 MOST_NAMED = 3
 """How many organizations a summary names."""
+LONGEST_NAME = 1024
+"""SpiceDB's ids have no more characters, so no organization has a longer name."""
 MOST_SHOWN = 10
 """How many updates of a finding are printed. --json prints all that were kept."""
 
@@ -138,7 +142,7 @@ def sum_up(found: OpenFindings) -> str:
     """Return how many findings of a kind are open and where, with the command that shows more."""
     texts = KIND_TEXTS.get(found.kind, OTHER_TEXTS)
     kind = texts.singular if found.count == 1 else texts.plural
-    where = ", ".join(found.organizations[:MOST_NAMED])
+    where = ", ".join(map(_name, found.organizations[:MOST_NAMED]))
     if (others := found.concerned - MOST_NAMED) > 0:
         where += f" and {others} more"
     return f"{found.count} {kind} in {where}: {texts.inspect}"
@@ -156,39 +160,68 @@ def _lines(finding: Finding) -> Iterator[str]:
     yield f"{finding.id}  {finding.found_at:%Y-%m-%d %H:%M:%S}Z  {_title(finding)}"
     yield from (f"   {line}" for line in _detail_lines(finding.details))
     if finding.resolved_at is None:
-        next_step = texts.repair.format(id=finding.id, organization=finding.organization_id)
+        organization = shlex.quote(_name(finding.organization_id))
+        next_step = texts.repair.format(id=finding.id, organization=organization)
         yield f"   Next: {next_step}"
     else:
         by = f" by {finding.resolved_by}" if finding.resolved_by else " by a later comparison"
         yield f"   Resolved {finding.resolved_at:%Y-%m-%d %H:%M:%S}Z{by}"
 
 
-def _detail_lines(details: dict[str, Any]) -> Iterator[str]:
-    """Yield the details. The writer's own metadata is escaped, because it can be any text."""
-    if updates := details.get("updates"):
-        yield from updates[:MOST_SHOWN]
-        if (more := details["count"] - MOST_SHOWN) > 0:
+class Details(msgspec.Struct):
+    """The details of a finding that are printed."""
+
+    updates: list[str] = []
+    count: int = 0
+    differences: list[str] = []
+    why: str = ""
+    metadata: Any = None
+    counts: dict[str, int] = {}
+
+
+def _detail_lines(stored: object) -> Iterator[str]:
+    """Yield the details. The writer's own metadata is escaped, because it can be any text.
+
+    SECURITY: a thief with the database password can plant other details. They must not hide the other
+    findings.
+    """
+    try:
+        details = msgspec.convert(stored, Details)
+    except msgspec.ValidationError:
+        yield "Its details are not of teamaccess. --json prints them."
+        return
+    if details.updates:
+        yield from details.updates[:MOST_SHOWN]
+        if (more := max(details.count, len(details.updates)) - MOST_SHOWN) > 0:
             yield f"and {more} more"
-    if differences := details.get("differences"):
-        yield f"It differs from the recorded schema: {', '.join(differences)}"
+    if details.differences:
+        yield f"It differs from the recorded schema: {', '.join(details.differences)}"
         yield "No change can give access in any organization until this finding is resolved."
-    if why := details.get("why"):
-        yield f"Why: {why}"
-    if metadata := details.get("metadata"):
-        yield f"The writer's metadata: {json.dumps(metadata)}"
-    if counts := details.get("counts"):
-        yield ", ".join(f"{count} {kind}" for kind, count in counts.items())
+    if details.why:
+        yield f"Why: {details.why}"
+    if details.metadata:
+        yield f"The writer's metadata: {json.dumps(details.metadata)}"
+    if details.counts:
+        yield ", ".join(f"{count} {kind}" for kind, count in details.counts.items())
 
 
 def _resolved_line(finding: Finding) -> str:
     return (
         f"{finding.id} ({_title(finding)}) is resolved. To see whether SpiceDB still differs: "
-        f"teamaccess reconcile --organization {finding.organization_id}"
+        f"teamaccess reconcile --organization {shlex.quote(_name(finding.organization_id))}"
     )
 
 
 def _title(finding: Finding) -> str:
-    return f"{KIND_TEXTS.get(finding.kind, OTHER_TEXTS).singular} in {finding.organization_id}"
+    kind = KIND_TEXTS.get(finding.kind, OTHER_TEXTS).singular
+    return f"{kind} in {_name(finding.organization_id)}"
+
+
+def _name(organization: str) -> str:
+    """Return the name, cut short if no organization can have it."""
+    return (
+        organization if len(organization) <= LONGEST_NAME else f"{organization[:LONGEST_NAME]}..."
+    )
 
 
 def _facts(finding: Finding) -> dict[str, Any]:

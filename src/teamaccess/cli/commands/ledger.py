@@ -1,5 +1,6 @@
 """`teamaccess ledger`: verify the ledger, show its status, and restart stopped organizations."""
 
+import shlex
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -135,7 +136,7 @@ def skip_entry(organization: Stopped, reason: Reason, as_json: AsJson = False) -
     position = _resolve_stop(skip_stopped, organization, reason)
     sentence = (
         f"{organization}:{position} is skipped. "
-        f"Next: teamaccess reconcile --organization {organization}"
+        f"Next: teamaccess reconcile --organization {shlex.quote(organization)}"
     )
     print_result(as_json, sentence, organization=organization, position=position)
 

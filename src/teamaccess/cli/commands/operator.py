@@ -1,5 +1,6 @@
 """`teamaccess operator`: changes that only an operator of the service may make."""
 
+import shlex
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated
@@ -79,7 +80,7 @@ def create_organization(
     print_result(
         as_json,
         f"{organization} exists. Next: teamaccess operator grant-administrator "
-        f"{organization} EMAIL --reason TEXT",
+        f"{shlex.quote(organization)} EMAIL --reason TEXT",
         organization=organization,
         name=name,
     )

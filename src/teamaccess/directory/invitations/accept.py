@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import literal, select, text
+from sqlalchemy import ColumnElement, literal, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import raiseload
@@ -26,6 +26,13 @@ from teamaccess.directory.users.addresses import normalize_email
 from teamaccess.directory.users.profiles import holder_of
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.storage import Invitation, InvitationId, Membership, User, new_user_id
+from teamaccess.storage.directory.user import MAILBOX_SQL, mailbox
+
+
+class InviteeSuspended(Conflict):
+    """The invitation is for another address of a suspended member."""
+
+    message = "You are suspended in {organization}. Ask an administrator to reactivate you."
 
 
 class UnknownInvitationToken(NotFound):
@@ -124,8 +131,8 @@ async def accept(
 
     The inviter is authorized again: they must still be able to invite, and hold every action offered.
     Raises UnknownInvitationToken, InvitationUnexplained, OnlyInPerson, AcceptsForSomebodyElse,
-    SignInToAccept, InvitationEnded, InviterLostRights, OfferedRoleGone, OperatorOnlyRole, AlreadyMember
-    and LimitReached.
+    SignInToAccept, InvitationEnded, InviterLostRights, OfferedRoleGone, OperatorOnlyRole, AlreadyMember,
+    InviteeSuspended and LimitReached.
     """
     organization = change.organization
     invitation = await find_invitation(change, id)
@@ -208,10 +215,28 @@ async def _authorize_inviter(change: OrganizationChange, invitation: Invitation)
         raise InviterLostRights from lost
 
 
+async def _is_suspended(change: OrganizationChange, address: str) -> bool:
+    """Return whether a member with any address of this mailbox is suspended."""
+    theirs: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="users.email"))
+    suspended = (
+        select(Membership.user_id)
+        .join(User, User.id == Membership.user_id)
+        .where(
+            Membership.organization_id == change.organization,
+            Membership.suspended_at.is_not(None),
+            theirs == mailbox(address),
+        )
+        .limit(1)
+    )
+    return await change.session.scalar(suspended) is not None
+
+
 async def _join(change: OrganizationChange, invitation: Invitation, user: User) -> None:
     organization = change.organization
     if await change.session.get(Membership, (organization, user.id)) is not None:
         raise AlreadyMember(email=invitation.email, organization=organization)
+    if await _is_suspended(change, invitation.email):
+        raise InviteeSuspended(organization=organization)
     present = select(literal(1)).where(Membership.organization_id == organization)
     await refuse_full(change, "members", present)
     roles = invitation.roles

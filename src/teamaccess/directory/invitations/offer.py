@@ -167,7 +167,7 @@ async def authorize_inviter(change: OrganizationChange, invitation: Invitation) 
     gift = gift_of_roles(await role_set_in(change, roles), roles)
     with change.judging(invitation.invited_by, invitation.invited_via):
         await authorize_giving(change, "invite", gift, _addressee(change, invitation.email))
-        await refuse_own_offer(change, invitation.email, roles)
+        await refuse_own_offer(change, invitation)
 
 
 async def find_invitation(change: OrganizationChange, id: InvitationId) -> Invitation | None:

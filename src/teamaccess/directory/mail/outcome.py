@@ -1,6 +1,7 @@
 """Send a mail and say what became of it."""
 
 import asyncio
+import re
 from typing import NamedTuple
 
 import aiosmtplib
@@ -13,6 +14,8 @@ from teamaccess.storage import Delivery, DeliveryProblem
 
 log = structlog.get_logger()
 
+ENHANCED_STATUS = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})(?!\S)")
+"""The enhanced status code at the beginning of a server's text (RFC 3463)."""
 LONGEST_SECONDS = 60.0
 """How long one mail may take. Each step of SMTP has its own, shorter limit."""
 
@@ -48,10 +51,28 @@ async def send_mail(mailer: Mailer, mail: Mail, **about: str) -> Outcome:
         async with asyncio.timeout(LONGEST_SECONDS):
             return Outcome(await mailer.send(mail))
     except Exception as error:
-        # SECURITY: a server may quote the address
-        cause = repr(error).replace(mail.recipient, "the invited address")
-        log.error("mail_failed", cause=cause, **about)
+        log.error("mail_failed", cause=_cause(error), **about)
         for kind, problem, attempted in PROBLEMS:
             if isinstance(error, kind):
                 return Outcome(Delivery.FAILED, problem, attempted)
         return Outcome(Delivery.FAILED, DeliveryProblem.INTERNAL)
+
+
+def _cause(error: Exception) -> str:
+    """Return the class of the error, with the status codes of the server's answer.
+
+    SECURITY: the server's text is left out. It may quote the address, the password, or the mail with the
+    secret of its link.
+    """
+    if isinstance(error, UnsafeMail):
+        return str(error)  # quotes nothing
+    answers = [error]
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        answers = [*error.recipients]
+    codes = {
+        f" {answer.code}" + (f" {status[1]}" if status else "")
+        for answer in answers
+        if isinstance(answer, aiosmtplib.SMTPResponseException)
+        for status in [ENHANCED_STATUS.match(answer.message)]
+    }
+    return f"{type(error).__name__}{','.join(sorted(codes))}"

@@ -2,24 +2,27 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, literal_column, select
 
 from teamaccess.changes import Change
 from teamaccess.directory.withdrawals import withdraw_with_membership
 from teamaccess.storage import Invitation, Membership, OrganizationId
+from teamaccess.storage.directory.user import MAILBOX_SQL, mailbox
 
 
 async def cancel_invitations(
     change: Change, organization: OrganizationId, emails: Collection[str]
 ) -> None:
-    """Cancel the open invitations to addresses whose user became a member in another way, or was removed.
+    """Cancel the open invitations to mailboxes whose user became a member in another way, or was removed.
 
-    An old link must not bring back somebody who was removed after it was sent.
+    SECURITY: an old link must not bring back somebody who was removed after it was sent, whatever
+    spelling of their address it was sent to.
     """
+    addressee: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="invitations.email"))
     invitations = await change.session.scalars(
         select(Invitation).where(
             Invitation.organization_id == organization,
-            Invitation.email.in_(emails),
+            addressee.in_([mailbox(each) for each in emails]),
             Invitation.accepted_at.is_(None),
             Invitation.cancelled_at.is_(None),
         )

@@ -54,6 +54,8 @@ class InvitationRole(Base):
     role: Mapped[RoleId] = mapped_column(primary_key=True)
 
 
+MOST_TIMES_SENT = 2**31 - 1
+"""The largest number of the column. A planted one must not keep the invitation from being sent again."""
 OPEN = "accepted_at IS NULL AND cancelled_at IS NULL AND lapsed_at IS NULL"
 
 
@@ -197,7 +199,7 @@ class Invitation(RelationshipSource):
         self._refuse_unless(at, "sent again", InvitationStatus.PENDING, InvitationStatus.EXPIRED)
         self.expires_at = at + (self.expires_at - self.sent_at)
         self.lapsed_at = None
-        self.sent_at, self.times_sent = at, self.times_sent + 1
+        self.sent_at, self.times_sent = at, min(self.times_sent + 1, MOST_TIMES_SENT)
         self.token_hash, self.invited_by, self.invited_via = token_hash, by, via
 
     def replace_offer(self, role: RoleId, other: RoleId | None) -> None:

@@ -1,5 +1,6 @@
 """Findings, and the results of reconciliations."""
 
+import shlex
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -22,7 +23,7 @@ class EndsByItself(Conflict):
 
     message = (
         "The finding {finding} ({kind}) closes when its cause is gone. Run `teamaccess "
-        "reconcile --organization {organization}` to see the cause and how to repair it."
+        "reconcile --organization {argument}` to see the cause and how to repair it."
     )
 
 
@@ -89,7 +90,13 @@ class Finding(Base):
     def resolve(self, by: str, at: datetime) -> None:
         """Resolve the finding. Raises AlreadyResolved, and EndsByItself for a state."""
         if FindingKind(self.kind).is_state:
-            raise EndsByItself(finding=self.id, kind=self.kind, organization=self.organization_id)
+            organization = self.organization_id
+            raise EndsByItself(
+                finding=self.id,
+                kind=self.kind,
+                organization=organization,
+                argument=shlex.quote(organization),
+            )
         if self.resolved_at is not None:
             raise AlreadyResolved(finding=self.id, by=self.resolved_by, at=self.resolved_at)
         self.resolved_by, self.resolved_at = by, at

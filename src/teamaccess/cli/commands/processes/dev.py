@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -105,6 +106,8 @@ def welcome(info: DevInfo, home: Path) -> str:
 def _command(home: Path) -> str:
     """Return how to call `teamaccess` for this home from the current folder."""
     called = Path(sys.argv[0])
-    teamaccess = str(called) if called.name == "teamaccess" else "teamaccess"
+    teamaccess = shlex.quote(str(called)) if called.name == "teamaccess" else "teamaccess"
     default = Path(".teamaccess").resolve()
-    return teamaccess if home == default else f"TEAMACCESS_HOME={home} {teamaccess}"
+    return (
+        teamaccess if home == default else f"TEAMACCESS_HOME={shlex.quote(str(home))} {teamaccess}"
+    )
