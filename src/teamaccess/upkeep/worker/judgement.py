@@ -16,7 +16,7 @@ from teamaccess.delivery.provenance.writes import (
     read_claim,
     tenant_of_update,
 )
-from teamaccess.delivery.writer import not_in_force
+from teamaccess.delivery.writer import are_in_force
 from teamaccess.engine import Engine, EngineRefused, ObservedWrite, exact_snapshot
 from teamaccess.ledger import Entry
 from teamaccess.relationships import InvalidRelationship, Update
@@ -97,7 +97,7 @@ async def _were_in_force(
     If SpiceDB no longer remembers that moment, a comparison decides.
     """
     try:
-        return not await not_in_force(engine, missing, exact_snapshot(zed_token))
+        return await are_in_force(engine, missing, exact_snapshot(zed_token))
     except EngineRefused:
         judgement.rebuilt.add(organization)
         return True
