@@ -121,10 +121,10 @@ def described(
 
 
 def entry_of(*updates: str) -> Entry:
-    """The first entry of acme's ledger."""
+    """The second entry of acme's ledger."""
     return Entry(
         organization=OrganizationId("acme"),
-        position=1,
+        position=2,
         hash=b"1" * 32,
         previous_hash=b"0" * 32,
         updates=tuple(Touch(Relationship.parse(each)) for each in updates),
@@ -137,9 +137,9 @@ def arrived(entry: Entry, *more: Update) -> ClaimMatch:
     """Match a write that claims the entry, with its marker, its head and more updates."""
     write = Write((entry,))
     markers = [Touch(each) for each in write.markers(ANY_TIME)]
-    claim = WriteClaim(changes=[ClaimedPosition("acme", 1)])
+    claim = WriteClaim(changes=[ClaimedPosition("acme", 2)])
     updates = [*markers, *write.head_updates, *more]
-    return match_claim(updates, claim, {(entry.organization, 1): entry}, {})
+    return match_claim(updates, claim, {(entry.organization, 2): entry}, {})
 
 
 def test_an_entry_explains_a_write_about_its_own_organization_only() -> None:
@@ -157,7 +157,7 @@ def test_an_entry_that_no_write_can_deliver_explains_nothing() -> None:
     assert largest.unexplained == []
     assert len(largest.missing[OrganizationId("acme")]) == MAX_UPDATES
     assert larger.missing == {}
-    assert len(larger.unexplained) == 2
+    assert len(larger.unexplained) == 3  # the marker, and both updates of the head
     assert not explains(
         [described("members_imported", "organization:acme", {"members": 5000})],
         [f"TOUCH organization:acme#member@user:u{number}" for number in range(MAX_UPDATES + 1)],

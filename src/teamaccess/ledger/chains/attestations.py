@@ -51,11 +51,12 @@ LEFT JOIN organizations ON organizations.id = entry.organization_id
 LEFT JOIN described ON described.chain = entry.organization_id
   AND described.transaction = entry.transaction AND described.actor = entry.actor
   AND described.channel = entry.channel AND described.request_id = entry.request_id
-WHERE entry.position >= first
+WHERE entry.position >= entry.first
 """)
 EVENTS_OF_TRANSACTION = text("""
 SELECT kind, coalesce(subject, ''), details::text, position FROM events
-WHERE chain = :chain AND position BETWEEN :first AND :last AND transaction = CAST(:transaction AS xid8)
+WHERE chain = :chain AND position BETWEEN :first AND :last
+  AND transaction = CAST(CAST(:transaction AS text) AS xid8)
   AND actor = :actor AND channel = :channel AND request_id = :request_id
   AND kind = ANY (CAST(:kinds AS text[]))
 ORDER BY position
