@@ -296,7 +296,7 @@ async def test_early_revocations_of_the_product_are_explained(
 ) -> None:
     bob = acme.people["p0"]
     connection = await asyncpg.connect(acme.deployment.settings.database_url)
-    await connection.execute(FORGED, acme.id, "TOUCH nonsense:x#y@user:z")
+    await connection.execute(FORGED, acme.id, f"TOUCH nonsense:{acme.id}/x#y@user:z")
     await connection.close()
     await acme.wait_until_stopped()
     gone = await acme.remove(bob)

@@ -65,7 +65,8 @@ async def test_a_new_process_leaves_a_refused_entry_and_delivers_the_rest(
 async def test_an_unreadable_entry_does_not_delay_other_organizations(
     acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
-    await application_connection.execute(FORGED, acme.id, "GRANT everything TO eve")
+    unreadable = f"TOUCH organization:{acme.id}#everything TO eve"
+    await application_connection.execute(FORGED, acme.id, unreadable)
     late = await fintoc.create_organization("zzz")
     await application_connection.execute(
         FORGED, late.id, f"TOUCH organization:{late.id}#product@user:eve"

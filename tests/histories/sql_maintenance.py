@@ -14,6 +14,8 @@ from tests.support.organization import Organization
 
 MINE = "organization_id = :here"
 OF_ONE = f"{MINE} AND user_id = :one"
+ACTIVE = f"{OF_ONE} AND suspended_at IS NULL"
+"""The end of a suspended membership changes only with an event."""
 GIVE = f"""
 INSERT INTO role_assignments (organization_id, user_id, role)
 SELECT organization_id, user_id, :role FROM memberships WHERE {OF_ONE} ON CONFLICT DO NOTHING
@@ -28,7 +30,7 @@ UPDATE role_assignments SET
 """
 A_MONTH_PASSES_FOR_MEMBERS = f"""
 UPDATE memberships SET
-  expires_at = expires_at - interval '30 days' WHERE {MINE}
+  expires_at = expires_at - interval '30 days' WHERE {MINE} AND suspended_at IS NULL
 """
 A_MONTH_PASSES_FOR_TEAMS = f"""
 WITH places AS (
@@ -48,9 +50,9 @@ STATEMENTS = (
     f"UPDATE memberships SET suspended_at = now() WHERE {MINE} AND user_id <> ALL (:kept)",
     f"UPDATE memberships SET organization_id = :there WHERE {OF_ONE}",
     f"UPDATE memberships SET user_id = :two WHERE {OF_ONE}",
-    f"UPDATE memberships SET expires_at = now() + interval '1 day' WHERE {OF_ONE}",
-    f"UPDATE memberships SET expires_at = now() - interval '1 second' WHERE {OF_ONE}",
-    f"UPDATE memberships SET expires_at = NULL WHERE {OF_ONE}",
+    f"UPDATE memberships SET expires_at = now() + interval '1 day' WHERE {ACTIVE}",
+    f"UPDATE memberships SET expires_at = now() - interval '1 second' WHERE {ACTIVE}",
+    f"UPDATE memberships SET expires_at = NULL WHERE {ACTIVE}",
     f"DELETE FROM memberships WHERE {OF_ONE}",
     f"DELETE FROM memberships WHERE {MINE} AND user_id <> ALL (:kept) AND suspended_at IS NOT NULL",
     "INSERT INTO memberships (organization_id, user_id) VALUES (:here, :one) ON CONFLICT DO NOTHING",

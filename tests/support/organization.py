@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from sqlalchemy import select, update
 
+from teamaccess.changes.events import record
+from teamaccess.changes.events.members import MembershipEndChanged
 from teamaccess.directory.invitations.limits import counted_mailbox
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.storage import (
@@ -252,7 +254,10 @@ class Organization:
         """Set when a membership expires. The time may be past."""
         async with self.deployment.operator(self.id) as change:
             membership = await change.session.get_one(Membership, (self.id, member.id))
-            membership.expires_at = at
+            before, membership.expires_at = membership.expires_at, at
+            if membership.suspended_at is not None:
+                details = MembershipEndChanged(before=before, after=at)
+                await record(change, details, self.id, member.id)
 
     async def set_joined_at(self, member: Person, at: datetime) -> None:
         """Set when a member joined."""

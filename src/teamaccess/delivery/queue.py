@@ -41,14 +41,14 @@ WITH RECURSIVE open AS (
   LIMIT :most
 )
 UPDATE ledger_applications applications
-SET attempts = attempts + 1, due_at = clock_timestamp() + :lease
+SET attempts = least(attempts, 999999) + 1, due_at = clock_timestamp() + :lease
 FROM taken WHERE applications.organization_id = taken.organization_id
   AND applications.position = taken.position
 RETURNING applications.organization_id, attempts
 """)
 """The first open entry stands for its organization: the worker that claims it delivers the rest too. The
 index leads from the first entry of one organization to that of the next, however many entries follow
-each."""
+each. No value of a row makes the statement fail, because it claims for all organizations."""
 
 
 async def hand_over(

@@ -2,7 +2,15 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -378,7 +386,24 @@ async def not_in_force(
     time of PostgreSQL's clock: with a clock that is ahead, a missing update could seem to have expired.
     Raises EngineUnavailable, and EngineRefused if SpiceDB does not remember the revision.
     """
-    contradicted: list[Update] = []
+    return [update async for update in _contradicted(engine, updates, now, at)]
+
+
+async def are_in_force(
+    engine: Engine, updates: Iterable[Update], now: datetime, at: Consistency
+) -> bool:
+    """Return whether SpiceDB's relationships contradict none of the updates, as `not_in_force` does.
+
+    It asks no more questions after the first contradicted update.
+    """
+    async for _ in _contradicted(engine, updates, now, at):
+        return False
+    return True
+
+
+async def _contradicted(
+    engine: Engine, updates: Iterable[Update], now: datetime, at: Consistency
+) -> AsyncIterator[Update]:
     for update in updates:
         wanted = update.relationship
         if not isinstance(update, Revocation) and wanted.expired(now):
@@ -386,5 +411,4 @@ async def not_in_force(
         held = await engine.find(wanted, at)
         gone = held is None or held.expired(now)
         if gone != isinstance(update, Revocation) or (not gone and held != wanted):
-            contradicted.append(update)
-    return contradicted
+            yield update

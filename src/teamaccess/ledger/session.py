@@ -40,13 +40,13 @@ from teamaccess.relationships import (
     Update,
     difference,
 )
-from teamaccess.storage import LedgerEntry, OrganizationId, RelationshipSource
+from teamaccess.storage import MAX_UPDATES, LedgerEntry, OrganizationId, RelationshipSource
 
 UPDATES_PER_POSITION = 900
 """SpiceDB accepts 1,000 updates in one write. This leaves room for the markers."""
 
-MAX_UPDATES_OF_ONE_SUBJECT = 997
-"""Updates of one subject stay in one position. With the three updates that mark it, they fill a write."""
+MAX_UPDATES_OF_ONE_SUBJECT = MAX_UPDATES
+"""Updates of one subject stay in one position."""
 
 REGISTRATION_RELATIONS = ("organization", "creator")
 """The relations of a registered object that give no access by themselves."""

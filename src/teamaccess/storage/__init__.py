@@ -55,6 +55,7 @@ from teamaccess.storage.records.event import Event, EventHead, Reason
 from teamaccess.storage.records.finding import Finding, FindingKind, Reconciliation
 from teamaccess.storage.records.ledger import (
     DONE,
+    MAX_UPDATES,
     ApplicationStatus,
     Channel,
     LedgerApplication,
@@ -65,6 +66,7 @@ from teamaccess.storage.records.ledger import (
 
 __all__ = [
     "DONE",
+    "MAX_UPDATES",
     "AccessRequest",
     "AccessRequestStatus",
     "Activity",

@@ -181,7 +181,8 @@ async def test_an_unreadable_skipped_entry_does_not_hide_later_writes(
     acme: Organization, globex: Organization, application_connection: Connection
 ) -> None:
     await watching(globex)
-    await application_connection.execute(FORGED, acme.id, "what nobody can read")
+    unreadable = f"TOUCH organization:{acme.id}#what nobody can read"
+    await application_connection.execute(FORGED, acme.id, unreadable)
     await acme.wait_until_stopped()
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
         await skip_stopped(acme.deployment.service.ledger, change, acme.id, "forged")

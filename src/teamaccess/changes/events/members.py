@@ -79,6 +79,8 @@ class MemberReactivated(EventDetails):
     kind: ClassVar = EventKind.MEMBER_REACTIVATED
     subject: ClassVar = Subject.USER
 
+    expires_at: datetime | None
+
 
 class MemberRemoved(EventDetails):
     """A member was removed by somebody else."""

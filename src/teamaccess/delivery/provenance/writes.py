@@ -1,12 +1,12 @@
 """Match a write that SpiceDB reports with the ledgers, to find foreign writes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from teamaccess.delivery.writer import Write, is_marker
+from teamaccess.delivery.writer import LARGEST_WRITE, MOST_POSITIONS, Write, is_marker
 from teamaccess.ledger.entry import Entry
 from teamaccess.relationships import Revocation, Touch, Update
 from teamaccess.storage import OrganizationId
@@ -105,26 +105,37 @@ def match_claim(
     head before it (which exists once), and deliver a position after all those that Watch has reported.
     Otherwise a foreign write could explain itself by repeating a ledger's whole history from its first
     position. Only the net updates of its positions are explained: an update that a later one of them
-    reverses is not.
+    reverses is not. An entry explains only updates of its own organization. A write that claims more than
+    one write can deliver explains nothing, so that a judgement asks at most LARGEST_WRITE questions.
     """
     written = {_canonical(update) for update in updates}
     expected: set[str] = set()
     missing: dict[OrganizationId, list[Update]] = {}
     newest: dict[OrganizationId, int] = {}
-    for organization, entries in _claimed_entries(claimed, ledger).items():
-        write = Write(tuple(entries))
+    by_organization = _claimed_entries(claimed, ledger)
+    writes = {id: Write(tuple(entries)) for id, entries in by_organization.items()}
+    if not _deliverable(writes.values()):
+        writes = {}
+    for organization, write in writes.items():
+        entries = write.entries
         markers = {_canonical(Touch(marker)) for marker in write.markers(ANY_TIME)}
         heads = set(map(_canonical, write.head_updates))
         if entries[0].position <= watched.get(organization, 0):
             continue
         if written.issuperset(markers | heads):
-            net = write.net_updates
+            net = [each for each in write.net_updates if tenant_of_update(each) == organization]
             expected |= {*markers, *heads, *map(_canonical, net)}
             newest[organization] = entries[-1].position
             if lacking := [update for update in net if _canonical(update) not in written]:
                 missing[organization] = lacking
     unexplained = [update for update in updates if _canonical(update) not in expected]
     return ClaimMatch(unexplained, missing, newest)
+
+
+def _deliverable(writes: Collection[Write]) -> bool:
+    """Return whether one write to SpiceDB can deliver all of these."""
+    size = sum(write.size for write in writes)
+    return size <= LARGEST_WRITE and sum(len(each.entries) for each in writes) <= MOST_POSITIONS
 
 
 def _claimed_entries(

@@ -169,7 +169,8 @@ async def reactivate(
     """
     member = await _authorized(change, "reactivate", user)
     member.reactivate()
-    await record(change, MemberReactivated(), change.organization, user, reason)
+    details = MemberReactivated(expires_at=member.expires_at)
+    await record(change, details, change.organization, user, reason)
     return member
 
 

@@ -3,9 +3,10 @@
 Each query scans one or two tables once, and rows come in pages, so the tables may be larger than memory.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.chain import ChainKind
@@ -15,18 +16,33 @@ from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
 from teamaccess.ledger.zed_tokens import is_zed_token
 
+READ_AT_ONCE = 65_536
+"""Bytes of the events of one transaction that are read together with its entries."""
+MOST_BYTES, MOST_EVENTS = 67_108_864, 5_000
+"""Larger transactions explain nothing. The application writes at most a thousand events in one."""
+
 # Each entry with the events of its own transaction and origin. The oldest entries of a ledger may lack a
 # transaction, because it was not recorded then. A later entry without an event was inserted without the
-# application.
+# application. Only kinds that can explain an entry are read. The events of a large transaction are read
+# together with its entry, and not before, so that memory does not limit how many there are.
 ENTRIES_WITH_EVENTS = text("""
 WITH described AS MATERIALIZED (
   SELECT chain, transaction, actor, channel, request_id,
-    array_agg(ARRAY[kind, coalesce(subject, ''), details::text]) AS events
-  FROM events WHERE chain = coalesce(:chain, chain) AND transaction IS NOT NULL
+    min(position) AS first, max(position) AS last, min(size) AS size, min(number) AS number,
+    array_agg(ARRAY[kind, coalesce(subject, ''), details::text, position::text])
+      FILTER (WHERE size <= :at_once) AS events
+  FROM (
+    SELECT *, count(*) OVER one_transaction AS number,
+      sum(200 + octet_length(concat(kind, subject)) + octet_length(details::text))
+        OVER one_transaction AS size
+    FROM events WHERE chain = coalesce(:chain, chain) AND transaction IS NOT NULL
+      AND kind = ANY (CAST(:kinds AS text[]))
+    WINDOW one_transaction AS (PARTITION BY chain, transaction)) AS explaining
   GROUP BY chain, transaction, actor, channel, request_id
 )
-SELECT entry.organization_id, organizations.deleted_at IS NOT NULL, entry.position, entry.actor,
-  entry.updates, described.events
+SELECT entry.organization_id, organizations.deleted_at IS NOT NULL AS ended, entry.position, entry.actor,
+  entry.channel, entry.request_id, entry.transaction::text AS transaction,
+  entry.updates, described.events, described.first, described.last, described.size, described.number
 FROM (
   SELECT *, min(position) FILTER (WHERE transaction IS NOT NULL)
       OVER (PARTITION BY organization_id) AS first
@@ -35,7 +51,15 @@ LEFT JOIN organizations ON organizations.id = entry.organization_id
 LEFT JOIN described ON described.chain = entry.organization_id
   AND described.transaction = entry.transaction AND described.actor = entry.actor
   AND described.channel = entry.channel AND described.request_id = entry.request_id
-WHERE entry.position >= first
+WHERE entry.position >= entry.first
+""")
+EVENTS_OF_TRANSACTION = text("""
+SELECT kind, coalesce(subject, ''), details::text, position FROM events
+WHERE chain = :chain AND position BETWEEN :first AND :last
+  AND transaction = CAST(CAST(:transaction AS text) AS xid8)
+  AND actor = :actor AND channel = :channel AND request_id = :request_id
+  AND kind = ANY (CAST(:kinds AS text[]))
+ORDER BY position
 """)
 # Positions that count as skipped without the event of an operator who skipped them.
 SKIPPED_WITHOUT_EVENT = text("""
@@ -102,10 +126,12 @@ async def attestation_faults(
     connection: AsyncConnection, chain: str | None
 ) -> AsyncIterator[ChainFault]:
     """Yield every entry, row and attestation that the events do not prove, of one chain or of all."""
-    async for page in pages(connection, ENTRIES_WITH_EVENTS, chain=chain):
-        for name, ended, position, actor, updates, events in page:
-            if (fault := _fault_of(name, ended, actor, updates, events)) is not None:
-                yield ChainFault(ChainKind.LEDGER, name, position, fault)
+    kinds = list(RULES)
+    entries = pages(connection, ENTRIES_WITH_EVENTS, chain=chain, kinds=kinds, at_once=READ_AT_ONCE)
+    async for page in entries:
+        for entry in page:
+            if (fault := await _fault_of(connection, entry)) is not None:
+                yield ChainFault(ChainKind.LEDGER, entry.organization_id, entry.position, fault)
     async for page in pages(connection, SKIPPED_WITHOUT_EVENT, chain=chain):
         for name, position in page:
             yield ChainFault(ChainKind.LEDGER, name, position, Fault.SKIPPED_WITHOUT_EVENT)
@@ -128,19 +154,29 @@ async def attestation_faults(
             yield ChainFault(ChainKind.EVENTS, name, 0, Fault.TIME_AHEAD, row)
 
 
-def _fault_of(
-    organization: str,
-    ended: bool,
-    actor: str,
-    updates: Sequence[str],
-    events: Sequence[Sequence[str]] | None,
-) -> Fault | None:
+async def _fault_of(connection: AsyncConnection, entry: Row[*tuple[Any, ...]]) -> Fault | None:
     """Return why the events of its transaction do not explain an entry, None if they do."""
-    described = [DescribingEvent(organization, ended, actor, *event) for event in events or ()]
-    if not any(event.kind in RULES for event in described):
+    if entry.number is None:
         return Fault.ENTRY_WITHOUT_EVENT
+    events = entry.events
+    if events is None and entry.size <= MOST_BYTES and entry.number <= MOST_EVENTS:
+        parameters = {
+            "chain": entry.organization_id,
+            "first": entry.first,
+            "last": entry.last,
+            "transaction": entry.transaction,
+            "actor": entry.actor,
+            "channel": entry.channel,
+            "request_id": entry.request_id,
+            "kinds": list(RULES),
+        }
+        events = (await connection.execute(EVENTS_OF_TRANSACTION, parameters)).all()
+    described = [
+        DescribingEvent(entry.organization_id, entry.ended, entry.actor, *event)
+        for event in events or ()
+    ]
     try:
-        explained = explains(described, updates)
+        explained = explains(described, entry.updates)
     except UnreadableDetails:
         explained = False
     return None if explained else Fault.ENTRY_UNEXPLAINED

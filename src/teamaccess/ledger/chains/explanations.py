@@ -5,21 +5,28 @@ subject and their details. An event about Bob's role does not explain an entry a
 about a role until March does not explain the same role without an end.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from teamaccess.ledger.chains.parts import DescribingEvent, Line, time_in_text
+from teamaccess.storage import MAX_UPDATES
 
 Rule = Callable[[DescribingEvent, Line], bool]
 
 
-def explains(events: Sequence[DescribingEvent], updates: Iterable[object]) -> bool:
-    """Return whether the events describe each update."""
+def explains(events: Sequence[DescribingEvent], updates: Sequence[object]) -> bool:
+    """Return whether the events describe each update. They describe only what happens in their chain.
+
+    The application writes no entry with more than MAX_UPDATES updates, so nothing explains a larger one.
+    """
+    if len(updates) > MAX_UPDATES:
+        return False
     rules = [(rule, event) for event in events if (rule := RULES.get(event.kind)) is not None]
     lines = [Line.of(text) for text in updates]
     for line in lines:
+        tenant = line.tenant
         for rule, event in rules:  # a loop, because this runs for every update of every ledger
-            if rule(event, line):
+            if tenant == event.organization and rule(event, line):
                 break
         else:
             return False
@@ -32,6 +39,9 @@ def _within_count(event: DescribingEvent, lines: Sequence[Line]) -> bool:
     A change of several positions has one event for all of them, so each entry may change fewer.
     """
     match event.kind:
+        case "administrator_granted":
+            touched = (line for line in lines if line.touches and line.subject == event.subject)
+            return sum(event.role_of(line) is not None for line in touched) <= 1
         case "members_imported":
             gates = [line.subject for line in lines if line.touches and event.is_gate(line)]
             roles = {line.subject for line in lines if line.touches and event.role_of(line)}
@@ -42,8 +52,8 @@ def _within_count(event: DescribingEvent, lines: Sequence[Line]) -> bool:
             return restored <= event.count("restored") and purged <= event.count("purged")
         case "role_deleted":
             instead = event.details.get("instead")
-            touched = ((line.subject, event.role_of(line)) for line in lines if line.touches)
-            given = {subject for subject, role in touched if role is not None and role == instead}
+            roles_given = ((line.subject, event.role_of(line)) for line in lines if line.touches)
+            given = {each for each, role in roles_given if role is not None and role == instead}
             return len(given) <= event.count("members") + event.count("teams")
         case _:
             here = [line for line in lines if event.is_resource(line)]
@@ -99,7 +109,9 @@ def _suspended(event: DescribingEvent, line: Line) -> bool:
 
 
 def _reactivated(event: DescribingEvent, line: Line) -> bool:
-    return line.touches and event.is_gate(line) and line.subject == event.subject
+    """Events from before migration 0026 do not name the end of the membership."""
+    gate = line.touches and event.is_gate(line) and line.subject == event.subject
+    return gate and ("expires_at" not in event.details or line.until == event.end("expires_at"))
 
 
 def _administrator(event: DescribingEvent, line: Line) -> bool:
@@ -107,7 +119,8 @@ def _administrator(event: DescribingEvent, line: Line) -> bool:
     if line.deletes:
         return line.is_invitation
     given = event.is_gate(line) or event.role_of(line) is not None
-    return line.touches and given and line.subject == event.subject and line.until is None
+    of_user = line.subject == event.subject and line.subject.startswith("user:")
+    return line.touches and given and of_user and line.until is None
 
 
 def _imported(event: DescribingEvent, line: Line) -> bool:
@@ -209,7 +222,8 @@ def _removed(event: DescribingEvent, line: Line) -> bool:
 
 
 def _resources_changed(event: DescribingEvent, line: Line) -> bool:
-    registers = line.touches and line.relation in ("organization", "creator")
+    here = line.relation == "organization" and line.subject == f"organization:{event.organization}"
+    registers = line.touches and (here or line.relation == "creator")
     return event.is_resource(line) and (registers or line.deletes)
 
 
@@ -251,6 +265,9 @@ def _account_created(event: DescribingEvent, line: Line) -> bool:
 
 
 def _organization_created(event: DescribingEvent, line: Line) -> bool:
+    """A new organization begins its chain with this event."""
+    if event.position != 1:
+        return False
     given = event.is_gate(line) or event.role_of(line) is not None
     return line.touches and given and line.subject == event.actor and line.until is None
 
@@ -264,8 +281,14 @@ def _mended(_: DescribingEvent, line: Line) -> bool:
     return line.verb in ("RESTORE", "PURGE")
 
 
-COUNTED = ("members_imported", "resources_changed", "drift_mended", "role_deleted")
-"""Kinds whose details say how many things changed, and do not name each."""
+COUNTED = (
+    "administrator_granted",
+    "members_imported",
+    "resources_changed",
+    "drift_mended",
+    "role_deleted",
+)
+"""Kinds whose details do not name each thing that changed, so an entry may change only so many."""
 RULES: dict[str, Rule] = {
     "organization_created": _organization_created,
     "organization_deleted": _deleted,

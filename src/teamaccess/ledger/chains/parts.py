@@ -51,6 +51,11 @@ class Line(NamedTuple):
         return self.verb == "DELETE"
 
     @property
+    def tenant(self) -> str:
+        """The organization that the update is about."""
+        return self.resource.partition(":")[2].partition("/")[0]
+
+    @property
     def is_invitation(self) -> bool:
         """Whether it is about an invitation."""
         return self.resource.startswith("invitation:") and self.relation == "invitee"
@@ -60,10 +65,17 @@ class DescribingEvent:
     """An event as an explanation of the updates of its organization."""
 
     def __init__(
-        self, organization: str, ended: bool, actor: str, kind: str, subject: str, details: str
+        self,
+        organization: str,
+        ended: bool,
+        actor: str,
+        kind: str,
+        subject: str,
+        details: str,
+        position: int | str,
     ) -> None:
         self.organization, self.ended, self.actor = organization, ended, actor
-        self.kind, self.subject = kind, subject
+        self.kind, self.subject, self.position = kind, subject, int(position)
         self._text = details
         self._details: dict[str, Any] | None = None
 

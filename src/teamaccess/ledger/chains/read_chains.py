@@ -12,8 +12,8 @@ from teamaccess.ledger.chains.chain import ChainKind, event_hash, ledger_hash
 from teamaccess.ledger.chains.walk import HeadRow, Link
 from teamaccess.ledger.session import create_pool
 
-PAGE_SIZE = 500
-"""Rows in memory at once. An entry of 900 updates has about 80 kB."""
+PAGE_SIZE = 100
+"""Rows in memory at once. An entry of 900 updates has about 80 kB. Older events may have 4 MiB."""
 
 # If `chain` is NULL, coalesce compares each chain with itself, so all chains match. A time that Python
 # cannot represent (infinity, the year 10000) is read as NULL, because no entry was written at that time.

@@ -11,6 +11,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from teamaccess.storage.base import Base, readable_json
 from teamaccess.storage.records.ledger import TransactionId
 
+MAX_DETAILS = 262_144
+"""Bytes of an event's details as text. The largest list the actions of a role or grants on an object,
+and have some kilobytes."""
+
 
 class Event(Base):
     """An event in a chain of events. PostgreSQL sets its position, time and hash.
@@ -27,6 +31,11 @@ class Event(Base):
         CheckConstraint(
             f"jsonb_typeof(details) = 'object' AND {readable_json('details')}",
             name="details",
+        ),
+        CheckConstraint(
+            f"octet_length(CAST(details AS text)) <= {MAX_DETAILS}"
+            " AND octet_length(concat(chain, kind, actor, channel, request_id, subject)) <= 16384",
+            name="size",
         ),
         Index("events_chain_occurred_at_idx", "chain", "occurred_at"),
         Index("events_actor_idx", "actor", "occurred_at"),

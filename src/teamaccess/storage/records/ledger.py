@@ -23,6 +23,9 @@ from sqlalchemy.types import UserDefinedType
 
 from teamaccess.storage.base import Base, OrganizationId, times_in_calendar
 
+MAX_UPDATES = 997
+"""The most updates of one entry. With the three updates that mark it, they fill a write to SpiceDB."""
+
 
 class TransactionId(UserDefinedType[str]):
     """PostgreSQL's type `xid8`, the id of a transaction."""
@@ -78,6 +81,11 @@ class LedgerEntry(Base):
             "coalesce(array_ndims(updates), 0) = 1 AND array_position(updates, NULL) IS NULL",
             name="updates",  # the hash ignores NULLs and dimensions, so they are refused
         ),
+        CheckConstraint(
+            f"cardinality(updates) <= {MAX_UPDATES}"
+            " AND octet_length(array_to_string(updates, '')) <= 4194304",
+            name="size",
+        ),
         Index("ledger_decided_at_idx", "decided_at"),
     )
 
@@ -132,6 +140,7 @@ class LedgerApplication(Base):
         ),
         times_in_calendar("due_at", "enforced_at"),
         CheckConstraint("status IN ('pending', 'applied', 'refused', 'skipped')", name="status"),
+        CheckConstraint("attempts >= 0 AND attempts <= 1000000", name="attempts"),
         Index("ledger_applications_due_idx", "due_at", postgresql_where="status = 'pending'"),
     )
 

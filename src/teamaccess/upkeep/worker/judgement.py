@@ -17,7 +17,7 @@ from teamaccess.delivery.provenance.writes import (
     read_claim,
     tenant_of_update,
 )
-from teamaccess.delivery.writer import not_in_force
+from teamaccess.delivery.writer import are_in_force
 from teamaccess.engine import Engine, EngineRefused, ObservedWrite, exact_snapshot
 from teamaccess.ledger import Entry, database_time
 from teamaccess.relationships import InvalidRelationship, Update
@@ -102,7 +102,7 @@ async def _were_in_force(
     If SpiceDB no longer remembers that moment, a comparison decides.
     """
     try:
-        return not await not_in_force(engine, missing, now, exact_snapshot(zed_token))
+        return await are_in_force(engine, missing, now, exact_snapshot(zed_token))
     except EngineRefused:
         judgement.rebuilt.add(organization)
         return True
