@@ -109,7 +109,7 @@ ELSEWHERE = {
     "api/requests/idempotency.py": "keeps the keys of different callers apart",
     "api/routes/changes.py": "shows a change to its actor",
     "directory/access_requests/ask.py": "looks for an open request of the actor's for the same thing",
-    "directory/users/sign_out.py": "counts the sign-outs of one user",
+    "directory/users/own_events.py": "counts the events that one user caused",
 }
 """Code that compares the actor or looks at a pair, and exempts nobody by that."""
 

@@ -185,7 +185,7 @@ async def test_an_invitation_cannot_be_accepted_with_a_session_that_is_being_end
         answer = await bob.ask("POST", "/v1/invitations/accept", json={"token": secret})
         took = asyncio.get_running_loop().time() - started
     refused(answer, 503, "organization_busy")
-    assert took < 1.0
+    assert took < 1.8
 
 
 # --- questions that wait ---

@@ -65,7 +65,7 @@ def _cause(error: Exception) -> str:
     secret of its link.
     """
     if isinstance(error, UnsafeMail):
-        return str(error)  # quotes nothing
+        return f"{type(error).__name__}: {error}"  # it quotes nothing
     answers = [error]
     if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
         answers = [*error.recipients]

@@ -18,8 +18,9 @@ async def may_record(change: Change, kind: EventKind, user: UserId) -> bool:
     SECURITY: a program can sign in and out, or change its name, all day, and no chain of events can be
     pruned. The user's row must be locked, so that requests at once cannot each be the last one.
     """
+    about = f"user:{user}"
     recent = select(func.count()).where(
-        Event.actor == f"user:{user}",
+        Event.actor == about,
         Event.kind == kind,
         Event.occurred_at > change.now - timedelta(hours=1),
     )
