@@ -105,7 +105,6 @@ UPDATES = {
         "TOUCH organization:{}#support@user:eve[expiration:2026-13-45T00:00:00Z]"
     ),
     "an id that SpiceDB refuses": "TOUCH organization:{}#support@user:e v e",
-    "an unknown operation": "GRANT organization:{}#support@user:eve",
     "a set of users as a custom role": "TOUCH organization:{}#granted_refunds_create@user:eve#friend",
     "a set of users as a member": "TOUCH organization:{}#member@user:eve#friend",
 }

@@ -22,7 +22,7 @@ from tests.support.spicedb_proxy import (
 )
 from tests.upkeep.reconciliation.drift import add_to_spicedb, create_inspector, request_comparison
 
-OVERLORD = "organization:aaa#overlord@user:eve"
+OVERLORD = "organization:{}#overlord@user:eve"
 FORGED = text(
     "INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)"
     " VALUES (:id, ARRAY[:update], 'user:eve', 'api', 'forged', 'none')"
@@ -78,7 +78,9 @@ async def test_an_organization_that_cannot_be_compared_does_not_delay_others(
     ]
     stopped = await isolated.create_organization("aaa")
     async with isolated.service.sessions() as session:
-        await session.execute(FORGED, {"id": stopped.id, "update": f"TOUCH {OVERLORD}"})
+        await session.execute(
+            FORGED, {"id": stopped.id, "update": f"TOUCH {OVERLORD.format(stopped.id)}"}
+        )
         await session.commit()
     assert (await stopped.invite("eve", ["product"])).status_code == 503
     async with running_worker(isolated):
