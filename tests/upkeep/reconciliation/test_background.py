@@ -78,9 +78,8 @@ async def test_an_organization_that_cannot_be_compared_does_not_delay_others(
     ]
     stopped = await isolated.create_organization("aaa")
     async with isolated.service.sessions() as session:
-        await session.execute(
-            FORGED, {"id": stopped.id, "update": f"TOUCH {OVERLORD.format(stopped.id)}"}
-        )
+        update = f"TOUCH {OVERLORD.format(stopped.id)}"
+        await session.execute(FORGED, {"id": stopped.id, "update": update})
         await session.commit()
     assert (await stopped.invite("eve", ["product"])).status_code == 503
     async with running_worker(isolated):
