@@ -1,10 +1,13 @@
 """Operations over the API, each with what must be in SpiceDB once it is acknowledged."""
 
+import itertools
 from collections.abc import Iterable
 
 from teamaccess.storage import UserId
 from tests.faults.clients import Clients, KnownOrganization, KnownPerson, RequestOptions
 from tests.faults.operation_log import Operation
+
+NUMBERS = itertools.count(1)
 
 
 async def invite(
@@ -139,9 +142,13 @@ async def leave(
 async def rename(
     clients: Clients, organization: KnownOrganization, options: RequestOptions, name: str
 ) -> Operation:
-    """Rename the organization, which changes no access."""
+    """Give the organization a new name, which changes no access.
+
+    A number makes it new, because a name that it has already is no change and no event.
+    """
     operation = Operation("rename", organization.id)
-    await clients.perform(operation, options, "PATCH", organization.path, {"name": name})
+    body = {"name": f"{name} {next(NUMBERS)}"}
+    await clients.perform(operation, options, "PATCH", organization.path, body)
     return operation
 
 
