@@ -264,6 +264,9 @@ def create_pool(
 ) -> AsyncEngine:
     """Return a pool of connections to PostgreSQL. Their time zone is UTC.
 
+    SECURITY: the level of isolation is set here, because the role may change its own default. At a higher
+    level, what is read again under a lock would be as old as the first reading.
+
     Without `transactions`, each statement commits by itself, without BEGIN and COMMIT. `options` are
     PostgreSQL's settings for each connection.
     """
@@ -272,7 +275,12 @@ def create_pool(
         isolation_level=None if transactions else "AUTOCOMMIT",
         connect_args={
             "async_creator_fn": connect,
-            "server_settings": {"timezone": "UTC", **SERVER_TIMEOUTS, **options},
+            "server_settings": {
+                "timezone": "UTC",
+                "default_transaction_isolation": "read committed",
+                **SERVER_TIMEOUTS,
+                **options,
+            },
         },
         pool_size=connections,
         max_overflow=0,
